@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -32,27 +33,64 @@ func (p program) events() *cobra.Command {
 		"  trivet events list --state dead\n  trivet events show evt_1jEz5aC1nOR34uvnzORwfQLQ\n  trivet events redrive --state dead",
 		e.list(), e.show(), e.redrive())
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&e.source, "source", "", "only this provider's events: clerk or stripe")
+	flags.StringVar(&e.source, "source", "", "only the events of clerk or of stripe, or the notices that go out as webhook")
 	flags.BoolVar(&e.json, "json", false, "print the edge's answer as JSON")
 	return cmd
 }
 
-// eventsPath returns the path of a provider's events at the edge.
-func eventsPath(source string) string {
-	i, _ := integration.Named(source)
-	return i.EventsPath
+// eventSource is where events come from or go to.
+type eventSource struct {
+	name, path string
+	// named says that the path has the events of several sources, of which a request names one.
+	named bool
 }
 
-// sources returns the providers to show.
-func (e *eventsCommand) sources() ([]string, error) {
-	names := integration.Names(integration.WithWebhooks())
+// query adds the name to a query.
+func (s eventSource) query(q url.Values) url.Values {
+	asked := maps.Clone(q)
+	if s.named {
+		asked.Set("source", s.name)
+	}
+	return asked
+}
+
+// event is the path of one event.
+func (s eventSource) event(id string) string {
+	path := s.path + "/" + url.PathEscape(id)
+	if s.named {
+		path += "?source=" + s.name
+	}
+	return path
+}
+
+// allSources returns the providers that send webhooks, and what Trivet sends itself.
+func allSources() (all []eventSource) {
+	for _, i := range integration.WithWebhooks() {
+		all = append(all, eventSource{name: i.Name, path: i.EventsPath})
+	}
+	stripe, _ := integration.Named("stripe")
+	return append(all, eventSource{name: "webhook", path: stripe.EventsPath, named: true})
+}
+
+// sources returns the sources to show.
+func (e *eventsCommand) sources() ([]eventSource, error) {
+	all := allSources()
 	if e.source == "" {
-		return names, nil
+		return all, nil
 	}
-	if !slices.Contains(names, e.source) {
-		return nil, fmt.Errorf("--source is %s, not %q", strings.Join(names, " or "), e.source)
+	i := slices.IndexFunc(all, func(s eventSource) bool { return s.name == e.source })
+	if i < 0 {
+		return nil, fmt.Errorf("--source is %s, not %q", sourceNames(all), e.source)
 	}
-	return []string{e.source}, nil
+	return all[i : i+1], nil
+}
+
+func sourceNames(of []eventSource) string {
+	var names []string
+	for _, s := range of {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, " or ")
 }
 
 // maxListed limits how many events list prints.
@@ -106,9 +144,9 @@ func (e *eventsCommand) printList(ctx context.Context, query url.Values, limit i
 	var all []event
 	more := false
 	for _, source := range sources {
-		found, rest, listed := o.events(ctx, eventsPath(source), query, limit)
+		found, rest, listed := o.events(ctx, source.path, source.query(query), limit)
 		if listed != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", source, listed))
+			err = errors.Join(err, fmt.Errorf("%s: %w", source.name, listed))
 		}
 		all, more = append(all, found...), more || rest
 	}
@@ -145,13 +183,13 @@ func (e *eventsCommand) show() *cobra.Command {
 				return err
 			}
 			for _, source := range sources {
-				raw, err := o.ask(cmd.Context(), http.MethodGet, eventsPath(source)+"/"+url.PathEscape(args[0]), nil)
+				raw, err := o.ask(cmd.Context(), http.MethodGet, source.event(args[0]), nil)
 				if no := new(refusal); errors.As(err, &no) && no.Code == "NOT_FOUND" {
 					continue
 				}
 				switch {
 				case err != nil:
-					return fmt.Errorf("%s: %w", source, err)
+					return fmt.Errorf("%s: %w", source.name, err)
 				case e.json:
 					return o.print(e.stdout, raw)
 				}
@@ -161,7 +199,7 @@ func (e *eventsCommand) show() *cobra.Command {
 				}
 				return answer.Event.print(e.stdout)
 			}
-			return fmt.Errorf("there is no event %s from %s", args[0], strings.Join(sources, " or "))
+			return fmt.Errorf("there is no event %s from %s", args[0], sourceNames(sources))
 		},
 	}
 }
@@ -204,9 +242,9 @@ func (e *eventsCommand) redriveAll(ctx context.Context, ids []string) error {
 		if len(ids) > 0 && len(left) == 0 {
 			break
 		}
-		done, err := o.redrive(ctx, eventsPath(source), left)
+		done, err := o.redrive(ctx, source, left)
 		if err != nil {
-			return fmt.Errorf("%s: after %d events were redriven: %w", source, total.Redriven, err)
+			return fmt.Errorf("%s: after %d events were redriven: %w", source.name, total.Redriven, err)
 		}
 		total.Redriven += done.Redriven
 		left = done.SkippedEventIDs
@@ -242,7 +280,7 @@ func (r redriven) skipped() error {
 const maxRedriven = 1000
 
 // redrive redrives the named events of one source, or all dead events without names.
-func (o *operator) redrive(ctx context.Context, path string, ids []string) (total redriven, err error) {
+func (o *operator) redrive(ctx context.Context, source eventSource, ids []string) (total redriven, err error) {
 	requests := []map[string]any{{"allDead": true}}
 	if len(ids) > 0 {
 		requests = nil
@@ -251,7 +289,10 @@ func (o *operator) redrive(ctx context.Context, path string, ids []string) (tota
 		}
 	}
 	for _, request := range requests {
-		raw, err := o.ask(ctx, http.MethodPost, path+":redrive", request)
+		if source.named {
+			request["source"] = source.name
+		}
+		raw, err := o.ask(ctx, http.MethodPost, source.path+":redrive", request)
 		if err != nil {
 			return total, err
 		}

@@ -42,8 +42,13 @@ func newEdge(t *testing.T) *edge {
 			event.Failures = []*inboxv1.FailedAttempt{{Attempt: 25, BeginTime: timestamppb.New(at), EndTime: timestamppb.New(at.Add(20 * time.Millisecond)), Error: "too\nbad"}}
 			event.RedactedPayload = `{"id":"x"}`
 		}
-		e.events[eventsPath(source)] = append([]*inboxv1.Event{event}, e.events[eventsPath(source)]...)
+		path := "/api/v1/" + map[string]string{"clerk": "auth", "stripe": "billing"}[source] + "/events"
+		e.events[path] = append([]*inboxv1.Event{event}, e.events[path]...)
 	}
+	e.events["/api/v1/billing/events webhook"] = []*inboxv1.Event{{
+		Id: "ntc_1", Source: "webhook", Type: "billing.payment_failed", Subject: "ntc_1", State: inboxv1.EventState_EVENT_STATE_DEAD,
+		ReceiveTime: timestamppb.New(begun.Add(-time.Hour)),
+	}}
 	return e
 }
 
@@ -53,15 +58,23 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.t.Error("it did not say who it is")
 	}
 	base, id, _ := strings.Cut(strings.TrimSuffix(r.URL.Path, ":redrive"), "/events")
-	events, answer := e.events[base+"/events"], map[string]any{}
+	path, answer := base+"/events", map[string]any{}
+	if source := r.URL.Query().Get("source"); source != "" {
+		path += " " + source
+	}
+	events := e.events[path]
 	switch {
 	case r.Method == http.MethodPost:
 		var ask struct {
 			EventIDs []string
 			AllDead  bool
+			Source   string
 		}
 		if err := json.NewDecoder(r.Body).Decode(&ask); err != nil {
 			e.t.Error(err)
+		}
+		if ask.Source != "" {
+			events = e.events[path+" "+ask.Source]
 		}
 		answer = redrive(events, ask.EventIDs, ask.AllDead)
 	case id != "":
@@ -191,7 +204,7 @@ payload, redacted:
 	_, _, err = e.trivet("events", "show", "clerk_0000", "--source", "stripe")
 	require.ErrorContains(t, err, "there is no event clerk_0000 from stripe")
 	_, _, err = e.trivet("events", "show", "nope")
-	require.ErrorContains(t, err, "there is no event nope from clerk or stripe")
+	require.ErrorContains(t, err, "there is no event nope from clerk or stripe or webhook")
 }
 
 func TestRedriveFindsTheInbox(t *testing.T) {
@@ -204,7 +217,16 @@ func TestRedriveFindsTheInbox(t *testing.T) {
 	require.Equal(t, "1 redriven\n", out)
 	out, _, err = e.trivet("events", "redrive", "--state", "dead")
 	require.NoError(t, err)
-	require.Equal(t, "2 redriven\n", out)
+	require.Equal(t, "3 redriven\n", out)
+	out, _, err = e.trivet("events", "redrive", "ntc_1")
+	require.NoError(t, err)
+	require.Equal(t, "1 redriven\n", out)
+	out, _, err = e.trivet("events", "list", "--source", "webhook")
+	require.NoError(t, err)
+	require.Contains(t, out, "billing.payment_failed")
+	out, _, err = e.trivet("events", "show", "ntc_1")
+	require.NoError(t, err)
+	require.Contains(t, out, "webhook")
 	out, _, err = e.trivet("events", "redrive", "--state", "dead", "--source", "clerk", "--json")
 	require.NoError(t, err)
 	require.JSONEq(t, `{"redriven":1}`, out)
@@ -213,7 +235,7 @@ func TestRedriveFindsTheInbox(t *testing.T) {
 func TestEventsCommandsNameWhatIsWrong(t *testing.T) {
 	e := newEdge(t)
 	for text, says := range map[string]string{
-		"list --source paypal":       "--source is clerk or stripe",
+		"list --source paypal":       "--source is clerk or stripe or webhook",
 		"list --state odd":           "--state is one of pending, leased, done, dead, ignored",
 		"list --limit 0":             "--limit is 1 to",
 		"list --since -1h":           "--since",
@@ -221,8 +243,8 @@ func TestEventsCommandsNameWhatIsWrong(t *testing.T) {
 		"redrive x --state dead":     "ids of events",
 		"redrive --state done":       "must be dead",
 		"show":                       "accepts 1 arg",
-		"show x --source paypal":     "--source is clerk or stripe",
-		"redrive x --source paypal":  "--source is clerk or stripe",
+		"show x --source paypal":     "--source is clerk or stripe or webhook",
+		"redrive x --source paypal":  "--source is clerk or stripe or webhook",
 		"list --since 2026-11-25T1Z": "neither a duration",
 	} {
 		_, _, err := e.trivet(append([]string{"events"}, strings.Fields(text)...)...)

@@ -84,6 +84,9 @@ func (d *doctor) plainAddresses() []Finding {
 	if alerts, err := url.Parse(d.config.Host.AlertURL.Reveal()); err == nil {
 		addresses["TRIVET_ALERT_URL"] = alerts
 	}
+	if events, err := url.Parse(d.config.Billing.EventsURL.Reveal()); err == nil {
+		addresses["BILLING_EVENTS_URL"] = events
+	}
 	var found []Finding
 	for _, name := range settings.Known() {
 		if at := addresses[name]; at != nil && at.Scheme == "http" && !loopback(net.JoinHostPort(at.Hostname(), "0")) {

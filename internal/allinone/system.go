@@ -98,7 +98,7 @@ func (s *system) addServices(ctx context.Context) error {
 	now, log, c := s.host.Now, s.host.Logger, s.config
 	billingService, err := billing.New(ctx, c.Billing, billing.Deps{
 		Logger: log, Meter: s.host.Meter("billing"), Now: now, Database: c.Store.For("billing"), Models: c.Prices.List(),
-		LoopbackOrigins: s.development.LoopbackOrigins, ApplyPlans: s.sellsAtSandbox(),
+		LoopbackOrigins: s.development.LoopbackOrigins, PrivateReceivers: s.development.LoopbackOrigins, ApplyPlans: s.sellsAtSandbox(),
 	})
 	if err != nil {
 		return err

@@ -48,6 +48,16 @@ type Config struct {
 	SweepInterval time.Duration `env:"BILLING_SWEEP_INTERVAL" default:"5s" min:"100ms" max:"1h" help:"how often abandoned holds are settled"`
 	// CallRetention is how long the records of single calls are kept; 0 is forever.
 	CallRetention time.Duration `env:"BILLING_CALL_RETENTION" default:"2160h" min:"0s" max:"87600h" help:"how long records of single calls are kept, for the log of requests and exports; sums and ledger entries stay; 0s keeps them forever"`
+	// NoticeRetention is how long notices are kept.
+	NoticeRetention time.Duration `env:"BILLING_NOTICE_RETENTION" default:"9600h" min:"720h" max:"87600h" help:"how long notices about plans and payments are kept"`
+	// EventsURL receives notices as webhooks.
+	EventsURL settings.Secret `env:"BILLING_EVENTS_URL" help:"address of your receiver of billing notices, as signed webhooks; empty sends none"`
+	// EventsSecrets sign the webhooks, newest first.
+	EventsSecrets settings.Secrets `env:"BILLING_EVENTS_SECRET" begins:"whsec_" help:"secret that signs webhooks to BILLING_EVENTS_URL: whsec_ and 24 to 64 bytes in base64; several during a rotation, each signs"`
+	// EventsRetry is for how long a webhook is tried.
+	EventsRetry time.Duration `env:"BILLING_EVENTS_RETRY" default:"120h" min:"1h" max:"720h" help:"how long a webhook to BILLING_EVENTS_URL is tried until it is dead; trivet events redrive sends it again"`
+	// EventsPrivate allows a receiver that is not on the public internet.
+	EventsPrivate bool `env:"BILLING_EVENTS_PRIVATE" default:"false" help:"whether BILLING_EVENTS_URL may be plain HTTP and may lead to a private address; trivet dev allows both"`
 	// StripeSecretKey are Stripe's API keys, newest first; none turns Stripe off.
 	StripeSecretKey settings.Secrets `env:"STRIPE_SECRET_KEY" required:"serve" begins:"sk_live_,rk_live_,sk_test_,rk_test_" help:"Stripe secret or restricted API key, sk_… or rk_…; several separated by commas, newest first"`
 	// StripeAPIURL is Stripe's address.
@@ -74,10 +84,10 @@ type Config struct {
 	AutomaticTax bool `env:"STRIPE_AUTOMATIC_TAX" default:"true" help:"whether Stripe works out the tax of purchases; needs Stripe Tax with an origin address, else Stripe refuses every checkout"`
 }
 
-// Validate checks the plan file, except for the models that it names; see CheckModels.
-func (c *Config) Validate(settings.Modes) error {
+// Validate checks the plan file, except for the models that it names; see CheckModels. It checks where webhooks go.
+func (c *Config) Validate(modes settings.Modes) error {
 	_, err := plans.Load(c.PlansFile, c.DefaultPlan, nil)
-	return err
+	return settings.Join(err, c.validateEvents(modes))
 }
 
 // CheckModels checks that the plans name only models of the price list. It does not repeat errors of Validate.
@@ -103,6 +113,8 @@ type Deps struct {
 	Models *models.List
 	// LoopbackOrigins lets Stripe's pages lead back to any page of this machine; for development.
 	LoopbackOrigins bool
+	// PrivateReceivers lets webhooks go to private addresses; for development.
+	PrivateReceivers bool
 	// ApplyPlans applies the plan file to Stripe when the service starts; for development.
 	ApplyPlans bool
 	// Transport connects to Stripe; nil means a connection pool of the service's own.
@@ -134,6 +146,10 @@ type Service struct {
 	// overage and topUp are nil while Stripe is off.
 	overage *overage.Biller
 	topUp   *topup.Buyer
+	// eventsURL and eventsSecrets change while the service runs.
+	eventsURL, eventsSecrets *settings.Live
+	// receivers connects to the receiver of webhooks; nil without one.
+	receivers *http.Client
 }
 
 // New opens the store and makes the service, which the caller must Close. It reports every mistake in the plan file.
@@ -172,6 +188,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	s := &Service{
 		config: config, log: deps.Logger, now: deps.Now, db: db, ledger: accounts, rows: rows, catalog: catalog, applyPlans: deps.ApplyPlans,
 		stripeKey: settings.NewLive(config.StripeSecretKey...),
+		eventsURL: settings.NewLive(config.EventsURL), eventsSecrets: settings.NewLive(config.EventsSecrets...),
 	}
 	client, err := s.connectStripe(deps)
 	if err != nil {
@@ -186,7 +203,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	s.server = rpc.New(s.sell(deps, client, synced.mirror, rpc.Options{
-		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now, Subscriptions: rows, Overage: rows, Members: rows, Entitlements: accounts,
+		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now, Subscriptions: rows, Overage: rows, Members: rows, Entitlements: accounts, Notices: rows,
 		Origins:  checkout.Origins{Allowed: config.AllowedOrigins, Loopback: deps.LoopbackOrigins},
 		Webhooks: synced.receiver, Events: s.inbox,
 		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: stripeCondition,
@@ -293,6 +310,9 @@ func (s *Service) Checks() map[string]func(context.Context) error {
 func (s *Service) Close(ctx context.Context) error {
 	if s.stripe != nil {
 		s.stripe.CloseIdleConnections()
+	}
+	if s.receivers != nil {
+		s.receivers.CloseIdleConnections()
 	}
 	return s.db.Close(ctx)
 }

@@ -27,12 +27,28 @@ func (s *Service) compact(ctx context.Context) {
 			return err
 		})
 		s.runJob(ctx, "prune", pruneInterval, func(ctx context.Context, h *job.Holder) error {
-			return s.ledger.Prune(ctx, s.config.CallRetention, h.Keep)
+			return errors.Join(s.ledger.Prune(ctx, s.config.CallRetention, h.Keep), s.pruneNotices(ctx, h.Keep))
 		})
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		}
+	}
+}
+
+// noticesPage is how many notices are deleted at a time.
+const noticesPage = 1000
+
+// pruneNotices deletes the notices that are older than their retention.
+func (s *Service) pruneNotices(ctx context.Context, keep func(context.Context) error) error {
+	for before := s.now().Add(-s.config.NoticeRetention); ; {
+		if err := keep(ctx); err != nil {
+			return err
+		}
+		n, err := s.rows.PruneNotices(ctx, before, noticesPage)
+		if err != nil || n < noticesPage {
+			return err
 		}
 	}
 }

@@ -3,6 +3,8 @@ package billing
 import (
 	"errors"
 	"fmt"
+
+	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 // Rotate puts the secrets of a configuration in use. Only secrets may differ from the present configuration. After an error the present
@@ -12,11 +14,16 @@ func (s *Service) Rotate(config Config) error {
 	if (before == nil) != (after == nil) || before != nil && *before != *after {
 		return errors.New("STRIPE_SECRET_KEY is a key of the other mode, test or live: restart to change the mode")
 	}
+	if config.EventsURL.IsSet() != s.eventsURL.Newest().IsSet() {
+		return errors.New("BILLING_EVENTS_URL was set or removed: restart to begin or end sending webhooks")
+	}
 	if s.verifier != nil {
 		if err := s.verifier.Replace(config.StripeWebhookSecrets.Reveal()); err != nil {
 			return fmt.Errorf("STRIPE_WEBHOOK_SECRET: %w", err)
 		}
 	}
+	s.eventsURL.Replace(settings.Secrets{config.EventsURL})
+	s.eventsSecrets.Replace(config.EventsSecrets)
 	s.stripeKey.Replace(config.StripeSecretKey)
 	return nil
 }

@@ -35,6 +35,9 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 	if err != nil {
 		return nil, err
 	}
+	if err := s.sendNotices(deps); err != nil {
+		return nil, err
+	}
 	follower := &follow.Follower{Store: rows, Ledger: s.ledger}
 	options := mirror.Options{Inbox: s.inbox, Store: rows, Applied: metrics.applied, Now: deps.Now, Written: follower.Written}
 	if client != nil {

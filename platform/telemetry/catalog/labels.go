@@ -14,7 +14,7 @@ var (
 	outcome      = listed("outcome", "success", "client_error", "rate_limited", "server_error", "timeout", "canceled", "busy", "open", "failed")
 	store        = listed("service", "ai", "auth", "billing")
 	pool         = listed("pool", "read", "write")
-	source       = listed("source", "clerk", "stripe", "erasure", "erasure-late")
+	source       = listed("source", "clerk", "stripe", "erasure", "erasure-late", "webhook")
 	model        = from("model", "the price list")
 	tokenKind    = listed("kind", "input", "output")
 	inboxOutcome = listed("outcome", "done", "failed", "released", "lost")

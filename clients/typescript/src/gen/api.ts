@@ -259,7 +259,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** ListEvents pages through the inbox of Stripe events, newest first. */
+        /** ListEvents pages through the inbox of Stripe events, or through the webhooks that are sent, newest first. */
         get: operations["listBillingEvents"];
         put?: never;
         post?: never;
@@ -333,6 +333,23 @@ export interface paths {
         };
         /** ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE. */
         get: operations["listInvoices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/notices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ListNotices pages through the account's notices, newest first: what happened to its plan and its payments. */
+        get: operations["listNotices"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2277,6 +2294,13 @@ export interface components {
             /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
+        /** @description ListNoticesResponse is one page. */
+        ListNoticesResponse: {
+            /** @description The notices. */
+            notices: components["schemas"]["Notice"][];
+            /** @description The token of the next page; empty on the last page. Example: "CgV1c2Vy". */
+            nextPageToken: string;
+        };
         /** @description ListOrganizationsResponse is one page. */
         ListOrganizationsResponse: {
             /** @description The organizations. */
@@ -2445,6 +2469,75 @@ export interface components {
          * @example 1250000000
          */
         NanoUsd: string;
+        /** @description Notice tells an account of something once. Fields that do not fit its kind are not set. */
+        Notice: {
+            /** @description The notice's id. A webhook has it as webhook-id. Example: "ntc_01h2". */
+            id: string;
+            /** @description The account. Example: "org_2abc". */
+            accountId: string;
+            /** @description What the notice is about. Example: NOTICE_KIND_PAYMENT_FAILED. */
+            kind: components["schemas"]["NoticeKind"];
+            /**
+             * Format: date-time
+             * @description When the notice was written. Example: "2026-11-23T10:00:00Z".
+             */
+            createTime?: string;
+            /**
+             * Format: date-time
+             * @description When it happens or happened. Example: "2026-12-23T10:00:00Z".
+             */
+            time?: string;
+            /** @description The plan's id. Example: "pro". */
+            planId: string;
+            /**
+             * Format: int32
+             * @description The plan's version. Example: 3.
+             */
+            planVersion: number;
+            /** @description How often the plan is billed. Example: BILLING_INTERVAL_MONTH. */
+            interval: components["schemas"]["BillingInterval"];
+            /**
+             * Format: int32
+             * @description The number of seats. Example: 5.
+             */
+            seats: number;
+            /** @description The amount, in nano-dollars: what the invoice charges, or what was refunded, disputed or refused. Example: "20000000000" ($20.00). */
+            amountNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description Stripe's id of the subscription. Example: "sub_1A2b". */
+            subscriptionId: string;
+            /** @description Stripe's id of the invoice. Example: "in_1A2b". */
+            invoiceId: string;
+            /**
+             * @description The address of Stripe's page where the invoice can be paid, as Stripe has it at this moment; empty while Stripe does not answer. Only
+             *     payment_failed has it. Example: "https://invoice.stripe.com/i/acct_1/test_1".
+             */
+            payUrl: string;
+            /** @description What else the notice is about: a refund, a dispute, a checkout session or a charge of overage. Example: "re_1A2b". */
+            objectId: string;
+        };
+        /**
+         * @description NoticeKind is what a notice is about.
+         *
+         *      - NOTICE_KIND_UNSPECIFIED: Not set; as a filter: all kinds.
+         *      - NOTICE_KIND_TRIAL_STARTED: A trial began. It ends at time.
+         *      - NOTICE_KIND_TRIAL_WILL_END: A trial ends at time, in three days or less.
+         *      - NOTICE_KIND_PAYMENT_FAILED: The payment of the invoice failed. It can be paid at pay_url.
+         *      - NOTICE_KIND_RECOVERED: The invoice whose payment failed is settled, and the plan is in force again.
+         *      - NOTICE_KIND_DOWNGRADED: The plan is suspended, and the limits are those of the default plan. Bought credit stays.
+         *      - NOTICE_KIND_WILL_END: The subscription ends at time.
+         *      - NOTICE_KIND_ENDED: The subscription ended at time.
+         *      - NOTICE_KIND_CHANGED: The subscription has another plan, interval or number of seats. The fields have the new ones.
+         *      - NOTICE_KIND_WILL_CHANGE: The subscription gets another plan, interval or number of seats at time. The fields have the new ones.
+         *      - NOTICE_KIND_DUPLICATE_SUBSCRIPTION: The account has another live subscription at Stripe, which gives nothing. An operator must cancel it.
+         *      - NOTICE_KIND_UNMAPPED: Stripe has a subscription or a paid session whose price no applied plan or pack has. It gives nothing. An operator must apply the plan.
+         *      - NOTICE_KIND_REFUNDED: A payment for credit was refunded, in part or whole, and its credit was taken back.
+         *      - NOTICE_KIND_DISPUTED: A payment for credit is disputed, and its credit was taken back.
+         *      - NOTICE_KIND_CHECKOUT_FAILED: The first payment of a subscription was not made in time, so that it did not begin.
+         *      - NOTICE_KIND_OVERAGE_REFUSED: Stripe refused a charge of overage. Until Stripe takes it, the account gets no more overage.
+         * @default NOTICE_KIND_UNSPECIFIED
+         * @enum {string}
+         */
+        NoticeKind: "NOTICE_KIND_UNSPECIFIED" | "NOTICE_KIND_TRIAL_STARTED" | "NOTICE_KIND_TRIAL_WILL_END" | "NOTICE_KIND_PAYMENT_FAILED" | "NOTICE_KIND_RECOVERED" | "NOTICE_KIND_DOWNGRADED" | "NOTICE_KIND_WILL_END" | "NOTICE_KIND_ENDED" | "NOTICE_KIND_CHANGED" | "NOTICE_KIND_WILL_CHANGE" | "NOTICE_KIND_DUPLICATE_SUBSCRIPTION" | "NOTICE_KIND_UNMAPPED" | "NOTICE_KIND_REFUNDED" | "NOTICE_KIND_DISPUTED" | "NOTICE_KIND_CHECKOUT_FAILED" | "NOTICE_KIND_OVERAGE_REFUSED";
         /**
          * @description Represents a JSON `null`.
          *
@@ -2837,6 +2930,11 @@ export interface components {
             eventIds?: string[];
             /** @description True to redrive every dead event. Example: false. */
             allDead?: boolean;
+            /**
+             * @description Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+             *     Example: "webhook".
+             */
+            source?: string;
         };
         /** @description RedriveEventsResponse says what was changed. */
         RedriveBillingEventsResponse: {
@@ -3847,6 +3945,11 @@ export interface operations {
                  *     page. Example: "CgV1c2Vy".
                  */
                 pageToken?: string;
+                /**
+                 * @description Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+                 *     Example: "webhook".
+                 */
+                source?: string;
             };
             header?: never;
             path?: never;
@@ -3876,10 +3979,16 @@ export interface operations {
     };
     getBillingEvent: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+                 *     Example: "webhook".
+                 */
+                source?: string;
+            };
             header?: never;
             path: {
-                /** @description The provider's event id. Example: "evt_1". */
+                /** @description The provider's event id, or the id of a notice. Example: "evt_1". */
                 eventId: string;
             };
             cookie?: never;
@@ -3998,6 +4107,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListInvoicesResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listNotices: {
+        parameters: {
+            query?: {
+                /** @description The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc". */
+                accountId?: string;
+                /**
+                 * @description Only notices of this kind; NOTICE_KIND_UNSPECIFIED for all. Example: NOTICE_KIND_PAYMENT_FAILED.
+                 *
+                 *      - NOTICE_KIND_UNSPECIFIED: Not set; as a filter: all kinds.
+                 *      - NOTICE_KIND_TRIAL_STARTED: A trial began. It ends at time.
+                 *      - NOTICE_KIND_TRIAL_WILL_END: A trial ends at time, in three days or less.
+                 *      - NOTICE_KIND_PAYMENT_FAILED: The payment of the invoice failed. It can be paid at pay_url.
+                 *      - NOTICE_KIND_RECOVERED: The invoice whose payment failed is settled, and the plan is in force again.
+                 *      - NOTICE_KIND_DOWNGRADED: The plan is suspended, and the limits are those of the default plan. Bought credit stays.
+                 *      - NOTICE_KIND_WILL_END: The subscription ends at time.
+                 *      - NOTICE_KIND_ENDED: The subscription ended at time.
+                 *      - NOTICE_KIND_CHANGED: The subscription has another plan, interval or number of seats. The fields have the new ones.
+                 *      - NOTICE_KIND_WILL_CHANGE: The subscription gets another plan, interval or number of seats at time. The fields have the new ones.
+                 *      - NOTICE_KIND_DUPLICATE_SUBSCRIPTION: The account has another live subscription at Stripe, which gives nothing. An operator must cancel it.
+                 *      - NOTICE_KIND_UNMAPPED: Stripe has a subscription or a paid session whose price no applied plan or pack has. It gives nothing. An operator must apply the plan.
+                 *      - NOTICE_KIND_REFUNDED: A payment for credit was refunded, in part or whole, and its credit was taken back.
+                 *      - NOTICE_KIND_DISPUTED: A payment for credit is disputed, and its credit was taken back.
+                 *      - NOTICE_KIND_CHECKOUT_FAILED: The first payment of a subscription was not made in time, so that it did not begin.
+                 *      - NOTICE_KIND_OVERAGE_REFUSED: Stripe refused a charge of overage. Until Stripe takes it, the account gets no more overage.
+                 */
+                kind?: "NOTICE_KIND_UNSPECIFIED" | "NOTICE_KIND_TRIAL_STARTED" | "NOTICE_KIND_TRIAL_WILL_END" | "NOTICE_KIND_PAYMENT_FAILED" | "NOTICE_KIND_RECOVERED" | "NOTICE_KIND_DOWNGRADED" | "NOTICE_KIND_WILL_END" | "NOTICE_KIND_ENDED" | "NOTICE_KIND_CHANGED" | "NOTICE_KIND_WILL_CHANGE" | "NOTICE_KIND_DUPLICATE_SUBSCRIPTION" | "NOTICE_KIND_UNMAPPED" | "NOTICE_KIND_REFUNDED" | "NOTICE_KIND_DISPUTED" | "NOTICE_KIND_CHECKOUT_FAILED" | "NOTICE_KIND_OVERAGE_REFUSED";
+                /** @description The maximum number of notices on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
+                pageSize?: number;
+                /**
+                 * @description The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+                 *     page. Example: "CgV1c2Vy".
+                 */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListNoticesResponse"];
                 };
             };
             /** @description The call failed. */

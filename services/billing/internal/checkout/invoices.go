@@ -24,3 +24,22 @@ func (s *Service) Invoices(ctx context.Context, accountID, after string, limit i
 	}
 	return page, more && len(page) > 0, nil
 }
+
+// payableInvoices is how many of the account's newest invoices PayURLs looks at.
+const payableInvoices = 100
+
+// PayURLs reads the addresses where those of the account's newest invoices can be paid that have one of the ids and are open. Errors: those of
+// Invoices.
+func (s *Service) PayURLs(ctx context.Context, accountID string, ids map[string]bool) (map[string]string, error) {
+	found, _, err := s.Invoices(ctx, accountID, "", payableInvoices)
+	if err != nil {
+		return nil, err
+	}
+	urls := map[string]string{}
+	for _, inv := range found {
+		if ids[inv.ID] && inv.Status == "open" {
+			urls[inv.ID] = inv.URL
+		}
+	}
+	return urls, nil
+}

@@ -40,6 +40,9 @@ func (l *Ledger) FollowReversal(ctx context.Context, tx Tx, accountID string, r 
 		if p.AccountID != accountID {
 			continue
 		}
+		if err := l.noticeReversal(ctx, tx, p, r); err != nil {
+			return err
+		}
 		if err := l.claw(ctx, tx, &account, p, r.ID, now); err != nil {
 			return err
 		}
@@ -55,6 +58,15 @@ func (l *Ledger) purchased(ctx context.Context, tx Tx, account *Account, p Purch
 	fresh, err := tx.InsertPurchase(ctx, p)
 	if err != nil || !fresh {
 		return err
+	}
+	reversed, err := tx.Reversed(ctx, p)
+	if err != nil {
+		return err
+	}
+	for _, r := range reversed {
+		if err := l.noticeReversal(ctx, tx, p, r); err != nil {
+			return err
+		}
 	}
 	return l.claw(ctx, tx, account, p, p.Key, now)
 }

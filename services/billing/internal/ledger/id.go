@@ -31,6 +31,7 @@ const (
 	prefixUsage = "usage_"
 	// prefixCharge begins the ids of charges of overage.
 	prefixCharge = "ovc_"
+	prefixNotice = "ntc_"
 )
 
 // encode keeps the order of bytes.

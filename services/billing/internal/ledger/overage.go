@@ -124,7 +124,12 @@ func mayUseOverage(ctx context.Context, tx Tx, accountID string, st subscription
 // FollowOverage opens or closes the overage of an account after Stripe has refused a charge of it, or has taken one that it refused before.
 // Error: ErrUnavailable.
 func (l *Ledger) FollowOverage(ctx context.Context, accountID string) error {
-	return l.store.Write(ctx, accountID, func(ctx context.Context, tx Tx) error { return l.Follow(ctx, tx, accountID) })
+	return l.store.Write(ctx, accountID, func(ctx context.Context, tx Tx) error {
+		if err := l.Follow(ctx, tx, accountID); err != nil {
+			return err
+		}
+		return l.noticeRefusedCharges(ctx, tx, accountID)
+	})
 }
 
 // OveragePlan is how the overage of an account is invoiced.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
@@ -148,8 +149,8 @@ type Tx interface {
 	EndGrants(ctx context.Context, accountID, sourcePrefix string, at time.Time) (bool, error)
 	// Billed reads what is mirrored of the account at Stripe. The account is locked.
 	Billed(ctx context.Context, accountID string) (Billed, error)
-	// SubscriptionAccess reads what SaveSubscription wrote last; subscriptions.None for nothing.
-	SubscriptionAccess(ctx context.Context, accountID string) (subscriptions.Access, error)
+	// Subscription reads what SaveSubscription wrote last: of the plan the id and the version. Its Access is subscriptions.None for nothing.
+	Subscription(ctx context.Context, accountID string) (subscriptions.State, error)
 	// SaveSubscription writes what the account's subscription is.
 	SaveSubscription(ctx context.Context, accountID string, st subscriptions.State) error
 
@@ -180,6 +181,13 @@ type Tx interface {
 	SetClawed(ctx context.Context, p Purchase) error
 	// Reversed reads what refunds, disputes and credit notes took back of a purchase's payment.
 	Reversed(ctx context.Context, p Purchase) ([]subscriptions.Reversal, error)
+
+	// InsertNotice writes a notice, unless the account has one of its source or its person was erased, and tells whether it did.
+	InsertNotice(ctx context.Context, n notices.Notice) (bool, error)
+	// NoticeSources reads the sources of the account's newest notices.
+	NoticeSources(ctx context.Context, accountID string) (map[string]bool, error)
+	// RefusedCharges reads the charges of the account's overage that Stripe refuses.
+	RefusedCharges(ctx context.Context, accountID string) ([]OverageCharge, error)
 
 	// InsertEntry writes a movement.
 	InsertEntry(ctx context.Context, e Entry) error

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
@@ -82,6 +83,13 @@ func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.T
 	for _, id := range st.Duplicates {
 		l.log.WarnContext(ctx, "the account has two live subscriptions at Stripe; cancel this one", slog.String("account", account.ID), slog.String("subscription", id))
 	}
+	before, err := tx.Subscription(ctx, account.ID)
+	if err != nil {
+		return false, err
+	}
+	if err := l.noticeSubscription(ctx, tx, account.ID, in, st, before); err != nil {
+		return false, err
+	}
 	if st.Access == subscriptions.None {
 		if len(st.Unmapped) > 0 && account.Overage.CloseTime.After(now) {
 			account.Overage.CloseTime = now // nothing says how it would be charged
@@ -92,7 +100,7 @@ func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.T
 		return false, err
 	}
 	if st.Access == subscriptions.Ended {
-		return l.unsubscribe(ctx, tx, account, st, now)
+		return l.unsubscribe(ctx, tx, account, st, before.Access, now)
 	}
 	return true, l.subscribe(ctx, tx, account, st, now)
 }
@@ -160,11 +168,10 @@ func (l *Ledger) subscribe(ctx context.Context, tx Tx, account *Account, st subs
 
 // unsubscribe puts the account back on the default plan, once. Its own months begin again with the next; the free credit of the present
 // one is not given.
-func (l *Ledger) unsubscribe(ctx context.Context, tx Tx, account *Account, st subscriptions.State, now time.Time) (bool, error) {
-	before, err := tx.SubscriptionAccess(ctx, account.ID)
+func (l *Ledger) unsubscribe(ctx context.Context, tx Tx, account *Account, st subscriptions.State, before subscriptions.Access, now time.Time) (bool, error) {
 	switch {
-	case err != nil || st.Status == "incomplete_expired": // it was never paid
-		return false, err
+	case st.Status == "incomplete_expired": // it was never paid
+		return false, nil
 	case before == subscriptions.Ended, before == subscriptions.None: // it ended before, or began and ended without any news
 		return false, tx.SaveSubscription(ctx, account.ID, st)
 	}
@@ -235,6 +242,10 @@ func (l *Ledger) followPack(ctx context.Context, tx Tx, accountID, object string
 	}
 	if unmapped {
 		l.log.WarnContext(ctx, "a payment is for a price that no applied pack has; no credit is given for it", slog.String("account", accountID), slog.String("object", object))
+		n := notices.Notice{Source: "object:" + object + ":unmapped", Kind: notices.Unmapped, Data: notices.Data{ObjectID: object}}
+		if err := l.notice(ctx, tx, accountID, n); err != nil {
+			return err
+		}
 	}
 	if !paid {
 		return nil

@@ -31,6 +31,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/follow"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/overage"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
@@ -534,6 +535,9 @@ func TestARefusedChargeClosesOverage(t *testing.T) {
 			require.Equal(t, overage.StateRefused, w.charges()[0].State)
 			require.NotEmpty(t, w.charges()[0].Problem)
 			require.False(t, w.open())
+			require.Len(t, w.told(), 1)
+			require.Equal(t, w.charges()[0].Cents*plans.Cent, w.told()[0].Data.Amount)
+			require.Equal(t, w.charges()[0].ID, w.told()[0].Data.ObjectID)
 			w.Add(23 * time.Hour)
 			calls := w.calls
 			w.bill()
@@ -546,6 +550,7 @@ func TestARefusedChargeClosesOverage(t *testing.T) {
 			w.done()
 			require.Empty(t, w.charges()[0].Problem)
 			require.True(t, w.open())
+			require.Len(t, w.told(), 1)
 			require.Len(t, w.invoices(), 2)
 		})
 	}
@@ -757,6 +762,15 @@ func TestARefusalIsFollowedLater(t *testing.T) {
 	w.Add(25 * time.Hour)
 	w.bill()
 	require.False(t, w.open())
+	require.Len(t, w.told(), 1)
+}
+
+// told lists the notices of refused charges.
+func (w *world) told() []notices.Notice {
+	w.t.Helper()
+	all, err := w.store.Notices(w.t.Context(), w.charges()[0].AccountID, notices.OverageRefused, "", 10)
+	require.NoError(w.t, err)
+	return all
 }
 
 // An answer that says nothing about the charge does not refuse it.

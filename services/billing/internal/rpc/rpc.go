@@ -48,6 +48,8 @@ type Options struct {
 	Members MemberCounts
 	// TopUps is nil without a Stripe key.
 	TopUps TopUps
+	// Notices reads notices.
+	Notices Notices
 	// Customers forgets customers; nil without a Stripe key.
 	Customers Forgetter
 }
@@ -95,6 +97,7 @@ type Server struct {
 	origins       checkout.Origins
 	subscriptions Subscriptions
 	overage       Overages
+	notices       Notices
 	customers     Forgetter
 	topUps        TopUps
 	members       MemberCounts
@@ -105,7 +108,7 @@ func New(o Options) *Server {
 	return &Server{
 		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, service: o.Service, stripe: o.Stripe, webhooks: o.Webhooks, events: o.Events,
 		reconciler: o.Reconciler, applier: o.Applier, entitlements: o.Entitlements,
-		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, overage: o.Overage, customers: o.Customers, topUps: o.TopUps, members: o.Members,
+		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, overage: o.Overage, notices: o.Notices, customers: o.Customers, topUps: o.TopUps, members: o.Members,
 	}
 }
 

@@ -57,6 +57,9 @@ func (s *Store) EraseUser(ctx context.Context, userID string) error {
 	if err := s.eraseMirrored(ctx, userID); err != nil {
 		return translate(fmt.Errorf("erase from the mirror: %w", err))
 	}
+	if err := s.eraseNotices(ctx, userID); err != nil {
+		return translate(fmt.Errorf("erase notices: %w", err))
+	}
 	if err := s.db.Checkpoint(ctx); err != nil { // or else SQLite's log keeps the bytes
 		return fmt.Errorf("erase: %w", err)
 	}

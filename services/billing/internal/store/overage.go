@@ -84,6 +84,14 @@ func (u *unit) OverageRefused(ctx context.Context, accountID string) (bool, erro
 	return n > 0, translate(err)
 }
 
+func (u *unit) RefusedCharges(ctx context.Context, accountID string) (all []ledger.OverageCharge, err error) {
+	rows, err := u.q.ListRefusedOverageCharges(ctx, accountID)
+	for _, c := range toCharges(rows) {
+		all = append(all, c.OverageCharge)
+	}
+	return all, err
+}
+
 // DueOverage lists at most limit accounts whose charge is due.
 func (s *Store) DueOverage(ctx context.Context, at time.Time, limit int) ([]string, error) {
 	ids, err := s.read.ListDueOverage(ctx, db.ListDueOverageParams{AtTime: at.UnixMicro(), Most: int64(limit)})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
 
@@ -33,6 +34,8 @@ type Store struct {
 	cache  *cache
 	// open counts the holds that this process has opened and not closed.
 	open atomic.Int64
+	// deliver is nil while notices go nowhere; see Deliver.
+	deliver func(ctx context.Context, t database.Tx, n notices.Notice) error
 }
 
 // New makes a store on an open, migrated database.

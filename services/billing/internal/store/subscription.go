@@ -59,9 +59,10 @@ func (s *Store) DueSubscriptions(ctx context.Context, at time.Time, limit int) (
 // version.
 func (s *Store) Subscription(ctx context.Context, accountID string) (subscriptions.State, error) {
 	row, err := s.read.GetSubscription(ctx, accountID)
-	if err != nil {
-		return subscriptions.State{}, translate(err)
-	}
+	return toSubscription(row), translate(err)
+}
+
+func toSubscription(row db.Subscription) subscriptions.State {
 	return subscriptions.State{
 		SubscriptionID: row.StripeID, Plan: plans.Plan{ID: row.PlanID, Version: row.Version}, Interval: plans.Interval(row.BillingInterval),
 		Status: row.Status, Access: subscriptions.Access(row.Access), Seats: row.Seats, PeriodStart: toTimeOrZero(row.PeriodStartTime),
@@ -70,7 +71,7 @@ func (s *Store) Subscription(ctx context.Context, accountID string) (subscriptio
 			Plan: plans.Plan{ID: row.ChangePlanID, Version: row.ChangeVersion}, Interval: plans.Interval(row.ChangeInterval), Seats: row.ChangeSeats,
 			Time: toTimeOrZero(row.ChangeTime),
 		},
-	}, nil
+	}
 }
 
 // CountSubscribers counts the accounts with a live subscription to a version of a plan.
@@ -155,12 +156,12 @@ func (u *unit) bodies(ctx context.Context, accountID string, kind mirror.Kind) (
 	return bodies, err
 }
 
-func (u *unit) SubscriptionAccess(ctx context.Context, accountID string) (subscriptions.Access, error) {
+func (u *unit) Subscription(ctx context.Context, accountID string) (subscriptions.State, error) {
 	row, err := u.q.GetSubscription(ctx, accountID)
 	if err = translate(err); errors.Is(err, ledger.ErrNotFound) {
-		return subscriptions.None, nil
+		return subscriptions.State{}, nil
 	}
-	return subscriptions.Access(row.Access), err
+	return toSubscription(row), err
 }
 
 func (u *unit) SaveSubscription(ctx context.Context, accountID string, st subscriptions.State) error {

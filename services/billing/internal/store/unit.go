@@ -8,6 +8,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
 
@@ -16,12 +17,14 @@ import (
 //
 // What is rare goes to the database at once, or writes first and then asks the database.
 type unit struct {
-	t      database.Tx
-	q      *db.Queries
-	sql    *statements
-	cache  *cache
-	mark   int64
-	assume bool
+	t     database.Tx
+	q     *db.Queries
+	sql   *statements
+	cache *cache
+	// deliver queues what is done with a new notice; it may be nil.
+	deliver func(ctx context.Context, t database.Tx, n notices.Notice) error
+	mark    int64
+	assume  bool
 
 	accounts map[string]*account
 	grants   map[string]*grant
@@ -71,7 +74,7 @@ type hold struct {
 
 func (s *Store) newUnit(t database.Tx, assume bool) *unit {
 	return &unit{
-		t: t, q: db.New(t), sql: s.sql, cache: s.cache, assume: assume, accounts: map[string]*account{}, grants: map[string]*grant{},
+		t: t, q: db.New(t), sql: s.sql, cache: s.cache, deliver: s.deliver, assume: assume, accounts: map[string]*account{}, grants: map[string]*grant{},
 		holds: map[string]*hold{}, erased: map[string]bool{}, overage: map[overagePeriod]overageSum{},
 	}
 }

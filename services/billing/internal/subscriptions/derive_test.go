@@ -118,7 +118,7 @@ func TestTheTable(t *testing.T) {
 		"incomplete_expired": {subs: subs(sub(t, "incomplete_expired", "pro_m")), now: "2026-02-20 00:00", access: subscriptions.Ended, plan: "pro"},
 		"trialing": {
 			subs: subs(sub(t, "trialing", "pro_m", fmt.Sprintf(`"trial_end":%d`, unix("2026-03-10 12:00")))), now: "2026-02-20 00:00",
-			access: subscriptions.Trial, plan: "pro", grants: []string{"sub:sub_1:trial 3000000000 until 2026-03-10 12:00"}, next: "2026-03-10 12:00",
+			access: subscriptions.Trial, plan: "pro", grants: []string{"sub:sub_1:trial 3000000000 until 2026-03-10 12:00"}, next: "2026-03-07 12:00",
 		},
 		"a trial that has ended, without news": {
 			subs: subs(sub(t, "trialing", "pro_m", fmt.Sprintf(`"trial_end":%d`, unix("2026-03-10 12:00")))), now: "2026-03-11 00:00",

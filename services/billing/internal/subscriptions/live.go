@@ -31,7 +31,7 @@ func (in Input) live(c candidate) State {
 	_, _, st.Paid, _ = in.base(c, st, late)
 	st.Grants = in.grants(c, st, part, late)
 	st.Scheduled = in.scheduled(c)
-	for _, at := range []time.Time{st.PeriodEnd, st.CreditEnd, st.CancelTime, grace, st.TrialEnd, st.Scheduled.Time} {
+	for _, at := range []time.Time{st.PeriodEnd, st.CreditEnd, st.CancelTime, grace, trialWarning(st.TrialEnd), st.TrialEnd, st.Scheduled.Time} {
 		if at.After(in.Now) && (st.Next.IsZero() || at.Before(st.Next)) {
 			st.Next = at
 		}

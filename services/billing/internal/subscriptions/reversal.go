@@ -2,7 +2,11 @@ package subscriptions
 
 import (
 	"math/big"
+	"strings"
 	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
 // Reversal is what a refund, a dispute or a credit note took back of a payment.
@@ -55,3 +59,17 @@ func ClawOf(credit, total int64, reversed []Reversal) int64 {
 	sum.Mul(sum, big.NewInt(credit))
 	return sum.Div(sum, big.NewInt(total)).Int64()
 }
+
+// Notice says that a purchase was taken back. A reversal that failed, was won or was voided says nothing. The credit note's refund speaks for it.
+func (r Reversal) Notice() (n notices.Notice, ok bool) {
+	n = notices.Notice{
+		Source: "reversal:" + r.ID, Kind: notices.Refunded, Data: notices.Data{Time: r.Created, ObjectID: r.ID, Amount: nano(r.Amount)},
+	}
+	if strings.HasPrefix(r.ID, "dp_") || strings.HasPrefix(r.ID, "du_") { // Stripe's prefixes of disputes
+		n.Kind = notices.Disputed
+	}
+	return n, r.Amount > 0 && r.Refund == ""
+}
+
+// nano turns cents into nano-dollars, at most maxGrant.
+func nano(cents int64) int64 { return min(cents, maxGrant/plans.Cent) * plans.Cent }

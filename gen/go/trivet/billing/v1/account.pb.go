@@ -458,6 +458,111 @@ func (TopUpPurchaseState) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{6}
 }
 
+// NoticeKind is what a notice is about.
+type NoticeKind int32
+
+const (
+	// Not set; as a filter: all kinds.
+	NoticeKind_NOTICE_KIND_UNSPECIFIED NoticeKind = 0
+	// A trial began. It ends at time.
+	NoticeKind_NOTICE_KIND_TRIAL_STARTED NoticeKind = 1
+	// A trial ends at time, in three days or less.
+	NoticeKind_NOTICE_KIND_TRIAL_WILL_END NoticeKind = 2
+	// The payment of the invoice failed. It can be paid at pay_url.
+	NoticeKind_NOTICE_KIND_PAYMENT_FAILED NoticeKind = 3
+	// The invoice whose payment failed is settled, and the plan is in force again.
+	NoticeKind_NOTICE_KIND_RECOVERED NoticeKind = 4
+	// The plan is suspended, and the limits are those of the default plan. Bought credit stays.
+	NoticeKind_NOTICE_KIND_DOWNGRADED NoticeKind = 5
+	// The subscription ends at time.
+	NoticeKind_NOTICE_KIND_WILL_END NoticeKind = 6
+	// The subscription ended at time.
+	NoticeKind_NOTICE_KIND_ENDED NoticeKind = 7
+	// The subscription has another plan, interval or number of seats. The fields have the new ones.
+	NoticeKind_NOTICE_KIND_CHANGED NoticeKind = 8
+	// The subscription gets another plan, interval or number of seats at time. The fields have the new ones.
+	NoticeKind_NOTICE_KIND_WILL_CHANGE NoticeKind = 9
+	// The account has another live subscription at Stripe, which gives nothing. An operator must cancel it.
+	NoticeKind_NOTICE_KIND_DUPLICATE_SUBSCRIPTION NoticeKind = 10
+	// Stripe has a subscription or a paid session whose price no applied plan or pack has. It gives nothing. An operator must apply the plan.
+	NoticeKind_NOTICE_KIND_UNMAPPED NoticeKind = 11
+	// A payment for credit was refunded, in part or whole, and its credit was taken back.
+	NoticeKind_NOTICE_KIND_REFUNDED NoticeKind = 12
+	// A payment for credit is disputed, and its credit was taken back.
+	NoticeKind_NOTICE_KIND_DISPUTED NoticeKind = 13
+	// The first payment of a subscription was not made in time, so that it did not begin.
+	NoticeKind_NOTICE_KIND_CHECKOUT_FAILED NoticeKind = 14
+	// Stripe refused a charge of overage. Until Stripe takes it, the account gets no more overage.
+	NoticeKind_NOTICE_KIND_OVERAGE_REFUSED NoticeKind = 15
+)
+
+// Enum value maps for NoticeKind.
+var (
+	NoticeKind_name = map[int32]string{
+		0:  "NOTICE_KIND_UNSPECIFIED",
+		1:  "NOTICE_KIND_TRIAL_STARTED",
+		2:  "NOTICE_KIND_TRIAL_WILL_END",
+		3:  "NOTICE_KIND_PAYMENT_FAILED",
+		4:  "NOTICE_KIND_RECOVERED",
+		5:  "NOTICE_KIND_DOWNGRADED",
+		6:  "NOTICE_KIND_WILL_END",
+		7:  "NOTICE_KIND_ENDED",
+		8:  "NOTICE_KIND_CHANGED",
+		9:  "NOTICE_KIND_WILL_CHANGE",
+		10: "NOTICE_KIND_DUPLICATE_SUBSCRIPTION",
+		11: "NOTICE_KIND_UNMAPPED",
+		12: "NOTICE_KIND_REFUNDED",
+		13: "NOTICE_KIND_DISPUTED",
+		14: "NOTICE_KIND_CHECKOUT_FAILED",
+		15: "NOTICE_KIND_OVERAGE_REFUSED",
+	}
+	NoticeKind_value = map[string]int32{
+		"NOTICE_KIND_UNSPECIFIED":            0,
+		"NOTICE_KIND_TRIAL_STARTED":          1,
+		"NOTICE_KIND_TRIAL_WILL_END":         2,
+		"NOTICE_KIND_PAYMENT_FAILED":         3,
+		"NOTICE_KIND_RECOVERED":              4,
+		"NOTICE_KIND_DOWNGRADED":             5,
+		"NOTICE_KIND_WILL_END":               6,
+		"NOTICE_KIND_ENDED":                  7,
+		"NOTICE_KIND_CHANGED":                8,
+		"NOTICE_KIND_WILL_CHANGE":            9,
+		"NOTICE_KIND_DUPLICATE_SUBSCRIPTION": 10,
+		"NOTICE_KIND_UNMAPPED":               11,
+		"NOTICE_KIND_REFUNDED":               12,
+		"NOTICE_KIND_DISPUTED":               13,
+		"NOTICE_KIND_CHECKOUT_FAILED":        14,
+		"NOTICE_KIND_OVERAGE_REFUSED":        15,
+	}
+)
+
+func (x NoticeKind) Enum() *NoticeKind {
+	p := new(NoticeKind)
+	*p = x
+	return p
+}
+
+func (x NoticeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NoticeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_account_proto_enumTypes[7].Descriptor()
+}
+
+func (NoticeKind) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_account_proto_enumTypes[7]
+}
+
+func (x NoticeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NoticeKind.Descriptor instead.
+func (NoticeKind) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
+}
+
 // Account is who pays: an organization, or a user without one.
 type Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2192,6 +2297,170 @@ func (x *TopUpPurchase) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// Notice tells an account of something once. Fields that do not fit its kind are not set.
+type Notice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The notice's id. A webhook has it as webhook-id. Example: "ntc_01h2".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The account. Example: "org_2abc".
+	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// What the notice is about. Example: NOTICE_KIND_PAYMENT_FAILED.
+	Kind NoticeKind `protobuf:"varint,3,opt,name=kind,proto3,enum=trivet.billing.v1.NoticeKind" json:"kind,omitempty"`
+	// When the notice was written. Example: "2026-11-23T10:00:00Z".
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When it happens or happened. Example: "2026-12-23T10:00:00Z".
+	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	// The plan's id. Example: "pro".
+	PlanId string `protobuf:"bytes,6,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// The plan's version. Example: 3.
+	PlanVersion int32 `protobuf:"varint,7,opt,name=plan_version,json=planVersion,proto3" json:"plan_version,omitempty"`
+	// How often the plan is billed. Example: BILLING_INTERVAL_MONTH.
+	Interval BillingInterval `protobuf:"varint,8,opt,name=interval,proto3,enum=trivet.billing.v1.BillingInterval" json:"interval,omitempty"`
+	// The number of seats. Example: 5.
+	Seats int32 `protobuf:"varint,9,opt,name=seats,proto3" json:"seats,omitempty"`
+	// The amount, in nano-dollars: what the invoice charges, or what was refunded, disputed or refused. Example: "20000000000" ($20.00).
+	AmountNanoUsd int64 `protobuf:"varint,10,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	// Stripe's id of the subscription. Example: "sub_1A2b".
+	SubscriptionId string `protobuf:"bytes,11,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// Stripe's id of the invoice. Example: "in_1A2b".
+	InvoiceId string `protobuf:"bytes,12,opt,name=invoice_id,json=invoiceId,proto3" json:"invoice_id,omitempty"`
+	// The address of Stripe's page where the invoice can be paid, as Stripe has it at this moment; empty while Stripe does not answer. Only
+	// payment_failed has it. Example: "https://invoice.stripe.com/i/acct_1/test_1".
+	PayUrl string `protobuf:"bytes,13,opt,name=pay_url,json=payUrl,proto3" json:"pay_url,omitempty"`
+	// What else the notice is about: a refund, a dispute, a checkout session or a charge of overage. Example: "re_1A2b".
+	ObjectId      string `protobuf:"bytes,14,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Notice) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Notice) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *Notice) GetKind() NoticeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return NoticeKind_NOTICE_KIND_UNSPECIFIED
+}
+
+func (x *Notice) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Notice) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Notice) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *Notice) GetPlanVersion() int32 {
+	if x != nil {
+		return x.PlanVersion
+	}
+	return 0
+}
+
+func (x *Notice) GetInterval() BillingInterval {
+	if x != nil {
+		return x.Interval
+	}
+	return BillingInterval_BILLING_INTERVAL_UNSPECIFIED
+}
+
+func (x *Notice) GetSeats() int32 {
+	if x != nil {
+		return x.Seats
+	}
+	return 0
+}
+
+func (x *Notice) GetAmountNanoUsd() int64 {
+	if x != nil {
+		return x.AmountNanoUsd
+	}
+	return 0
+}
+
+func (x *Notice) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *Notice) GetInvoiceId() string {
+	if x != nil {
+		return x.InvoiceId
+	}
+	return ""
+}
+
+func (x *Notice) GetPayUrl() string {
+	if x != nil {
+		return x.PayUrl
+	}
+	return ""
+}
+
+func (x *Notice) GetObjectId() string {
+	if x != nil {
+		return x.ObjectId
+	}
+	return ""
+}
+
 var File_trivet_billing_v1_account_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_account_proto_rawDesc = "" +
@@ -2347,7 +2616,26 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"invoice_id\x18\x05 \x01(\tR\tinvoiceId\x12\x18\n" +
 	"\aproblem\x18\x06 \x01(\tR\aproblem\x12;\n" +
 	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime*\x9d\x01\n" +
+	"createTime\"\x8f\x04\n" +
+	"\x06Notice\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tR\taccountId\x121\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x1d.trivet.billing.v1.NoticeKindR\x04kind\x12;\n" +
+	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x17\n" +
+	"\aplan_id\x18\x06 \x01(\tR\x06planId\x12!\n" +
+	"\fplan_version\x18\a \x01(\x05R\vplanVersion\x12>\n" +
+	"\binterval\x18\b \x01(\x0e2\".trivet.billing.v1.BillingIntervalR\binterval\x12\x14\n" +
+	"\x05seats\x18\t \x01(\x05R\x05seats\x12&\n" +
+	"\x0famount_nano_usd\x18\n" +
+	" \x01(\x03R\ramountNanoUsd\x12'\n" +
+	"\x0fsubscription_id\x18\v \x01(\tR\x0esubscriptionId\x12\x1d\n" +
+	"\n" +
+	"invoice_id\x18\f \x01(\tR\tinvoiceId\x12\x17\n" +
+	"\apay_url\x18\r \x01(\tR\x06payUrl\x12\x1b\n" +
+	"\tobject_id\x18\x0e \x01(\tR\bobjectId*\x9d\x01\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ENTRY_KIND_GRANT\x10\x01\x12\x14\n" +
@@ -2392,7 +2680,26 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x1dTOP_UP_PURCHASE_STATE_PENDING\x10\x01\x12\x1e\n" +
 	"\x1aTOP_UP_PURCHASE_STATE_PAID\x10\x02\x12\"\n" +
 	"\x1eTOP_UP_PURCHASE_STATE_DECLINED\x10\x03\x12\"\n" +
-	"\x1eTOP_UP_PURCHASE_STATE_CANCELED\x10\x04BAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
+	"\x1eTOP_UP_PURCHASE_STATE_CANCELED\x10\x04*\xde\x03\n" +
+	"\n" +
+	"NoticeKind\x12\x1b\n" +
+	"\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19NOTICE_KIND_TRIAL_STARTED\x10\x01\x12\x1e\n" +
+	"\x1aNOTICE_KIND_TRIAL_WILL_END\x10\x02\x12\x1e\n" +
+	"\x1aNOTICE_KIND_PAYMENT_FAILED\x10\x03\x12\x19\n" +
+	"\x15NOTICE_KIND_RECOVERED\x10\x04\x12\x1a\n" +
+	"\x16NOTICE_KIND_DOWNGRADED\x10\x05\x12\x18\n" +
+	"\x14NOTICE_KIND_WILL_END\x10\x06\x12\x15\n" +
+	"\x11NOTICE_KIND_ENDED\x10\a\x12\x17\n" +
+	"\x13NOTICE_KIND_CHANGED\x10\b\x12\x1b\n" +
+	"\x17NOTICE_KIND_WILL_CHANGE\x10\t\x12&\n" +
+	"\"NOTICE_KIND_DUPLICATE_SUBSCRIPTION\x10\n" +
+	"\x12\x18\n" +
+	"\x14NOTICE_KIND_UNMAPPED\x10\v\x12\x18\n" +
+	"\x14NOTICE_KIND_REFUNDED\x10\f\x12\x18\n" +
+	"\x14NOTICE_KIND_DISPUTED\x10\r\x12\x1f\n" +
+	"\x1bNOTICE_KIND_CHECKOUT_FAILED\x10\x0e\x12\x1f\n" +
+	"\x1bNOTICE_KIND_OVERAGE_REFUSED\x10\x0fBAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
 
 var (
 	file_trivet_billing_v1_account_proto_rawDescOnce sync.Once
@@ -2406,8 +2713,8 @@ func file_trivet_billing_v1_account_proto_rawDescGZIP() []byte {
 	return file_trivet_billing_v1_account_proto_rawDescData
 }
 
-var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_trivet_billing_v1_account_proto_goTypes = []any{
 	(EntryKind)(0),                // 0: trivet.billing.v1.EntryKind
 	(BillingInterval)(0),          // 1: trivet.billing.v1.BillingInterval
@@ -2416,68 +2723,74 @@ var file_trivet_billing_v1_account_proto_goTypes = []any{
 	(OverageChargeState)(0),       // 4: trivet.billing.v1.OverageChargeState
 	(TopUpState)(0),               // 5: trivet.billing.v1.TopUpState
 	(TopUpPurchaseState)(0),       // 6: trivet.billing.v1.TopUpPurchaseState
-	(*Account)(nil),               // 7: trivet.billing.v1.Account
-	(*Overage)(nil),               // 8: trivet.billing.v1.Overage
-	(*Limits)(nil),                // 9: trivet.billing.v1.Limits
-	(*UsageSummary)(nil),          // 10: trivet.billing.v1.UsageSummary
-	(*UsageRow)(nil),              // 11: trivet.billing.v1.UsageRow
-	(*Entry)(nil),                 // 12: trivet.billing.v1.Entry
-	(*Grant)(nil),                 // 13: trivet.billing.v1.Grant
-	(*Plan)(nil),                  // 14: trivet.billing.v1.Plan
-	(*PlanOverage)(nil),           // 15: trivet.billing.v1.PlanOverage
-	(*PlanSeats)(nil),             // 16: trivet.billing.v1.PlanSeats
-	(*PlanTrial)(nil),             // 17: trivet.billing.v1.PlanTrial
-	(*Pack)(nil),                  // 18: trivet.billing.v1.Pack
-	(*Subscription)(nil),          // 19: trivet.billing.v1.Subscription
-	(*ScheduledChange)(nil),       // 20: trivet.billing.v1.ScheduledChange
-	(*Invoice)(nil),               // 21: trivet.billing.v1.Invoice
-	(*OveragePeriod)(nil),         // 22: trivet.billing.v1.OveragePeriod
-	(*OverageCharge)(nil),         // 23: trivet.billing.v1.OverageCharge
-	(*TopUp)(nil),                 // 24: trivet.billing.v1.TopUp
-	(*TopUpPurchase)(nil),         // 25: trivet.billing.v1.TopUpPurchase
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*v1.UsageTotal)(nil),         // 27: trivet.usage.v1.UsageTotal
+	(NoticeKind)(0),               // 7: trivet.billing.v1.NoticeKind
+	(*Account)(nil),               // 8: trivet.billing.v1.Account
+	(*Overage)(nil),               // 9: trivet.billing.v1.Overage
+	(*Limits)(nil),                // 10: trivet.billing.v1.Limits
+	(*UsageSummary)(nil),          // 11: trivet.billing.v1.UsageSummary
+	(*UsageRow)(nil),              // 12: trivet.billing.v1.UsageRow
+	(*Entry)(nil),                 // 13: trivet.billing.v1.Entry
+	(*Grant)(nil),                 // 14: trivet.billing.v1.Grant
+	(*Plan)(nil),                  // 15: trivet.billing.v1.Plan
+	(*PlanOverage)(nil),           // 16: trivet.billing.v1.PlanOverage
+	(*PlanSeats)(nil),             // 17: trivet.billing.v1.PlanSeats
+	(*PlanTrial)(nil),             // 18: trivet.billing.v1.PlanTrial
+	(*Pack)(nil),                  // 19: trivet.billing.v1.Pack
+	(*Subscription)(nil),          // 20: trivet.billing.v1.Subscription
+	(*ScheduledChange)(nil),       // 21: trivet.billing.v1.ScheduledChange
+	(*Invoice)(nil),               // 22: trivet.billing.v1.Invoice
+	(*OveragePeriod)(nil),         // 23: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),         // 24: trivet.billing.v1.OverageCharge
+	(*TopUp)(nil),                 // 25: trivet.billing.v1.TopUp
+	(*TopUpPurchase)(nil),         // 26: trivet.billing.v1.TopUpPurchase
+	(*Notice)(nil),                // 27: trivet.billing.v1.Notice
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*v1.UsageTotal)(nil),         // 29: trivet.usage.v1.UsageTotal
 }
 var file_trivet_billing_v1_account_proto_depIdxs = []int32{
-	26, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
-	26, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
-	10, // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
-	9,  // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
-	8,  // 4: trivet.billing.v1.Account.overage:type_name -> trivet.billing.v1.Overage
-	27, // 5: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
-	27, // 6: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
+	28, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
+	28, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
+	11, // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
+	10, // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
+	9,  // 4: trivet.billing.v1.Account.overage:type_name -> trivet.billing.v1.Overage
+	29, // 5: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
+	29, // 6: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
 	0,  // 7: trivet.billing.v1.Entry.kind:type_name -> trivet.billing.v1.EntryKind
-	26, // 8: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
-	26, // 9: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	26, // 10: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
-	9,  // 11: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
-	16, // 12: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
-	17, // 13: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
-	15, // 14: trivet.billing.v1.Plan.overage:type_name -> trivet.billing.v1.PlanOverage
+	28, // 8: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
+	28, // 9: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	28, // 10: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
+	10, // 11: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
+	17, // 12: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
+	18, // 13: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
+	16, // 14: trivet.billing.v1.Plan.overage:type_name -> trivet.billing.v1.PlanOverage
 	1,  // 15: trivet.billing.v1.Subscription.interval:type_name -> trivet.billing.v1.BillingInterval
 	2,  // 16: trivet.billing.v1.Subscription.access:type_name -> trivet.billing.v1.SubscriptionAccess
-	26, // 17: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
-	26, // 18: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
-	26, // 19: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
-	26, // 20: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
-	20, // 21: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
+	28, // 17: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
+	28, // 18: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
+	28, // 19: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
+	28, // 20: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
+	21, // 21: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
 	1,  // 22: trivet.billing.v1.ScheduledChange.interval:type_name -> trivet.billing.v1.BillingInterval
-	26, // 23: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
+	28, // 23: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
 	3,  // 24: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
-	26, // 25: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
-	26, // 26: trivet.billing.v1.OveragePeriod.start_time:type_name -> google.protobuf.Timestamp
-	26, // 27: trivet.billing.v1.OveragePeriod.end_time:type_name -> google.protobuf.Timestamp
+	28, // 25: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
+	28, // 26: trivet.billing.v1.OveragePeriod.start_time:type_name -> google.protobuf.Timestamp
+	28, // 27: trivet.billing.v1.OveragePeriod.end_time:type_name -> google.protobuf.Timestamp
 	4,  // 28: trivet.billing.v1.OverageCharge.state:type_name -> trivet.billing.v1.OverageChargeState
-	26, // 29: trivet.billing.v1.OverageCharge.create_time:type_name -> google.protobuf.Timestamp
+	28, // 29: trivet.billing.v1.OverageCharge.create_time:type_name -> google.protobuf.Timestamp
 	5,  // 30: trivet.billing.v1.TopUp.state:type_name -> trivet.billing.v1.TopUpState
-	25, // 31: trivet.billing.v1.TopUp.purchases:type_name -> trivet.billing.v1.TopUpPurchase
+	26, // 31: trivet.billing.v1.TopUp.purchases:type_name -> trivet.billing.v1.TopUpPurchase
 	6,  // 32: trivet.billing.v1.TopUpPurchase.state:type_name -> trivet.billing.v1.TopUpPurchaseState
-	26, // 33: trivet.billing.v1.TopUpPurchase.create_time:type_name -> google.protobuf.Timestamp
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	28, // 33: trivet.billing.v1.TopUpPurchase.create_time:type_name -> google.protobuf.Timestamp
+	7,  // 34: trivet.billing.v1.Notice.kind:type_name -> trivet.billing.v1.NoticeKind
+	28, // 35: trivet.billing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
+	28, // 36: trivet.billing.v1.Notice.time:type_name -> google.protobuf.Timestamp
+	1,  // 37: trivet.billing.v1.Notice.interval:type_name -> trivet.billing.v1.BillingInterval
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_account_proto_init() }
@@ -2490,8 +2803,8 @@ func file_trivet_billing_v1_account_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_account_proto_rawDesc), len(file_trivet_billing_v1_account_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   19,
+			NumEnums:      8,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -48,6 +48,7 @@ const (
 	BillingService_GetTopUp_FullMethodName                  = "/trivet.billing.v1.BillingService/GetTopUp"
 	BillingService_SetTopUp_FullMethodName                  = "/trivet.billing.v1.BillingService/SetTopUp"
 	BillingService_ListInvoices_FullMethodName              = "/trivet.billing.v1.BillingService/ListInvoices"
+	BillingService_ListNotices_FullMethodName               = "/trivet.billing.v1.BillingService/ListNotices"
 	BillingService_ApplyPlans_FullMethodName                = "/trivet.billing.v1.BillingService/ApplyPlans"
 	BillingService_MigratePlan_FullMethodName               = "/trivet.billing.v1.BillingService/MigratePlan"
 	BillingService_ListPlanVersions_FullMethodName          = "/trivet.billing.v1.BillingService/ListPlanVersions"
@@ -152,6 +153,8 @@ type BillingServiceClient interface {
 	SetTopUp(ctx context.Context, in *SetTopUpRequest, opts ...grpc.CallOption) (*SetTopUpResponse, error)
 	// ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.
 	ListInvoices(ctx context.Context, in *ListInvoicesRequest, opts ...grpc.CallOption) (*ListInvoicesResponse, error)
+	// ListNotices pages through the account's notices, newest first: what happened to its plan and its payments.
+	ListNotices(ctx context.Context, in *ListNoticesRequest, opts ...grpc.CallOption) (*ListNoticesResponse, error)
 	// ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
 	// changes. An interrupted run is completed by the next.
 	// Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
@@ -177,7 +180,7 @@ type BillingServiceClient interface {
 	// ReceiveWebhook verifies and stores one webhook from Stripe. It returns after a durable commit.
 	// Errors: WEBHOOK_SIGNATURE_INVALID, CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ReceiveWebhook(ctx context.Context, in *ReceiveWebhookRequest, opts ...grpc.CallOption) (*ReceiveWebhookResponse, error)
-	// ListEvents pages through the inbox of Stripe events, newest first.
+	// ListEvents pages through the inbox of Stripe events, or through the webhooks that are sent, newest first.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// GetEvent reads one event with its redacted payload. Errors: NOT_FOUND.
 	GetEvent(ctx context.Context, in *GetEventRequest, opts ...grpc.CallOption) (*GetEventResponse, error)
@@ -475,6 +478,16 @@ func (c *billingServiceClient) ListInvoices(ctx context.Context, in *ListInvoice
 	return out, nil
 }
 
+func (c *billingServiceClient) ListNotices(ctx context.Context, in *ListNoticesRequest, opts ...grpc.CallOption) (*ListNoticesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNoticesResponse)
+	err := c.cc.Invoke(ctx, BillingService_ListNotices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *billingServiceClient) ApplyPlans(ctx context.Context, in *ApplyPlansRequest, opts ...grpc.CallOption) (*ApplyPlansResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ApplyPlansResponse)
@@ -694,6 +707,8 @@ type BillingServiceServer interface {
 	SetTopUp(context.Context, *SetTopUpRequest) (*SetTopUpResponse, error)
 	// ListInvoices pages through the account's invoices, newest first, as Stripe has them at this moment. Errors: SERVICE_UNAVAILABLE.
 	ListInvoices(context.Context, *ListInvoicesRequest) (*ListInvoicesResponse, error)
+	// ListNotices pages through the account's notices, newest first: what happened to its plan and its payments.
+	ListNotices(context.Context, *ListNoticesRequest) (*ListNoticesResponse, error)
 	// ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
 	// changes. An interrupted run is completed by the next.
 	// Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
@@ -719,7 +734,7 @@ type BillingServiceServer interface {
 	// ReceiveWebhook verifies and stores one webhook from Stripe. It returns after a durable commit.
 	// Errors: WEBHOOK_SIGNATURE_INVALID, CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ReceiveWebhook(context.Context, *ReceiveWebhookRequest) (*ReceiveWebhookResponse, error)
-	// ListEvents pages through the inbox of Stripe events, newest first.
+	// ListEvents pages through the inbox of Stripe events, or through the webhooks that are sent, newest first.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// GetEvent reads one event with its redacted payload. Errors: NOT_FOUND.
 	GetEvent(context.Context, *GetEventRequest) (*GetEventResponse, error)
@@ -818,6 +833,9 @@ func (UnimplementedBillingServiceServer) SetTopUp(context.Context, *SetTopUpRequ
 }
 func (UnimplementedBillingServiceServer) ListInvoices(context.Context, *ListInvoicesRequest) (*ListInvoicesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListInvoices not implemented")
+}
+func (UnimplementedBillingServiceServer) ListNotices(context.Context, *ListNoticesRequest) (*ListNoticesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNotices not implemented")
 }
 func (UnimplementedBillingServiceServer) ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyPlans not implemented")
@@ -1355,6 +1373,24 @@ func _BillingService_ListInvoices_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BillingService_ListNotices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNoticesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).ListNotices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_ListNotices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).ListNotices(ctx, req.(*ListNoticesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BillingService_ApplyPlans_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ApplyPlansRequest)
 	if err := dec(in); err != nil {
@@ -1674,6 +1710,10 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListInvoices",
 			Handler:    _BillingService_ListInvoices_Handler,
+		},
+		{
+			MethodName: "ListNotices",
+			Handler:    _BillingService_ListNotices_Handler,
 		},
 		{
 			MethodName: "ApplyPlans",

@@ -124,6 +124,16 @@ type MemberCount struct {
 	Attempt   string
 }
 
+type Notice struct {
+	ID         string
+	AccountID  string
+	Source     string
+	Kind       string
+	UserID     string
+	Data       []byte
+	CreateTime int64
+}
+
 type Offer struct {
 	Kind       string
 	ID         string

@@ -1061,6 +1061,118 @@ export declare type TopUpPurchase = Message<"trivet.billing.v1.TopUpPurchase"> &
 export declare const TopUpPurchaseSchema: GenMessage<TopUpPurchase>;
 
 /**
+ * Notice tells an account of something once. Fields that do not fit its kind are not set.
+ *
+ * @generated from message trivet.billing.v1.Notice
+ */
+export declare type Notice = Message<"trivet.billing.v1.Notice"> & {
+  /**
+   * The notice's id. A webhook has it as webhook-id. Example: "ntc_01h2".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The account. Example: "org_2abc".
+   *
+   * @generated from field: string account_id = 2;
+   */
+  accountId: string;
+
+  /**
+   * What the notice is about. Example: NOTICE_KIND_PAYMENT_FAILED.
+   *
+   * @generated from field: trivet.billing.v1.NoticeKind kind = 3;
+   */
+  kind: NoticeKind;
+
+  /**
+   * When the notice was written. Example: "2026-11-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When it happens or happened. Example: "2026-12-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp time = 5;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * The plan's id. Example: "pro".
+   *
+   * @generated from field: string plan_id = 6;
+   */
+  planId: string;
+
+  /**
+   * The plan's version. Example: 3.
+   *
+   * @generated from field: int32 plan_version = 7;
+   */
+  planVersion: number;
+
+  /**
+   * How often the plan is billed. Example: BILLING_INTERVAL_MONTH.
+   *
+   * @generated from field: trivet.billing.v1.BillingInterval interval = 8;
+   */
+  interval: BillingInterval;
+
+  /**
+   * The number of seats. Example: 5.
+   *
+   * @generated from field: int32 seats = 9;
+   */
+  seats: number;
+
+  /**
+   * The amount, in nano-dollars: what the invoice charges, or what was refunded, disputed or refused. Example: "20000000000" ($20.00).
+   *
+   * @generated from field: int64 amount_nano_usd = 10;
+   */
+  amountNanoUsd: bigint;
+
+  /**
+   * Stripe's id of the subscription. Example: "sub_1A2b".
+   *
+   * @generated from field: string subscription_id = 11;
+   */
+  subscriptionId: string;
+
+  /**
+   * Stripe's id of the invoice. Example: "in_1A2b".
+   *
+   * @generated from field: string invoice_id = 12;
+   */
+  invoiceId: string;
+
+  /**
+   * The address of Stripe's page where the invoice can be paid, as Stripe has it at this moment; empty while Stripe does not answer. Only
+   * payment_failed has it. Example: "https://invoice.stripe.com/i/acct_1/test_1".
+   *
+   * @generated from field: string pay_url = 13;
+   */
+  payUrl: string;
+
+  /**
+   * What else the notice is about: a refund, a dispute, a checkout session or a charge of overage. Example: "re_1A2b".
+   *
+   * @generated from field: string object_id = 14;
+   */
+  objectId: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.Notice.
+ * Use `create(NoticeSchema)` to create a new message.
+ */
+export declare const NoticeSchema: GenMessage<Notice>;
+
+/**
  * EntryKind is what moved the money.
  *
  * @generated from enum trivet.billing.v1.EntryKind
@@ -1402,4 +1514,128 @@ export enum TopUpPurchaseState {
  * Describes the enum trivet.billing.v1.TopUpPurchaseState.
  */
 export declare const TopUpPurchaseStateSchema: GenEnum<TopUpPurchaseState>;
+
+/**
+ * NoticeKind is what a notice is about.
+ *
+ * @generated from enum trivet.billing.v1.NoticeKind
+ */
+export enum NoticeKind {
+  /**
+   * Not set; as a filter: all kinds.
+   *
+   * @generated from enum value: NOTICE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A trial began. It ends at time.
+   *
+   * @generated from enum value: NOTICE_KIND_TRIAL_STARTED = 1;
+   */
+  TRIAL_STARTED = 1,
+
+  /**
+   * A trial ends at time, in three days or less.
+   *
+   * @generated from enum value: NOTICE_KIND_TRIAL_WILL_END = 2;
+   */
+  TRIAL_WILL_END = 2,
+
+  /**
+   * The payment of the invoice failed. It can be paid at pay_url.
+   *
+   * @generated from enum value: NOTICE_KIND_PAYMENT_FAILED = 3;
+   */
+  PAYMENT_FAILED = 3,
+
+  /**
+   * The invoice whose payment failed is settled, and the plan is in force again.
+   *
+   * @generated from enum value: NOTICE_KIND_RECOVERED = 4;
+   */
+  RECOVERED = 4,
+
+  /**
+   * The plan is suspended, and the limits are those of the default plan. Bought credit stays.
+   *
+   * @generated from enum value: NOTICE_KIND_DOWNGRADED = 5;
+   */
+  DOWNGRADED = 5,
+
+  /**
+   * The subscription ends at time.
+   *
+   * @generated from enum value: NOTICE_KIND_WILL_END = 6;
+   */
+  WILL_END = 6,
+
+  /**
+   * The subscription ended at time.
+   *
+   * @generated from enum value: NOTICE_KIND_ENDED = 7;
+   */
+  ENDED = 7,
+
+  /**
+   * The subscription has another plan, interval or number of seats. The fields have the new ones.
+   *
+   * @generated from enum value: NOTICE_KIND_CHANGED = 8;
+   */
+  CHANGED = 8,
+
+  /**
+   * The subscription gets another plan, interval or number of seats at time. The fields have the new ones.
+   *
+   * @generated from enum value: NOTICE_KIND_WILL_CHANGE = 9;
+   */
+  WILL_CHANGE = 9,
+
+  /**
+   * The account has another live subscription at Stripe, which gives nothing. An operator must cancel it.
+   *
+   * @generated from enum value: NOTICE_KIND_DUPLICATE_SUBSCRIPTION = 10;
+   */
+  DUPLICATE_SUBSCRIPTION = 10,
+
+  /**
+   * Stripe has a subscription or a paid session whose price no applied plan or pack has. It gives nothing. An operator must apply the plan.
+   *
+   * @generated from enum value: NOTICE_KIND_UNMAPPED = 11;
+   */
+  UNMAPPED = 11,
+
+  /**
+   * A payment for credit was refunded, in part or whole, and its credit was taken back.
+   *
+   * @generated from enum value: NOTICE_KIND_REFUNDED = 12;
+   */
+  REFUNDED = 12,
+
+  /**
+   * A payment for credit is disputed, and its credit was taken back.
+   *
+   * @generated from enum value: NOTICE_KIND_DISPUTED = 13;
+   */
+  DISPUTED = 13,
+
+  /**
+   * The first payment of a subscription was not made in time, so that it did not begin.
+   *
+   * @generated from enum value: NOTICE_KIND_CHECKOUT_FAILED = 14;
+   */
+  CHECKOUT_FAILED = 14,
+
+  /**
+   * Stripe refused a charge of overage. Until Stripe takes it, the account gets no more overage.
+   *
+   * @generated from enum value: NOTICE_KIND_OVERAGE_REFUSED = 15;
+   */
+  OVERAGE_REFUSED = 15,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.NoticeKind.
+ */
+export declare const NoticeKindSchema: GenEnum<NoticeKind>;
 

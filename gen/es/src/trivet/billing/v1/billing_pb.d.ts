@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CallUsage } from "../../usage/v1/usage_pb.js";
-import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Overage, OverageCharge, OveragePeriod, Pack, Plan, Subscription, TopUp, UsageRow, UsageSummary } from "./account_pb.js";
+import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Notice, NoticeKind, Overage, OverageCharge, OveragePeriod, Pack, Plan, Subscription, TopUp, UsageRow, UsageSummary } from "./account_pb.js";
 import type { Health } from "../../status/v1/status_pb.js";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
 
@@ -2139,6 +2139,75 @@ export declare type ListInvoicesResponse = Message<"trivet.billing.v1.ListInvoic
 export declare const ListInvoicesResponseSchema: GenMessage<ListInvoicesResponse>;
 
 /**
+ * ListNoticesRequest selects a page.
+ *
+ * @generated from message trivet.billing.v1.ListNoticesRequest
+ */
+export declare type ListNoticesRequest = Message<"trivet.billing.v1.ListNoticesRequest"> & {
+  /**
+   * The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * Only notices of this kind; NOTICE_KIND_UNSPECIFIED for all. Example: NOTICE_KIND_PAYMENT_FAILED.
+   *
+   * @generated from field: trivet.billing.v1.NoticeKind kind = 2;
+   */
+  kind: NoticeKind;
+
+  /**
+   * The maximum number of notices on a page. 0 means 50, and values above 500 are treated as 500. Example: 100.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
+   * page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ListNoticesRequest.
+ * Use `create(ListNoticesRequestSchema)` to create a new message.
+ */
+export declare const ListNoticesRequestSchema: GenMessage<ListNoticesRequest>;
+
+/**
+ * ListNoticesResponse is one page.
+ *
+ * @generated from message trivet.billing.v1.ListNoticesResponse
+ */
+export declare type ListNoticesResponse = Message<"trivet.billing.v1.ListNoticesResponse"> & {
+  /**
+   * The notices.
+   *
+   * @generated from field: repeated trivet.billing.v1.Notice notices = 1;
+   */
+  notices: Notice[];
+
+  /**
+   * The token of the next page; empty on the last page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ListNoticesResponse.
+ * Use `create(ListNoticesResponseSchema)` to create a new message.
+ */
+export declare const ListNoticesResponseSchema: GenMessage<ListNoticesResponse>;
+
+/**
  * ApplyPlansRequest carries a plan file.
  *
  * @generated from message trivet.billing.v1.ApplyPlansRequest
@@ -2758,6 +2827,14 @@ export declare type ListEventsRequest = Message<"trivet.billing.v1.ListEventsReq
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
+
+  /**
+   * Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+   * Example: "webhook".
+   *
+   * @generated from field: string source = 7;
+   */
+  source: string;
 };
 
 /**
@@ -2800,11 +2877,19 @@ export declare const ListEventsResponseSchema: GenMessage<ListEventsResponse>;
  */
 export declare type GetEventRequest = Message<"trivet.billing.v1.GetEventRequest"> & {
   /**
-   * The provider's event id. Example: "evt_1".
+   * The provider's event id, or the id of a notice. Example: "evt_1".
    *
    * @generated from field: string event_id = 1;
    */
   eventId: string;
+
+  /**
+   * Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+   * Example: "webhook".
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
 };
 
 /**
@@ -2852,6 +2937,14 @@ export declare type RedriveEventsRequest = Message<"trivet.billing.v1.RedriveEve
    * @generated from field: bool all_dead = 2;
    */
   allDead: boolean;
+
+  /**
+   * Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+   * Example: "webhook".
+   *
+   * @generated from field: string source = 3;
+   */
+  source: string;
 };
 
 /**
@@ -3505,6 +3598,16 @@ export declare const BillingService: GenService<{
     output: typeof ListInvoicesResponseSchema;
   },
   /**
+   * ListNotices pages through the account's notices, newest first: what happened to its plan and its payments.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.ListNotices
+   */
+  listNotices: {
+    methodKind: "unary";
+    input: typeof ListNoticesRequestSchema;
+    output: typeof ListNoticesResponseSchema;
+  },
+  /**
    * ApplyPlans changes Stripe's products and prices to match a plan file, and puts its plans on sale. With dry_run it only lists the
    * changes. An interrupted run is completed by the next.
    * Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
@@ -3594,7 +3697,7 @@ export declare const BillingService: GenService<{
     output: typeof ReceiveWebhookResponseSchema;
   },
   /**
-   * ListEvents pages through the inbox of Stripe events, newest first.
+   * ListEvents pages through the inbox of Stripe events, or through the webhooks that are sent, newest first.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ListEvents
    */

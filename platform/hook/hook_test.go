@@ -1,0 +1,154 @@
+package hook_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/hook"
+)
+
+var (
+	first  = "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("a", 24)))
+	second = "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("b", 64)))
+	moment = time.Unix(1_700_000_000, 999).UTC()
+)
+
+// The vector is that of the specification.
+func TestSignatures(t *testing.T) {
+	h := http.Header{}
+	require.NoError(t, hook.Sign(h, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`)))
+	require.Equal(t, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", h.Get("webhook-signature"))
+	require.Equal(t, "msg_p5jXN8AQM9LWM0D4loKWxJek", h.Get("webhook-id"))
+	require.Equal(t, "1614265330", h.Get("webhook-timestamp"))
+
+	h = http.Header{}
+	require.NoError(t, hook.Sign(h, []string{first, second}, "ntc_1", moment, []byte("body")))
+	signatures := h.Get(hook.HeaderSignature)
+	for i, secret := range []string{first, second} {
+		require.NoError(t, hook.Sign(h, []string{secret}, "ntc_1", moment, []byte("body")))
+		require.Equal(t, strings.Split(signatures, " ")[i], h.Get(hook.HeaderSignature))
+	}
+}
+
+func TestSecretsThatCannotSign(t *testing.T) {
+	encode := base64.StdEncoding.EncodeToString
+	for name, secret := range map[string]string{
+		"empty": "", "no prefix": encode(make([]byte, 32)), "not base64": "whsec_%%%%", "short": "whsec_" + encode(make([]byte, 23)),
+		"long": "whsec_" + encode(make([]byte, 65)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := hook.CheckSecret(secret)
+			require.Error(t, err)
+			if secret != "" {
+				require.NotContains(t, err.Error(), secret)
+			}
+			require.Error(t, hook.Sign(http.Header{}, []string{first, secret}, "id", moment, nil))
+		})
+	}
+	require.Error(t, hook.Sign(http.Header{}, nil, "id", moment, nil))
+	require.NoError(t, hook.CheckSecret(first))
+	require.NoError(t, hook.CheckSecret(second))
+}
+
+func TestAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		header string
+		want   error
+	}{
+		"200":                       {200, "", nil},
+		"204":                       {204, "", nil},
+		"a redirect":                {302, "", &hook.RefusedError{Status: 302}},
+		"refused":                   {404, "", &hook.RefusedError{Status: 404}},
+		"busy":                      {503, "30", &hook.RefusedError{Status: 503, After: 30 * time.Second}},
+		"busy for a month":          {429, "2592000", &hook.RefusedError{Status: 429, After: 24 * time.Hour}},
+		"busy for a negative time":  {429, "-5", &hook.RefusedError{Status: 429}},
+		"busy until a certain date": {429, "Wed, 21 Oct 2026 07:28:00 GMT", &hook.RefusedError{Status: 429}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				got = append(got, r.Method+" "+r.URL.Path+" "+r.Header.Get(hook.HeaderID)+" "+r.Header.Get("Content-Type"))
+				w.Header().Set("Location", "/elsewhere")
+				if c.header != "" {
+					w.Header().Set("Retry-After", c.header)
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte("canary-body"))
+			}))
+			defer server.Close()
+			err := hook.Post(t.Context(), hook.Client(true), hook.Attempt{URL: server.URL + "/canary-path", Secrets: []string{first}, ID: "ntc_1", At: moment, Body: []byte("{}")})
+			require.Equal(t, []string{"POST /canary-path ntc_1 application/json"}, got)
+			require.Equal(t, c.want, err)
+			if err != nil {
+				require.NotContains(t, err.Error(), "canary")
+			}
+		})
+	}
+}
+
+// An answer of any length takes as much as is needed to use the connection again.
+func TestALongAnswerIsNotRead(t *testing.T) {
+	ended := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		chunk := make([]byte, 64<<10)
+		for {
+			if _, err := w.Write(chunk); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	require.NoError(t, hook.Post(t.Context(), hook.Client(true), hook.Attempt{URL: server.URL, Secrets: []string{first}, ID: "1", At: moment}))
+	require.Error(t, <-ended)
+}
+
+// A client for the public internet connects to nothing else, also when the name says otherwise.
+func TestPrivateAddresses(t *testing.T) {
+	reached := false
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer server.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"} {
+		err := hook.Post(t.Context(), hook.Client(false), hook.Attempt{URL: "http://" + host + ":" + port + "/secret", Secrets: []string{first}, ID: "1", At: moment})
+		require.ErrorIs(t, err, hook.ErrPrivate, host)
+		require.NotContains(t, err.Error(), "secret")
+	}
+	require.False(t, reached)
+	for address, want := range map[string]bool{
+		"8.8.8.8": true, "2606:4700::1111": true, "10.0.0.1": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "100.64.0.1": false,
+		"198.18.0.1": false, "224.0.0.1": false, "255.255.255.255": false, "240.0.0.1": false, "fd00::1": false, "fe80::1": false, "ff02::1": false, "::": false,
+		"64:ff9b::a00:1": false, "2002:a00:1::1": false, "::ffff:10.0.0.1": false, "::10.0.0.1": false, "0.1.2.3": false, "192.0.0.8": false, "203.0.113.9": false,
+	} {
+		require.Equal(t, want, hook.Public(address), address)
+	}
+}
+
+// A receiver that cannot be reached is no secret to a log, but its address is.
+func TestErrorsDoNotShowTheAddress(t *testing.T) {
+	broken := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		return nil, errors.New("cannot reach " + r.URL.String())
+	})}
+	err := hook.Post(t.Context(), broken, hook.Attempt{URL: "https://receiver.example/canary", Secrets: []string{first}, ID: "1", At: moment})
+	require.ErrorContains(t, err, "cannot reach the receiver")
+	require.NotContains(t, err.Error(), "canary")
+	err = hook.Post(t.Context(), broken, hook.Attempt{URL: "https://receiver.example/\x00canary", Secrets: []string{first}, ID: "1", At: moment})
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "canary")
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, hook.Post(gone, hook.Client(true), hook.Attempt{URL: "http://127.0.0.1:9/canary", Secrets: []string{first}, ID: "1", At: moment}), context.Canceled)
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

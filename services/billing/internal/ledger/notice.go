@@ -1,0 +1,59 @@
+package ledger
+
+import (
+	"context"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
+)
+
+// notice tells an account of something, once for each source. It is part of the decision: what is undone was not told.
+func (l *Ledger) notice(ctx context.Context, tx Tx, accountID string, n notices.Notice) error {
+	now := l.now()
+	n.ID, n.AccountID, n.CreateTime = l.ids.make(prefixNotice, now), accountID, now
+	_, err := tx.InsertNotice(ctx, n)
+	return err
+}
+
+// noticeSubscription tells what a subscription has become.
+func (l *Ledger) noticeSubscription(ctx context.Context, tx Tx, accountID string, in subscriptions.Input, st, before subscriptions.State) error {
+	told, err := tx.NoticeSources(ctx, accountID)
+	if err != nil {
+		return err
+	}
+	for _, n := range subscriptions.Notices(in, st, before, told) {
+		if err := l.notice(ctx, tx, accountID, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noticeReversal tells that a payment for credit was refunded or disputed.
+func (l *Ledger) noticeReversal(ctx context.Context, tx Tx, p Purchase, r subscriptions.Reversal) error {
+	n, ok := r.Notice()
+	if !ok {
+		return nil
+	}
+	n.Data.InvoiceID = p.Invoice
+	return l.notice(ctx, tx, p.AccountID, n)
+}
+
+// noticeRefusedCharges tells of charges of overage that Stripe refuses.
+func (l *Ledger) noticeRefusedCharges(ctx context.Context, tx Tx, accountID string) error {
+	refused, err := tx.RefusedCharges(ctx, accountID)
+	if err != nil {
+		return err
+	}
+	for _, c := range refused {
+		err := l.notice(ctx, tx, accountID, notices.Notice{
+			Source: "charge:" + c.ID + ":refused", Kind: notices.OverageRefused,
+			Data: notices.Data{Time: c.CreateTime, Amount: c.Cents * plans.Cent, SubscriptionID: c.SubscriptionID, ObjectID: c.ID},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/services/billing/internal/follow"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
+)
+
+// told lists the account's notices, the oldest first.
+func (s *subscriber) told() (kinds []notices.Kind) {
+	s.t.Helper()
+	all, err := s.store.Notices(s.t.Context(), alice, "", "", 100)
+	require.NoError(s.t, err)
+	for _, n := range all {
+		kinds = append([]notices.Kind{n.Kind}, kinds...)
+	}
+	return kinds
+}
+
+func (s *subscriber) attempted(month int, status string) {
+	s.t.Helper()
+	s.write(mirror.Invoice, fmt.Sprintf(`{"id":"in_%d","object":"invoice","customer":"cus_1","subscription":"sub_1","status":%q,"attempted":true,"created":%d,"total":2380,
+		"lines":{"data":[{"type":"subscription","amount":2000,"quantity":1,"price":{"id":"price_pro","object":"price"},"period":{"start":%[3]d,"end":%d}}]}}`,
+		month, status, s.month(month).Unix(), s.month(month+1).Unix()))
+}
+
+// A failed payment, the end of its grace and its late payment are told once each, whatever comes twice and whatever the clock does.
+func TestEachEventIsToldOnce(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		require.Empty(t, s.told())
+		s.clock.Set(s.month(1).Add(2 * time.Hour))
+		for range 2 {
+			s.attempted(1, "open")
+			s.sub(1, "past_due")
+		}
+		require.Equal(t, []notices.Kind{notices.PaymentFailed}, s.told())
+		s.clock.Set(s.month(1).AddDate(0, 0, 7))
+		for range 2 {
+			_, err := s.FollowDue(t.Context(), 10)
+			require.NoError(t, err)
+		}
+		s.clock.Set(s.month(1).AddDate(0, 0, 7).Add(-time.Second)) // a replica whose clock is behind
+		s.sub(1, "past_due")
+		s.clock.Set(s.month(1).AddDate(0, 0, 7))
+		s.sub(1, "past_due")
+		require.Equal(t, []notices.Kind{notices.PaymentFailed, notices.Downgraded}, s.told())
+		for range 2 {
+			s.attempted(1, "paid")
+			s.sub(1, "active")
+		}
+		s.sub(1, "active", `"cancel_at_period_end":true`)
+		s.sub(1, "active")
+		s.sub(1, "active", `"cancel_at_period_end":true`)
+		s.sub(1, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+		s.sub(1, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+		require.Equal(t, []notices.Kind{notices.PaymentFailed, notices.Downgraded, notices.Recovered, notices.WillEnd, notices.Ended}, s.told())
+		failed, err := s.store.Notices(t.Context(), alice, notices.PaymentFailed, "", 100)
+		require.NoError(t, err)
+		require.Len(t, failed, 1)
+		require.Equal(t, "in_1", failed[0].Data.InvoiceID)
+		require.EqualValues(t, 23_800_000_000, failed[0].Data.Amount)
+	})
+}
+
+// A trial's end is announced by the own clock, without any event.
+func TestATrialsEndIsAnnounced(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.sub(0, "trialing", fmt.Sprintf(`"trial_end":%d`, s.month(1).Unix()))
+		require.Equal(t, []notices.Kind{notices.TrialStarted}, s.told())
+		s.clock.Set(s.month(1).AddDate(0, 0, -3).Add(-time.Second))
+		_, err := s.FollowDue(t.Context(), 10)
+		require.NoError(t, err)
+		require.Equal(t, []notices.Kind{notices.TrialStarted}, s.told())
+		s.clock.Set(s.month(1).AddDate(0, 0, -3))
+		done, err := s.FollowDue(t.Context(), 10)
+		require.NoError(t, err)
+		require.Equal(t, 1, done)
+		require.Equal(t, []notices.Kind{notices.TrialStarted, notices.TrialWillEnd}, s.told())
+	})
+}
+
+// A refund is told once, also one that comes before what was bought; a dispute has a kind of its own.
+func TestRefundsAreTold(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.reversal(mirror.Refund, "re_1", "succeeded", 500)
+		require.Empty(t, s.told())
+		s.paidPack()
+		s.reversal(mirror.Refund, "re_1", "succeeded", 500)
+		s.reversal(mirror.Dispute, "dp_1", "needs_response", 700)
+		s.reversal(mirror.Dispute, "dp_1", "won", 700)
+		s.reversal(mirror.Refund, "re_2", "failed", 100)
+		require.Equal(t, []notices.Kind{notices.Refunded, notices.Disputed}, s.told())
+	})
+}
+
+// What a decision that fails has told was not told, and a notice is queued in the transaction that writes it.
+func TestNoticesAreQueuedWithTheirWrite(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		var queued []string
+		fail := true
+		s.store.Deliver(func(_ context.Context, _ database.Tx, n notices.Notice) error {
+			if fail {
+				return errors.New("no room")
+			}
+			queued = append(queued, n.ID)
+			return nil
+		})
+		trial := fmt.Sprintf(`{"id":"sub_1","object":"subscription","customer":"cus_1","status":"trialing","created":%d,"start_date":%[1]d,"billing_cycle_anchor":%[1]d,
+			"current_period_start":%[1]d,"current_period_end":%d,"trial_end":%[2]d,"items":{"data":[{"quantity":1,"price":{"id":"price_pro","object":"price"}}]}}`,
+			s.begin.Unix(), s.month(1).Unix())
+		o, err := mirror.Parse(mirror.Subscription, []byte(trial))
+		require.NoError(t, err)
+		o.Sequence, err = s.store.TakeSequence(t.Context(), o.Kind, o.ID)
+		require.NoError(t, err)
+		follower := &follow.Follower{Store: s.store, Ledger: s.Ledger}
+		_, err = s.store.WriteObject(t.Context(), o, follower.Written)
+		require.Error(t, err)
+		require.Empty(t, s.told())
+		fail = false
+		_, err = s.store.WriteObject(t.Context(), o, follower.Written)
+		require.NoError(t, err)
+		all, err := s.store.Notices(t.Context(), alice, "", "", 100)
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		require.Equal(t, []string{all[0].ID}, queued)
+	})
+}
+
+// An erased person's notices are gone, and none comes afterwards.
+func TestAnErasedPersonIsToldNothing(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		require.NoError(t, database.Migrate(t.Context(), s.db, inbox.Migrations()))
+		s.invoice(0, "paid")
+		s.sub(0, "active", `"cancel_at_period_end":true`)
+		require.Equal(t, []notices.Kind{notices.WillEnd}, s.told())
+		require.NoError(t, s.store.EraseUser(t.Context(), alice))
+		require.Empty(t, s.told())
+		s.sub(0, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+		require.Empty(t, s.told())
+	})
+}
+
+// Notices are deleted when they are older than their retention, a page at a time.
+func TestNoticesArePruned(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active", `"cancel_at_period_end":true`)
+		for _, c := range []struct {
+			before time.Time
+			want   int64
+		}{{s.clock.Now(), 0}, {s.clock.Now().Add(time.Second), 1}, {s.clock.Now().Add(time.Second), 0}} {
+			n, err := s.store.PruneNotices(t.Context(), c.before, 10)
+			require.NoError(t, err)
+			require.Equal(t, c.want, n)
+		}
+	})
+}

@@ -1,0 +1,28 @@
+-- name: InsertNotice :execrows
+INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (account_id, source) DO NOTHING;
+
+-- name: ListNoticeSources :many
+SELECT source FROM notice WHERE account_id = sqlc.arg(account_id) ORDER BY id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: ListNotices :many
+SELECT * FROM notice WHERE account_id = sqlc.arg(account_id) AND id < sqlc.arg(before) ORDER BY id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: ListNoticesOfKind :many
+SELECT * FROM notice WHERE account_id = sqlc.arg(account_id) AND kind = sqlc.arg(kind) AND id < sqlc.arg(before)
+ORDER BY id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
+-- name: GetNotice :one
+SELECT * FROM notice WHERE id = $1;
+
+-- name: EraseNotices :exec
+DELETE FROM notice WHERE account_id = $1;
+
+-- name: EraseNoticesUser :exec
+UPDATE notice SET user_id = '' WHERE user_id = $1;
+
+-- name: PruneNotices :execrows
+DELETE FROM notice WHERE id IN (SELECT n.id FROM notice AS n WHERE n.create_time < sqlc.arg(before) LIMIT CAST(sqlc.arg(most) AS BIGINT));
+
+-- name: ListRefusedOverageCharges :many
+SELECT * FROM overage_charge WHERE account_id = $1 AND state = 'refused' ORDER BY id;
