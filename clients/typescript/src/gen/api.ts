@@ -474,6 +474,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/billing/spendLimits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their present
+         *     windows. Members of an organization see the limits that apply to them; its admins see all, and operators those of any account.
+         */
+        get: operations["listSpendLimits"];
+        put?: never;
+        /**
+         * SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
+         *     for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
+         *     limits that apply to itself.
+         *     Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
+         *     has 10,000 limits).
+         */
+        post: operations["setSpendLimit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/billing/spendLimits/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit that applies to itself). */
+        delete: operations["deleteSpendLimit"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/billing/subscription": {
         parameters: {
             query?: never;
@@ -1732,6 +1776,8 @@ export interface components {
         };
         /** @description DeleteApiKeyResponse is empty: the key is revoked. */
         DeleteApiKeyResponse: Record<string, never>;
+        /** @description DeleteSpendLimitResponse is empty. */
+        DeleteSpendLimitResponse: Record<string, never>;
         /** @description EmbedRequest is a list of texts. */
         EmbedRequest: {
             /** @description The id of the model, as ListModels shows it. Example: "text-embedding-3-small". */
@@ -2332,6 +2378,13 @@ export interface components {
              * @description The token of the next page; empty on the last page. After 10,000 records without a match the page is empty and has a
              *     token. Example: "CgV1c2Vy".
              */
+            nextPageToken: string;
+        };
+        /** @description ListSpendLimitsResponse is a page of spend limits: those of API keys, then those of members, both in the order of their ids. */
+        ListSpendLimitsResponse: {
+            /** @description The limits. */
+            spendLimits: components["schemas"]["SpendLimit"][];
+            /** @description The token of the next page; empty on the last one. Example: "CgV1c2Vy". */
             nextPageToken: string;
         };
         /** @description ListUsersResponse is one page. */
@@ -3050,6 +3103,26 @@ export interface components {
          * @enum {string}
          */
         ServiceState: "operational" | "degraded" | "down" | "unknown";
+        /** @description SetSpendLimitRequest says whose limit is set; it names exactly one of user_id, every_member and api_key_id. */
+        SetSpendLimitRequest: {
+            /** @description The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc". */
+            accountId?: string;
+            /** @description The member: a user's id. All calls that name the user count, also those by API keys. Example: "user_2abc". */
+            userId?: string;
+            /** @description Sets the limit of each member that has none of its own for the same windows. Example: false. */
+            everyMember?: boolean;
+            /** @description The API key. Its own spend limit applies too: the lower one for the same windows. Example: "key_2abc". */
+            apiKeyId?: string;
+            /** @description The windows. Example: "SPEND_WINDOW_MONTH". */
+            window: components["schemas"]["SpendWindow"];
+            /** @description The maximum of each window, holds included, in nano-dollars; above 0. Example: "5000000000" ($5). */
+            limitNanoUsd: components["schemas"]["NanoUsd"];
+        };
+        /** @description SetSpendLimitResponse returns the limit. */
+        SetSpendLimitResponse: {
+            /** @description The limit, without what is spent. */
+            spendLimit?: components["schemas"]["SpendLimit"];
+        };
         /** @description SetTopUpRequest is the new setting. It replaces the whole of the old one. */
         SetTopUpRequest: {
             /** @description Whether it is on. When it is false, the other fields are ignored. Example: true. */
@@ -3066,6 +3139,61 @@ export interface components {
             /** @description The setting. */
             topUp: components["schemas"]["TopUp"];
         };
+        /**
+         * @description SpendLimit is the maximum that a member or an API key may spend in each window. A call is refused when the account or one of the caller's
+         *     limits does not cover it.
+         */
+        SpendLimit: {
+            /** @description The limit's id, the same for the same subject and windows. Example: "limit_01h2". */
+            id: string;
+            /** @description The member; empty for a limit of an API key or of every member. Example: "user_2abc". */
+            userId: string;
+            /** @description True for the limit of each member that has none of its own for the same windows. Example: false. */
+            everyMember: boolean;
+            /** @description The API key; empty for a limit of members. Example: "key_2abc". */
+            apiKeyId: string;
+            /** @description The windows. Example: "SPEND_WINDOW_MONTH". */
+            window: components["schemas"]["SpendWindow"];
+            /** @description The maximum of each window, in nano-dollars. Example: "5000000000" ($5). */
+            limitNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description What is spent in the present window, in nano-dollars; 0 for a limit of every member. Example: "1250000000". */
+            spentNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description What running calls hold in the present window, in nano-dollars. Example: "750000". */
+            heldNanoUsd: components["schemas"]["NanoUsd"];
+            /**
+             * Format: date-time
+             * @description When the present window began; unset for a limit of every member. Example: "2026-11-01T00:00:00Z".
+             */
+            windowStartTime?: string;
+            /**
+             * Format: date-time
+             * @description When the next window begins. Example: "2026-12-01T00:00:00Z".
+             */
+            windowEndTime?: string;
+            /**
+             * Format: date-time
+             * @description When the limit was first set. Example: "2026-11-23T10:00:00Z".
+             */
+            createTime?: string;
+            /**
+             * Format: date-time
+             * @description When the limit was last set. Example: "2026-11-23T10:00:00Z".
+             */
+            updateTime?: string;
+        };
+        /**
+         * @description SpendWindow is the kind of windows of a spend limit. Hours, days, weeks and months are those of UTC.
+         *
+         *      - SPEND_WINDOW_UNSPECIFIED: Not set; refused.
+         *      - SPEND_WINDOW_HOUR: From a full hour to the next.
+         *      - SPEND_WINDOW_DAY: From midnight to midnight.
+         *      - SPEND_WINDOW_WEEK: From Monday to Monday.
+         *      - SPEND_WINDOW_MONTH: From the first of a calendar month to the first of the next.
+         *      - SPEND_WINDOW_BILLING_PERIOD: The account's billing period.
+         * @default SPEND_WINDOW_UNSPECIFIED
+         * @enum {string}
+         */
+        SpendWindow: "SPEND_WINDOW_UNSPECIFIED" | "SPEND_WINDOW_HOUR" | "SPEND_WINDOW_DAY" | "SPEND_WINDOW_WEEK" | "SPEND_WINDOW_MONTH" | "SPEND_WINDOW_BILLING_PERIOD";
         /** @description The state of the whole, of each service and of each provider. */
         Status: {
             status: components["schemas"]["ServiceState"];
@@ -4373,6 +4501,115 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CreatePortalSessionResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listSpendLimits: {
+        parameters: {
+            query?: {
+                /** @description The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc". */
+                accountId?: string;
+                /** @description Lists only the limits of this member. Example: "user_2abc". */
+                userId?: string;
+                /** @description Lists only the limits of this API key; excludes user_id. Example: "key_2abc". */
+                apiKeyId?: string;
+                /** @description The maximum number of limits on a page. 0 means 50, and values above 100 are treated as 100. Example: 100. */
+                pageSize?: number;
+                /** @description The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy". */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSpendLimitsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    setSpendLimit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description SetSpendLimitRequest says whose limit is set; it names exactly one of user_id, every_member and api_key_id. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetSpendLimitRequest"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetSpendLimitResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    deleteSpendLimit: {
+        parameters: {
+            query?: {
+                /** @description The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc". */
+                accountId?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The limit's id. Example: "limit_01h2". */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeleteSpendLimitResponse"];
                 };
             };
             /** @description The call failed. */

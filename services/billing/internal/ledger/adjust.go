@@ -32,7 +32,7 @@ func (c *settling) adjust(ctx context.Context, tx Tx) error {
 	if err := tx.CloseHold(ctx, closed, StateSwept); err != nil {
 		return err
 	}
-	if err := tx.AddKeySpend(ctx, c.hold, KeySpend{Spent: c.cost - c.hold.Cost}); err != nil {
+	if err := tx.AddSpend(ctx, c.hold, Spend{Spent: c.cost - c.hold.Cost}); err != nil {
 		return err
 	}
 	// Credit may have come back to a grant whose time is over.

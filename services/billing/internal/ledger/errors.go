@@ -9,28 +9,31 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
-// InsufficientError says that an account or an API key does not afford a call. Nothing is held.
+// InsufficientError says that an account, or a limit of the caller, does not afford a call. Nothing is held.
 type InsufficientError struct {
 	// Account is the account as it was.
 	Account Account
-	// Key is set when the API key's limit is tighter than the balance.
-	Key *KeyBudget
+	// Limit is set when a limit is tighter than the balance: the tightest of the caller's.
+	Limit *LimitBudget
 	// Needed is the least that the call needs, in nano-dollars; -1 when it is more than can be counted.
 	Needed int64
 }
 
-// KeyBudget is what an API key's limit leaves.
-type KeyBudget struct {
-	// Limit is the key's limit for the window; Left may be below 0.
-	Limit, Left int64
-	// WindowEnd is when the next window begins.
-	WindowEnd time.Time
+// LimitBudget is what a limit leaves.
+type LimitBudget struct {
+	// Kind tells whose limit it is.
+	Kind SubjectKind
+	// Amount is what the limit allows in the window; Left may be below 0.
+	Amount, Left int64
+	Window
+	// Wait is the time until the next window begins.
+	Wait time.Duration
 }
 
 // Error says what is missing.
 func (e *InsufficientError) Error() string {
-	if e.Key != nil {
-		return "the API key's limit does not cover the call"
+	if e.Limit != nil {
+		return "the limit of the " + string(e.Limit.Kind) + " does not cover the call"
 	}
 	return "the balance does not cover the call"
 }
@@ -49,6 +52,9 @@ const (
 	FieldMinOutput
 	FieldMaxOutput
 	FieldChoices
+	FieldMember
+	FieldKey
+	FieldLimit
 )
 
 // Problem is what is wrong with a field, as the end of a sentence: "must be in the future".
@@ -142,6 +148,20 @@ type ErasedError struct{ AccountID string }
 
 // Error does not name the person.
 func (e *ErasedError) Error() string { return "the account's user was erased" }
+
+// TooManyLimitsError says that an account has as many spend limits as it may have.
+type TooManyLimitsError struct{ Most int64 }
+
+// Error names the bound.
+func (e *TooManyLimitsError) Error() string {
+	return fmt.Sprintf("the account has %d spend limits", e.Most)
+}
+
+// LimitNotFoundError says that an account has no such spend limit.
+type LimitNotFoundError struct{ ID string }
+
+// Error names the limit.
+func (e *LimitNotFoundError) Error() string { return fmt.Sprintf("no spend limit %q", e.ID) }
 
 // AccountNotFoundError says that there is no such account.
 type AccountNotFoundError struct{ AccountID string }

@@ -107,6 +107,8 @@ type fixture struct {
 	clock   *clock
 	plans   *fixedPlans
 	free    ledger.FreeCredit
+	// limits is the subject whose limits are stored; nil for limits that come with the call.
+	limits *ledger.Subject
 	// logs gets the logs of the ledgers made after it was set.
 	logs slog.Handler
 }
@@ -123,18 +125,22 @@ func newFixture(t testing.TB, db *database.DB, defaultPlan string) *fixture {
 // each runs a test on both databases, with new accounts on the given plan; the ledger must be sound when it ends.
 func each(t *testing.T, defaultPlan string, test func(t *testing.T, b *fixture)) {
 	t.Helper()
-	for name, place := range map[string]func(t *testing.T) string{
-		"sqlite":   func(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "billing.db") },
-		"postgres": func(t *testing.T) string { return patient(t, databasetest.PostgresURL(t)) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			config := database.Config{URL: settings.NewSecret(place(t)), Schema: "billing", Synchronous: "NORMAL"}
-			b := newFixture(t, databasetest.Open(t, config, store.Migrations()), defaultPlan)
-			b.place = config
-			test(t, b)
-			b.sound()
-		})
-	}
+	t.Run("sqlite", func(t *testing.T) { onSQLite(t, defaultPlan, test) })
+	t.Run("postgres", func(t *testing.T) { on(t, patient(t, databasetest.PostgresURL(t)), defaultPlan, test) })
+}
+
+func onSQLite(t *testing.T, defaultPlan string, test func(t *testing.T, b *fixture)) {
+	t.Helper()
+	on(t, "sqlite://"+filepath.Join(t.TempDir(), "billing.db"), defaultPlan, test)
+}
+
+func on(t *testing.T, url, defaultPlan string, test func(t *testing.T, b *fixture)) {
+	t.Helper()
+	config := database.Config{URL: settings.NewSecret(url), Schema: "billing", Synchronous: "NORMAL"}
+	b := newFixture(t, databasetest.Open(t, config, store.Migrations()), defaultPlan)
+	b.place = config
+	test(t, b)
+	b.sound()
 }
 
 // patient has statements wait longer for locks than they do for callers, so that a slow machine refuses none.

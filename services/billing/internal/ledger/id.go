@@ -32,6 +32,8 @@ const (
 	// prefixCharge begins the ids of charges of overage.
 	prefixCharge = "ovc_"
 	prefixNotice = "ntc_"
+	// prefixLimit begins the ids of spend limits.
+	prefixLimit = "limit_"
 )
 
 // encode keeps the order of bytes.

@@ -14,6 +14,9 @@ import (
 
 // byKey reserves input tokens by an API key that may spend limit.
 func (b *fixture) byKey(l *ledger.Ledger, request string, amount, limit int64, period time.Duration) (ledger.Hold, error) {
+	if b.limits != nil {
+		return b.limited(l, request, amount, limit, period)
+	}
 	return l.Reserve(b.t.Context(), ledger.Reservation{
 		RequestID: request, AccountID: alice, APIKeyID: "key_1", Model: "embed", InputTokens: amount,
 		KeyLimit: ledger.KeyLimit{Amount: limit, Period: period},

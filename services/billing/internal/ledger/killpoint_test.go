@@ -69,9 +69,13 @@ func (d *dying) turn(op string) bool {
 }
 
 func (d *dying) Write(ctx context.Context, accountID string, fn func(context.Context, ledger.Tx) error) error {
+	return d.WriteCall(ctx, ledger.Caller{AccountID: accountID}, fn)
+}
+
+func (d *dying) WriteCall(ctx context.Context, caller ledger.Caller, fn func(context.Context, ledger.Tx) error) error {
 	op, _ := ctx.Value(opKey{}).(string)
 	mine := false
-	err := d.Store.Write(ctx, accountID, func(ctx context.Context, tx ledger.Tx) error {
+	err := d.Store.WriteCall(ctx, caller, func(ctx context.Context, tx ledger.Tx) error {
 		err := fn(ctx, tx)
 		if mine = err == nil && d.turn(op); mine {
 			d.at("before")

@@ -160,7 +160,8 @@ type answer struct {
 
 func (r *reserving) run(ctx context.Context) (Hold, error) {
 	var a answer
-	err := r.l.store.Write(ctx, r.AccountID, func(ctx context.Context, tx Tx) (err error) {
+	caller := Caller{AccountID: r.AccountID, UserID: r.UserID, APIKeyID: r.APIKeyID, Reserves: true}
+	err := r.l.store.WriteCall(ctx, caller, func(ctx context.Context, tx Tx) (err error) {
 		a, err = r.decide(ctx, tx)
 		return err
 	})
@@ -228,7 +229,7 @@ func (r *reserving) decideNew(ctx context.Context, tx Tx) (answer, error) {
 		return r.repeated(ctx, tx)
 	}
 	account.Held += h.Amount
-	if err := tx.AddKeySpend(ctx, h, KeySpend{Held: h.Amount}); err != nil {
+	if err := tx.AddSpend(ctx, h, Spend{Held: h.Amount}); err != nil {
 		return answer{}, err
 	}
 	return answer{hold: h}, tx.SaveAccount(ctx, account)

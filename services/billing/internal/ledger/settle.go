@@ -86,7 +86,8 @@ type settling struct {
 }
 
 func (c *settling) run(ctx context.Context) (Closing, error) {
-	if err := c.l.store.Write(ctx, c.known.AccountID, c.decide); err != nil {
+	caller := Caller{AccountID: c.known.AccountID, UserID: c.known.UserID, APIKeyID: c.known.APIKeyID}
+	if err := c.l.store.WriteCall(ctx, caller, c.decide); err != nil {
 		return Closing{}, err
 	}
 	if c.refusal != nil {
@@ -229,7 +230,7 @@ func (c *settling) write(ctx context.Context, tx Tx) error {
 			return err
 		}
 	}
-	return tx.AddKeySpend(ctx, c.hold, KeySpend{Held: -c.hold.Amount, Spent: c.cost})
+	return tx.AddSpend(ctx, c.hold, Spend{Held: -c.hold.Amount, Spent: c.cost})
 }
 
 func (c *settling) entry(kind, debit, credit string, amount int64, now time.Time) Entry {

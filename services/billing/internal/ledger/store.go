@@ -26,6 +26,10 @@ type Store interface {
 	// callers share a batch: one transaction that reads each account once and writes each changed row once. Decisions about one account
 	// take turns. An error of fn undoes its own work only. fn may run more than once, so it sets its results and adds nothing to them.
 	Write(ctx context.Context, accountID string, fn func(ctx context.Context, tx Tx) error) error
+	// WriteCall is Write for a decision about a call. What the limits of its caller need is read together with that of other callers.
+	WriteCall(ctx context.Context, caller Caller, fn func(ctx context.Context, tx Tx) error) error
+	// SpendLimitPage reads spend limits, in the order of kind, subject and period.
+	SpendLimitPage(ctx context.Context, q LimitQuery) ([]SpendLimit, error)
 	// Account reads an account, or ErrNotFound.
 	Account(ctx context.Context, id string) (Account, error)
 	// Hold reads a hold, or ErrNotFound.
@@ -63,8 +67,9 @@ type Store interface {
 	PruneHolds(ctx context.Context, after string, r Retention, limit int) (next string, err error)
 	// PruneRecords deletes at most limit records of single calls, and segments of them, and counts both.
 	PruneRecords(ctx context.Context, r Retention, limit int) (int, error)
-	// PruneKeyWindows deletes at most limit windows of API keys' limits that ended at or before that time, and counts them.
-	PruneKeyWindows(ctx context.Context, ended time.Time, limit int) (int, error)
+	// PruneWindows deletes at most limit windows of members' limits, and as many of API keys' limits, that ended at or before that time. It returns the
+	// larger number.
+	PruneWindows(ctx context.Context, ended time.Time, limit int) (int, error)
 	// PruneCallKeys deletes at most limit idempotency keys of calls that began at or before that time, and counts them.
 	PruneCallKeys(ctx context.Context, began time.Time, limit int) (int, error)
 	// PostponeSubscription has a subscription that is still due at now wait until next. The others behind it must have their turn.
@@ -136,11 +141,21 @@ type Tx interface {
 	// PayHold writes what a closed hold owes and which grants paid it.
 	PayHold(ctx context.Context, d HoldDebt) error
 
-	// KeyWindow reads what an API key holds and spent in a window of its limit. A window that is not stored is summed up from the key's
-	// holds and stored. The account is locked.
-	KeyWindow(ctx context.Context, accountID, keyID string, w Window) (KeySpend, error)
-	// AddKeySpend adds to what the hold's API key holds and spent, in all stored windows in which the hold was made.
-	AddKeySpend(ctx context.Context, h Hold, more KeySpend) error
+	// SpendLimits reads the stored limits that a caller's calls count against: the member's, the key's, and those of every member. userID and keyID may be
+	// empty. The account is locked.
+	SpendLimits(ctx context.Context, accountID, userID, keyID string) ([]SpendLimit, error)
+	// SaveSpendLimit writes a limit, or the amount of one that there is, and returns it. Errors: *ErasedError, *TooManyLimitsError when the account then has
+	// more than most.
+	SaveSpendLimit(ctx context.Context, l SpendLimit, most int64) (SpendLimit, error)
+	// DeleteSpendLimit deletes a limit and returns it, or ErrNotFound.
+	DeleteSpendLimit(ctx context.Context, accountID, id string) (SpendLimit, error)
+	// SpendWindow reads what a member or an API key holds and spent in a window, and remembers the limit that applies to it. A window that is not
+	// stored is summed up from the holds and stored. The account is locked. Error: *ErasedError.
+	SpendWindow(ctx context.Context, accountID string, s Subject, w Window, limit int64) (Spend, error)
+	// AddSpend adds to what the hold's member and API key hold and spent, in all stored windows in which the hold was made.
+	AddSpend(ctx context.Context, h Hold, more Spend) error
+	// LimitedWindows reads the stored windows with a limit in which the hold counts.
+	LimitedWindows(ctx context.Context, h Hold) ([]LimitedWindow, error)
 
 	// SetPlan writes the plan of a locked account.
 	SetPlan(ctx context.Context, accountID, ref string) error
@@ -195,8 +210,16 @@ type Tx interface {
 	Unfold(ctx context.Context, holdID string) (old UsageTotal, at time.Time, err error)
 }
 
-// KeySpend is what an API key holds and spent in a window of its limit, in nano-dollars.
-type KeySpend struct{ Held, Spent int64 }
+// Caller is who makes a call.
+type Caller struct {
+	// AccountID pays. UserID and APIKeyID may be empty.
+	AccountID, UserID, APIKeyID string
+	// Reserves is true for a decision that needs the caller's limits.
+	Reserves bool
+}
+
+// Spend is what a member or an API key holds and spent in a window, in nano-dollars.
+type Spend struct{ Held, Spent int64 }
 
 // HoldDebt is what a hold owes.
 type HoldDebt struct {

@@ -16,9 +16,9 @@ const (
 	sweepBatch   = 200
 	sweepAtOnce  = 16
 	maxSweepRuns = 50
-	// keyWindowKept is how long the windows of API keys' limits are stored after they ended, for late settlements and clocks that
+	// windowKept is how long the windows of limits are stored after they ended, for late settlements and clocks that
 	// differ. One that is needed later is summed up again from the holds.
-	keyWindowKept = time.Hour
+	windowKept = time.Hour
 	// maxPruned bounds the windows, and the idempotency keys, that one sweep deletes at once, and maxPruneRuns how often it does.
 	maxPruned, maxPruneRuns = 1000, 50
 )
@@ -52,7 +52,7 @@ func (l *Ledger) Sweep(ctx context.Context) (int, error) {
 		}
 	}
 	failures = append(failures,
-		prune(ctx, l.store.PruneKeyWindows, l.now().Add(-keyWindowKept)),
+		prune(ctx, l.store.PruneWindows, l.now().Add(-windowKept)),
 		prune(ctx, l.store.PruneCallKeys, l.now().Add(-idempotency.Kept)))
 	return swept, errors.Join(failures...)
 }

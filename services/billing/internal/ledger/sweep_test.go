@@ -336,7 +336,7 @@ type fullStore struct {
 	windows, keys int
 }
 
-func (s *fullStore) PruneKeyWindows(_ context.Context, _ time.Time, limit int) (int, error) {
+func (s *fullStore) PruneWindows(_ context.Context, _ time.Time, limit int) (int, error) {
 	s.windows += limit
 	return limit, nil
 }

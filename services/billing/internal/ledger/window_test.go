@@ -23,14 +23,79 @@ func (b *fixture) refused(l *ledger.Ledger, request string, amount, limit int64,
 	b.t.Helper()
 	_, err := b.byKey(l, request, amount, limit, period)
 	e := requireReason(b.t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
-	require.Equal(b.t, "api_key", e.Metadata["limit"])
+	require.Equal(b.t, b.subject(), e.Metadata["limit"])
+}
+
+// subject is whose limits the tests are about.
+func (b *fixture) subject() string {
+	if b.limits != nil {
+		return string(b.limits.Kind)
+	}
+	return string(ledger.SubjectKey)
+}
+
+func (b *fixture) windows() string {
+	if b.subject() == string(ledger.SubjectMember) {
+		return "member_window"
+	}
+	return "key_window"
+}
+
+// eachLimit runs a test for limits that come with the calls of an API key, and for stored limits of a key, a member and every member. The first and the
+// third have tables of their own, so they run on both databases.
+func eachLimit(t *testing.T, test func(t *testing.T, b *fixture)) {
+	t.Helper()
+	key, member, every := ledger.KeySubject("key_1"), ledger.MemberSubject("user_1"), ledger.MemberSubject(ledger.EveryMember)
+	for name, limits := range map[string]*ledger.Subject{"with the call": nil, "key": &key, "member": &member, "every member": &every} {
+		t.Run(name, func(t *testing.T) {
+			run := each
+			if limits == &key || limits == &every {
+				run = onSQLite
+			}
+			run(t, "monthly", func(t *testing.T, b *fixture) {
+				b.limits = limits
+				test(t, b)
+			})
+		})
+	}
+}
+
+// limited reserves input tokens by a member and an API key, one of which may spend limit; 0 means no limit.
+func (b *fixture) limited(l *ledger.Ledger, request string, amount, limit int64, period time.Duration) (ledger.Hold, error) {
+	b.t.Helper()
+	_, err := l.Account(b.t.Context(), alice, "")
+	require.NoError(b.t, err)
+	list, _, err := l.Limits(b.t.Context(), ledger.LimitQuery{AccountID: alice, Limit: 100})
+	require.NoError(b.t, err)
+	kept := false
+	for _, old := range list {
+		if kept = limit > 0 && old.Period == period; !kept {
+			require.NoError(b.t, l.DeleteLimit(b.t.Context(), alice, old.ID, anyLimit))
+		}
+	}
+	if limit > 0 {
+		b.limit(l, *b.limits, period, limit)
+	}
+	return l.Reserve(b.t.Context(), ledger.Reservation{
+		RequestID: request, AccountID: alice, UserID: "user_1", APIKeyID: "key_1", Model: "embed", InputTokens: amount,
+	})
+}
+
+func anyLimit(ledger.SpendLimit) error { return nil }
+
+// limit sets a limit.
+func (b *fixture) limit(l *ledger.Ledger, s ledger.Subject, period time.Duration, amount int64) ledger.SpendLimit {
+	b.t.Helper()
+	set, err := l.SetLimit(b.t.Context(), ledger.SpendLimit{AccountID: alice, Subject: s, Period: period, Amount: amount})
+	require.NoError(b.t, err)
+	return set
 }
 
 const month = 0 // the account's billing period
 
 // A replica whose clock is a second behind comes back to a window that another has left.
 func TestAKeysWindowIsRememberedWhenTheClockGoesBack(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *fixture) {
+	eachLimit(t, func(t *testing.T, b *fixture) {
 		b.spends(b.Ledger, "r1", 100, 100, time.Hour)
 		b.refused(b.Ledger, "r2", 1, 100, time.Hour)
 		ten := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
@@ -50,7 +115,7 @@ func TestAKeysWindowIsRememberedWhenTheClockGoesBack(t *testing.T) {
 // BerriAI/litellm#34270 and BerriAI/litellm#34492 kept the spend of the earlier window.
 func TestAKeysLimitChangesItsPeriod(t *testing.T) {
 	const day, week = 24 * time.Hour, 7 * 24 * time.Hour
-	each(t, "monthly", func(t *testing.T, b *fixture) {
+	eachLimit(t, func(t *testing.T, b *fixture) {
 		b.spends(b.Ledger, "r1", 60, 100, month)
 		b.refused(b.Ledger, "r2", 41, 100, month)
 		b.refused(b.Ledger, "r3", 41, 100, day)
@@ -70,7 +135,7 @@ func TestAKeysLimitChangesItsPeriod(t *testing.T) {
 
 // A day that begins together with the account's billing period is another window.
 func TestWindowsThatBeginTogetherAreDifferent(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *fixture) {
+	eachLimit(t, func(t *testing.T, b *fixture) {
 		day := 24 * time.Hour
 		require.Equal(t, b.account().PeriodStart, b.clock.Now().Truncate(day))
 		b.spends(b.Ledger, "r1", 100, 100, day)
@@ -84,7 +149,7 @@ func TestWindowsThatBeginTogetherAreDifferent(t *testing.T) {
 
 // Limits, restarts, replicas and pruning in any order: what a key spent in a window is never forgotten.
 func TestAKeysWindowSurvivesPruning(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *fixture) {
+	eachLimit(t, func(t *testing.T, b *fixture) {
 		start := b.clock.Now()
 		old, err := b.byKey(b.Ledger, "r0", 10, 100, time.Minute)
 		require.NoError(t, err)
@@ -97,9 +162,9 @@ func TestAKeysWindowSurvivesPruning(t *testing.T) {
 			_, err = b.Checkpoint(t.Context(), old.ID, ledger.Usage{Input: 10})
 			require.NoError(t, err)
 		}
-		require.EqualValues(t, 71, b.count("SELECT COUNT(*) FROM key_window"))
+		require.EqualValues(t, 71, b.count("SELECT COUNT(*) FROM "+b.windows()))
 		b.sweep(0)
-		require.EqualValues(t, 61, b.count("SELECT COUNT(*) FROM key_window"), "what ended more than an hour ago is deleted")
+		require.EqualValues(t, 61, b.count("SELECT COUNT(*) FROM "+b.windows()), "what ended more than an hour ago is deleted")
 		b.settle(old, 5) // its window is gone
 		b.sound()
 		b.clock.Set(start)
@@ -110,7 +175,7 @@ func TestAKeysWindowSurvivesPruning(t *testing.T) {
 
 // Two replicas: one sees the key's limit for the first time while the other makes holds without any.
 func TestAKeysFirstLimitCountsWhatReplicasHold(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *fixture) {
+	eachLimit(t, func(t *testing.T, b *fixture) {
 		other := b.replica()
 		h, err := b.byKey(other, "r1", 40, 0, month)
 		require.NoError(t, err)
@@ -128,7 +193,7 @@ func TestAKeysFirstLimitCountsWhatReplicasHold(t *testing.T) {
 
 // A clock that is behind the account's billing period makes holds of that period.
 func TestAKeysLimitAndAClockBehindThePeriod(t *testing.T) {
-	each(t, "monthly", func(t *testing.T, b *fixture) {
+	eachLimit(t, func(t *testing.T, b *fixture) {
 		end := b.account().PeriodEnd
 		b.clock.Set(end)
 		b.account()

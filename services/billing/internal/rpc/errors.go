@@ -85,6 +85,14 @@ func publicGrant(err error) error {
 	if _, ok := errors.AsType[*ledger.ErasedError](err); ok {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, "This user was deleted.")
 	}
+	if e, ok := errors.AsType[*ledger.LimitNotFoundError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND,
+			"There is no spend limit %q. Ask ListSpendLimits for those of the account.", e.ID).Field("id", "is unknown")
+	}
+	if e, ok := errors.AsType[*ledger.TooManyLimitsError](err); ok {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+			"The account has %d spend limits, the maximum. Delete limits that it does not need, or set one for every member.", e.Most)
+	}
 	if e, ok := errors.AsType[*ledger.BalanceLimitError](err); ok {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
 			"The account has %s. With this grant it would exceed %s, the highest balance of an account.",
@@ -131,12 +139,8 @@ func insufficient(e *ledger.InsufficientError) error {
 	if e.Needed >= 0 {
 		needed = "at least " + money.Format(e.Needed)
 	}
-	if e.Key != nil {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE,
-			"The API key may spend %s until %s, of which %s is left; this call needs %s. "+
-				"Ask for less output, wait, or use a key with a higher limit.",
-			money.Format(e.Key.Limit), e.Key.WindowEnd.Format(time.RFC3339), money.Format(max(e.Key.Left, 0)), needed).
-			With("limit", "api_key").With("available_nano_usd", decimal(e.Key.Left))
+	if e.Limit != nil {
+		return beyondLimit(e, needed)
 	}
 	held := ""
 	if a.Held > 0 {
@@ -149,6 +153,34 @@ func insufficient(e *ledger.InsufficientError) error {
 		"Insufficient balance for this call. The balance is %s%s; the call needs %s. Add credit, ask for less output, or wait for the new period on %s.",
 		money.Format(a.Balance), held, needed, a.PeriodEnd.Format(time.DateOnly)).
 		With("limit", "balance").With("balance_nano_usd", decimal(a.Balance)).With("held_nano_usd", decimal(a.Held))
+}
+
+// beyondLimit explains which limit of the caller applies, and when its next window begins. Waiting helps only a call that the limit can cover.
+func beyondLimit(e *ledger.InsufficientError, needed string) error {
+	l := e.Limit
+	who, remedy := "The API key", "use a key with a higher limit"
+	if l.Kind == ledger.SubjectMember {
+		who, remedy = "This member of the account", "have an admin raise the limit"
+	}
+	out := errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE,
+		"%s may spend %s until %s, of which %s is left; this call needs %s. Ask for less output, wait, or %s.",
+		who, money.Format(l.Amount), l.End.Format(time.RFC3339), money.Format(max(l.Left, 0)), needed, remedy).
+		With("limit", string(l.Kind)).With("window", periodName(l.Period)).With("window_end_time", l.End.Format(time.RFC3339)).
+		With("limit_nano_usd", decimal(l.Amount)).With("available_nano_usd", decimal(l.Left))
+	if e.Needed >= 0 && e.Needed <= l.Amount {
+		out = out.After(l.Wait)
+	}
+	return out
+}
+
+// periodName names the windows of a limit.
+func periodName(period time.Duration) string {
+	for window, p := range periods {
+		if p == period {
+			return strings.ToLower(strings.TrimPrefix(window.String(), "SPEND_WINDOW_"))
+		}
+	}
+	return strconv.FormatInt(int64(period/time.Second), 10) + "s"
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
@@ -174,6 +206,12 @@ func name(f ledger.Field) string {
 		return "maxOutputTokens"
 	case ledger.FieldChoices:
 		return "choices"
+	case ledger.FieldMember:
+		return "userId"
+	case ledger.FieldKey:
+		return "apiKeyId"
+	case ledger.FieldLimit:
+		return "limitNanoUsd"
 	}
 	return "request"
 }

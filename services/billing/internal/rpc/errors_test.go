@@ -18,6 +18,9 @@ import (
 
 func TestPublic(t *testing.T) {
 	account := ledger.Account{Balance: 5_000_000_000, Held: 1_000_000_000, PeriodEnd: time.Date(2026, 12, 23, 0, 0, 0, 0, time.UTC)}
+	limited := func(kind ledger.SubjectKind) *ledger.LimitBudget {
+		return &ledger.LimitBudget{Kind: kind, Amount: 2_000_000_000, Left: -1, Window: ledger.Window{Period: time.Hour, End: account.PeriodEnd}}
+	}
 	for _, c := range []struct {
 		err    error
 		reason errorsv1.ErrorReason
@@ -30,9 +33,17 @@ func TestPublic(t *testing.T) {
 		},
 		{&ledger.InsufficientError{Account: account, Needed: -1}, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "", "needs more than can be counted"},
 		{
-			&ledger.InsufficientError{Account: account, Needed: 1, Key: &ledger.KeyBudget{Limit: 2_000_000_000, Left: -1, WindowEnd: account.PeriodEnd}},
+			&ledger.InsufficientError{Account: account, Needed: 1, Limit: limited(ledger.SubjectKey)},
 			errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "", "The API key may spend $2.00 until 2026-12-23T00:00:00Z, of which $0.00 is left",
 		},
+		{
+			&ledger.InsufficientError{Account: account, Needed: 1, Limit: limited(ledger.SubjectMember)},
+			errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "",
+			"This member of the account may spend $2.00 until 2026-12-23T00:00:00Z, of which $0.00 is left; this call needs at least $0.000000001. " +
+				"Ask for less output, wait, or have an admin raise the limit.",
+		},
+		{&ledger.LimitNotFoundError{ID: "limit_1"}, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "id", `There is no spend limit "limit_1".`},
+		{&ledger.TooManyLimitsError{Most: 7}, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "", "has 7 spend limits"},
 		{
 			&ledger.ModelNotAllowedError{Model: "m", Plan: plans.Plan{ID: "p", Name: "Plan", Models: []string{"a", "b"}}},
 			errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, "model", "The plan Plan does not include the model m. It includes: a, b.",
@@ -67,10 +78,31 @@ func TestPublic(t *testing.T) {
 	require.NoError(t, rpc.Public(nil))
 }
 
+// A refusal names the limit, its window and when the next one begins. It suggests to wait only when the limit can cover the call at all.
+func TestALimitsRefusalSaysWhenToComeBack(t *testing.T) {
+	end := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	refusal := func(period time.Duration, needed int64) *errs.Error {
+		return errs.From(rpc.Public(&ledger.InsufficientError{Needed: needed, Limit: &ledger.LimitBudget{
+			Kind: ledger.SubjectMember, Amount: 100, Left: 40, Window: ledger.Window{Period: period, End: end}, Wait: time.Hour,
+		}}))
+	}
+	for period, window := range map[time.Duration]string{
+		ledger.PeriodHour: "hour", ledger.PeriodDay: "day", ledger.PeriodWeek: "week", ledger.PeriodMonth: "month", ledger.PeriodBilling: "billing_period",
+		5 * time.Hour: "18000s",
+	} {
+		require.Equal(t, map[string]string{
+			"limit": "member", "window": window, "window_end_time": "2026-12-01T00:00:00Z", "limit_nano_usd": "100", "available_nano_usd": "40",
+		}, refusal(period, 50).Metadata)
+	}
+	require.Equal(t, time.Hour, refusal(time.Hour, 100).RetryAfter)
+	require.Zero(t, refusal(time.Hour, 101).RetryAfter)
+	require.Zero(t, refusal(time.Hour, -1).RetryAfter)
+}
+
 // Every field of the ledger's has a name in the API.
 func TestFieldsHaveNames(t *testing.T) {
 	seen := map[string]bool{}
-	for f := ledger.FieldAccount; f <= ledger.FieldChoices; f++ {
+	for f := ledger.FieldAccount; f <= ledger.FieldLimit; f++ {
 		e := errs.From(rpc.Public(&ledger.InvalidError{Problems: []ledger.Problem{{Field: f, Text: "is wrong"}}}))
 		require.NotEqual(t, "request", e.Fields[0].Name)
 		require.False(t, seen[e.Fields[0].Name], e.Fields[0].Name)

@@ -69,24 +69,37 @@ func (b *bulk) exec(ctx context.Context, tx database.Tx, values []any) (changed 
 	return changed, nil
 }
 
-// selects is a query with a list of ids, for lists of up to 2^maxSelect.
-type selects struct{ texts [maxSelect + 1]string }
+// selects is a query with a list of ids, or of tuples of them, for lists of up to 2^maxSelect.
+type selects struct {
+	texts [maxSelect + 1]string
+	width int
+}
 
 const maxSelect = 7
 
 // newSelects makes the queries head id,id,… tail.
 func newSelects(dialect database.Dialect, head, tail string) *selects {
-	s := &selects{}
+	s := &selects{width: 1}
 	for power := range s.texts {
 		s.texts[power] = parameters(dialect, head+strings.Repeat("?, ", 1<<power-1)+"?"+tail)
 	}
 	return s
 }
 
-// each runs the query for the ids and calls scan for each row.
+// newTuples makes the queries head (id, id), (id, id),… tail.
+func newTuples(dialect database.Dialect, width int, head, tail string) *selects {
+	s := &selects{width: width}
+	tuple := "(" + strings.Repeat(", ?", width)[len(", "):] + ")"
+	for power := range s.texts {
+		s.texts[power] = parameters(dialect, head+strings.Repeat(tuple+", ", 1<<power-1)+tuple+tail)
+	}
+	return s
+}
+
+// each runs the query for the ids, whose tuples stand one after another, and calls scan for each row.
 func (s *selects) each(ctx context.Context, tx database.Tx, ids []string, scan func(row scanner) error) error {
 	for len(ids) > 0 {
-		n := min(len(ids), 1<<maxSelect)
+		n := min(len(ids), s.width<<maxSelect)
 		if err := s.some(ctx, tx, ids[:n], scan); err != nil {
 			return err
 		}
@@ -97,12 +110,16 @@ func (s *selects) each(ctx context.Context, tx database.Tx, ids []string, scan f
 
 func (s *selects) some(ctx context.Context, tx database.Tx, ids []string, scan func(row scanner) error) error {
 	power := 0
-	for 1<<power < len(ids) {
+	for s.width<<power < len(ids) {
 		power++
 	}
-	args := make([]any, 1<<power)
+	args := make([]any, s.width<<power)
 	for i := range args {
-		args[i] = ids[min(i, len(ids)-1)] // the last id fills the list up
+		if i >= len(ids) { // the last tuple fills the list up
+			args[i] = args[i-s.width]
+			continue
+		}
+		args[i] = ids[i]
 	}
 	rows, err := tx.QueryContext(ctx, s.texts[power], args...)
 	if err != nil {

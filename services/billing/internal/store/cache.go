@@ -12,7 +12,7 @@ import (
 const (
 	// maxCached bounds the accounts that are kept in memory, of about 1 kB each.
 	maxCached = 4096
-	// maxCachedRows bounds the grants, and the windows, of an account that is kept.
+	// maxCachedRows bounds the grants, and the limits with their windows, of an account that is kept.
 	maxCachedRows = 64
 )
 
@@ -112,12 +112,16 @@ func (c *cache) forget() {
 // shrink drops spent grants; false means that the account is too large to be kept.
 func (a *account) shrink() bool {
 	a.grants = slices.DeleteFunc(a.grants, func(g *grant) bool { return g.Remaining == 0 })
-	windows := 0
+	kept := 0
 	for _, k := range a.windows {
-		windows += 1 + len(k.all)
+		kept += 1 + len(k.all)
 	}
-	if windows > maxCachedRows {
-		a.windows = map[string]*keyWindows{}
+	for _, l := range a.limits {
+		kept += 1 + len(l)
+	}
+	if kept > maxCachedRows {
+		clear(a.windows)
+		clear(a.limits)
 	}
 	return len(a.grants) <= maxCachedRows
 }
@@ -202,19 +206,19 @@ func (s *Store) compare(ctx context.Context, t database.Tx, ids []string) (found
 func (u *unit) same(ctx context.Context, a *account) (bool, error) {
 	stored := u.accounts[a.ID]
 	equal := func(x, y *grant) bool { return x.Grant == y.Grant }
-	if stored.missing || stored.Account != a.Account || stored.keyLimited != a.keyLimited || !slices.EqualFunc(stored.grants, a.grants, equal) {
+	if stored.missing || stored.Account != a.Account || stored.keyLimited != a.keyLimited || stored.spendLimited != a.spendLimited || !slices.EqualFunc(stored.grants, a.grants, equal) {
 		return false, nil
 	}
-	for key, kept := range a.windows {
-		windows, err := u.keyWindows(ctx, a.ID, key)
+	for s, kept := range a.windows {
+		of, err := u.windows(ctx, a.ID, s)
 		if err != nil {
 			return false, err
 		}
 		for _, w := range kept.all {
-			if now := windows.find(w.Window); now == nil || now.KeySpend != w.KeySpend {
+			if now := of.find(w.Window); now == nil || now.Spend != w.Spend || now.limit != w.limit {
 				return false, nil
 			}
 		}
 	}
-	return true, nil
+	return u.sameLimits(ctx, a)
 }

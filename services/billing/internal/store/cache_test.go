@@ -32,7 +32,7 @@ func openCached(t *testing.T) (*store.Store, *database.DB, database.Config) {
 		require.NoError(t, err)
 		_, err = tx.InsertGrant(ctx, ledger.Grant{ID: "g1", AccountID: "acc", Source: "s", Amount: 70, Remaining: 70, CreateTime: cacheTime, ExpireTime: ledger.Never})
 		require.NoError(t, err)
-		_, err = tx.KeyWindow(ctx, "acc", "k", hourly)
+		_, err = tx.SpendWindow(ctx, "acc", ledger.KeySubject("k"), hourly, 0)
 		require.NoError(t, err)
 		a.Balance = 70
 		return tx.SaveAccount(ctx, a)
@@ -69,7 +69,7 @@ func view(t *testing.T, ctx context.Context, tx ledger.Tx) string {
 	require.NoError(t, err)
 	live, err := tx.LiveGrants(ctx, "acc")
 	require.NoError(t, err)
-	w, err := tx.KeyWindow(ctx, "acc", "k", hourly)
+	w, err := tx.SpendWindow(ctx, "acc", ledger.KeySubject("k"), hourly, 0)
 	require.NoError(t, err)
 	left := int64(0)
 	for _, g := range live {
@@ -122,7 +122,7 @@ func TestAStaleAccountInMemory(t *testing.T) {
 				}
 				a.Held++
 				h := ledger.Hold{AccountID: "acc", APIKeyID: "k", CreateTime: cacheTime}
-				if err := tx.AddKeySpend(ctx, h, ledger.KeySpend{Held: 1}); err != nil {
+				if err := tx.AddSpend(ctx, h, ledger.Spend{Held: 1}); err != nil {
 					return err
 				}
 				live, err := tx.LiveGrants(ctx, "acc")
@@ -151,17 +151,17 @@ func TestNothingUncommittedIsKept(t *testing.T) {
 		a.Balance = 0
 		require.NoError(t, tx.SaveAccount(ctx, a))
 		require.NoError(t, tx.SetRemaining(ctx, "g1", 0))
-		require.NoError(t, tx.AddKeySpend(ctx, ledger.Hold{AccountID: "acc", APIKeyID: "k", CreateTime: cacheTime}, ledger.KeySpend{Spent: 9}))
+		require.NoError(t, tx.AddSpend(ctx, ledger.Hold{AccountID: "acc", APIKeyID: "k", CreateTime: cacheTime}, ledger.Spend{Spent: 9}))
 		return context.Canceled
 	})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, "70 70 0", sees(t, s))
 
 	decide(t, s, func(ctx context.Context, tx ledger.Tx) error {
-		return tx.AddKeySpend(ctx, ledger.Hold{AccountID: "acc", APIKeyID: "k", CreateTime: cacheTime}, ledger.KeySpend{Spent: 9})
+		return tx.AddSpend(ctx, ledger.Hold{AccountID: "acc", APIKeyID: "k", CreateTime: cacheTime}, ledger.Spend{Spent: 9})
 	})
 	require.Equal(t, "70 70 9", sees(t, s))
-	n, err := s.PruneKeyWindows(t.Context(), hourly.End, 10)
+	n, err := s.PruneWindows(t.Context(), hourly.End, 10)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	require.Equal(t, "70 70 0", sees(t, s), "no hold accounts for it")

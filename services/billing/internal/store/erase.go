@@ -36,9 +36,9 @@ func hash(userID string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// EraseUser takes a person's id out of holds and usage records, and what was mirrored of their customer at Stripe out of the mirror. What was
-// used and charged stays, with the account that paid. Calls that are under way, and calls under a passport that still lives, don't bring
-// the id back. It is idempotent, and a half-done one is finished by the next.
+// EraseUser takes a person's id out of holds and usage records, deletes the person's spend limits, and takes what was mirrored of their
+// customer at Stripe out of the mirror. What was used and charged stays, with the account that paid. Calls that are under way, and calls
+// under a passport that still lives, don't bring the id back. It is idempotent, and a half-done one is finished by the next.
 func (s *Store) EraseUser(ctx context.Context, userID string) error {
 	if userID == "" {
 		return errors.New("erase: no user is named")
@@ -50,6 +50,9 @@ func (s *Store) EraseUser(ctx context.Context, userID string) error {
 		if err := s.eraseFrom(ctx, table, userID); err != nil {
 			return translate(fmt.Errorf("erase from %s: %w", table.name, err))
 		}
+	}
+	if err := s.eraseSpending(ctx, userID); err != nil {
+		return translate(fmt.Errorf("erase the limits: %w", err))
 	}
 	if err := s.eraseFolded(ctx, userID); err != nil {
 		return translate(fmt.Errorf("erase from the usage: %w", err))

@@ -7,8 +7,8 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
 
-// PruneHolds deletes the holds of a page that are over; see ledger.Store. What they cost goes into the sums of their keys' days in the same
-// transaction, so that the windows of the keys' limits can still be summed up.
+// PruneHolds deletes the holds of a page that are over; see ledger.Store. What they cost goes into the sums of the days of their keys and members in the
+// same transaction, so that the windows of limits can still be summed up.
 func (s *Store) PruneHolds(ctx context.Context, after string, r ledger.Retention, limit int) (next string, err error) {
 	rows, err := s.read.ListHoldsToDelete(ctx, db.ListHoldsToDeleteParams{After: after, Most: int64(limit)})
 	if err != nil || len(rows) == 0 {
@@ -44,6 +44,7 @@ func (u *unit) deleteHolds(ctx context.Context, holds []db.DeleteFoldedHoldParam
 		return err
 	}
 	spent := map[db.AddKeyDayParams]int64{}
+	members := map[db.AddMemberDayParams]int64{}
 	for _, h := range holds {
 		row, err := u.q.DeleteFoldedHold(ctx, h)
 		switch found, err := one(err); {
@@ -57,6 +58,16 @@ func (u *unit) deleteHolds(ctx context.Context, holds []db.DeleteFoldedHoldParam
 			k := db.AddKeyDayParams{AccountID: row.AccountID, APIKeyID: row.APIKeyID, Day: dayOf(toTime(row.CreateTime))}
 			spent[k] = min(spent[k], maxSpent-row.Cost) + row.Cost
 		}
+		if row.UserID != "" && row.Cost > 0 {
+			m := db.AddMemberDayParams{AccountID: row.AccountID, UserID: row.UserID, Day: dayOf(toTime(row.CreateTime))}
+			members[m] = min(members[m], maxSpent-row.Cost) + row.Cost
+		}
+	}
+	for m, amount := range members {
+		m.Spent = amount
+		if err := u.q.AddMemberDay(ctx, m); err != nil {
+			return err
+		}
 	}
 	for k, amount := range spent {
 		k.Spent = amount
@@ -67,10 +78,13 @@ func (u *unit) deleteHolds(ctx context.Context, holds []db.DeleteFoldedHoldParam
 	return nil
 }
 
-// PruneRecords deletes the records of single calls that are over, and sums of days that no window of a key's limit reaches.
+// PruneRecords deletes the records of single calls that are over, and sums of days that no window of a limit reaches.
 func (s *Store) PruneRecords(ctx context.Context, r ledger.Retention, limit int) (deleted int, err error) {
 	err = s.write(ctx, "usage records", func(ctx context.Context, q *db.Queries) error {
 		if _, err := q.DeleteKeyDays(ctx, dayOf(r.KeyDays)); err != nil {
+			return err
+		}
+		if _, err := q.DeleteMemberDays(ctx, dayOf(r.KeyDays)); err != nil {
 			return err
 		}
 		if deleted = 0; r.Records.IsZero() {

@@ -58,12 +58,12 @@ func (s *Store) queueOf(accountID string) *queue {
 
 // decision is one Write on its way.
 type decision struct {
-	account string
-	ctx     context.Context
-	fn      func(context.Context, ledger.Tx) error
-	state   atomic.Int32
-	err     error
-	done    chan struct{}
+	caller ledger.Caller
+	ctx    context.Context
+	fn     func(context.Context, ledger.Tx) error
+	state  atomic.Int32
+	err    error
+	done   chan struct{}
 }
 
 const (
@@ -77,15 +77,20 @@ type insideWrite struct{ s *Store }
 
 // Write decides and commits together with others; see ledger.Store.
 func (s *Store) Write(ctx context.Context, accountID string, fn func(context.Context, ledger.Tx) error) error {
+	return s.WriteCall(ctx, ledger.Caller{AccountID: accountID}, fn)
+}
+
+// WriteCall is Write for a decision about a call; see ledger.Store.
+func (s *Store) WriteCall(ctx context.Context, caller ledger.Caller, fn func(context.Context, ledger.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if ctx.Value(insideWrite{s}) != nil {
 		return database.ErrNestedWrite
 	}
-	q := s.queueOf(accountID)
+	q := s.queueOf(caller.AccountID)
 	d := &decision{
-		account: accountID, fn: fn, done: make(chan struct{}),
+		caller: caller, fn: fn, done: make(chan struct{}),
 		ctx: context.WithValue(context.WithoutCancel(ctx), insideWrite{s}, true),
 	}
 	select {

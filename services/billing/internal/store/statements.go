@@ -4,19 +4,21 @@ import "github.com/trivet-dev/trivet/platform/database"
 
 // statements are those that a batch runs for many rows at once. They are written here, because sqlc knows no lists of variable length.
 type statements struct {
-	accounts, grants, erased *selects
+	accounts, grants, erased          *selects
+	limits, keyWindows, memberWindows *selects
 	// unfolded reads the calls of an account that wait to be folded.
 	unfolded string
 
-	openAccounts, insertGrants                                 *bulk
-	insertHolds, insertEntries, foldHolds, insertCalls         *bulk
-	closeHolds, extendHolds, saveAccounts, saveGrants, windows *bulk
-	moveOverage                                                *bulk
+	openAccounts, insertGrants                         *bulk
+	insertHolds, insertEntries, foldHolds, insertCalls *bulk
+	closeHolds, extendHolds, saveAccounts, saveGrants  *bulk
+	saveKeyWindows, saveMemberWindows                  *bulk
+	moveOverage                                        *bulk
 }
 
 const (
 	accountColumns = `id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests,
-		period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited, overage_cap, overage_used,
+		period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited, spend_limited, overage_cap, overage_used,
 		overage_total, overage_close_time, overage_start_time, overage_end_time`
 	grantColumns = `id, account_id, source, amount, remaining, create_time, expire_time`
 )
@@ -31,6 +33,10 @@ func newStatements(dialect database.Dialect) *statements {
 		accounts: newSelects(dialect, "SELECT "+accountColumns+" FROM account WHERE id IN (", ")"+lock),
 		grants:   newSelects(dialect, "SELECT "+grantColumns+" FROM credit_grant WHERE remaining > 0 AND account_id IN (", ")"),
 		erased:   newSelects(dialect, "SELECT user_hash FROM erased_user WHERE user_hash IN (", ")"),
+		limits: newTuples(dialect, 3, `SELECT account_id, subject_kind, subject_id, period, id, amount, create_time, update_time FROM spend_limit
+			WHERE (account_id, subject_kind, subject_id) IN (VALUES `, ") ORDER BY period"),
+		keyWindows:    selectWindows(dialect, "key_window", "api_key_id"),
+		memberWindows: selectWindows(dialect, "member_window", "user_id"),
 		// A person who was erased gets no new account.
 		openAccounts: newBulk(dialect, `INSERT INTO account (
 			plan, create_time, id, balance, held, debt, period_start_time, period_end_time, due_time, period_requests,
@@ -81,11 +87,23 @@ func newStatements(dialect database.Dialect) *statements {
 			AND account.due_time = v.column23 AND account.period_cost = v.column24 AND account.overage_total = v.column25`),
 		saveGrants: newBulk(dialect, "UPDATE credit_grant SET remaining = v.column2 FROM (VALUES ", row("TEXT", "BIGINT", "BIGINT"),
 			") AS v WHERE credit_grant.id = v.column1 AND credit_grant.remaining = v.column3"),
-		windows: newBulk(dialect, "UPDATE key_window SET held = v.column5, spent = v.column6 FROM (VALUES ",
-			row("TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
-			`) AS v WHERE key_window.account_id = v.column1 AND key_window.api_key_id = v.column2 AND key_window.period = v.column3
-			AND key_window.start_time = v.column4 AND key_window.held = v.column7 AND key_window.spent = v.column8`),
+		saveKeyWindows:    saveWindows(dialect, "key_window", "api_key_id"),
+		saveMemberWindows: saveWindows(dialect, "member_window", "user_id"),
 	}
+}
+
+// The names of tables and columns are constants.
+
+func selectWindows(dialect database.Dialect, table, subject string) *selects {
+	return newTuples(dialect, 2, "SELECT account_id, "+subject+", period, start_time, end_time, held, spent, amount FROM "+table+ //nolint:gosec // constants
+		" WHERE (account_id, "+subject+") IN (VALUES ", ")")
+}
+
+func saveWindows(dialect database.Dialect, table, subject string) *bulk {
+	return newBulk(dialect, "UPDATE "+table+" AS w SET held = v.column5, spent = v.column6, amount = v.column7 FROM (VALUES ",
+		row("TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
+		") AS v WHERE w.account_id = v.column1 AND w."+subject+` = v.column2 AND w.period = v.column3
+		AND w.start_time = v.column4 AND w.held = v.column8 AND w.spent = v.column9`)
 }
 
 // row is a row of VALUES. PostgreSQL needs the types of parameters that stand in no column.

@@ -12,7 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
 
-// unit is the state of one batch in memory: the accounts that it touches, with their grants, holds and the windows of their keys. Decisions
+// unit is the state of one batch in memory: the accounts that it touches, with their grants, holds and the windows of their limits. Decisions
 // change it, and flush writes what changed: each row once. It is the ledger.Tx of all of them.
 //
 // What is rare goes to the database at once, or writes first and then asks the database.
@@ -41,19 +41,27 @@ type unit struct {
 	opened int64
 }
 
-// account is an account with its grants, in the order in which they burn, and those windows of its keys that were read.
+// account is an account with its grants, in the order in which they burn, and those windows of limits that were read.
 type account struct {
 	ledger.Account
 	// stored is what the database has.
 	stored ledger.Account
-	// keyLimited tells whether its keys have windows of limits.
-	keyLimited bool
-	missing    bool
+	// keyLimited tells whether its keys have windows of limits, and spendLimited whether it has stored limits.
+	keyLimited, spendLimited bool
+	missing                  bool
 	// opened is true for an account that this batch opens.
 	opened  bool
 	changed bool
 	grants  []*grant
-	windows map[string]*keyWindows
+	windows map[ledger.Subject]*windows
+	// limits are those that were read; a subject without limits has an empty list.
+	limits map[ledger.Subject][]ledger.SpendLimit
+}
+
+func newAccount(stored ledger.Account) *account {
+	return &account{
+		Account: stored, stored: stored, windows: map[ledger.Subject]*windows{}, limits: map[ledger.Subject][]ledger.SpendLimit{},
+	}
 }
 
 type grant struct {
@@ -87,26 +95,31 @@ func (u *unit) load(ctx context.Context, batch []*decision) (err error) {
 	}
 	ids := make([]string, 0, len(batch))
 	for _, d := range batch {
-		ids = append(ids, d.account)
+		ids = append(ids, d.caller.AccountID)
 	}
 	slices.Sort(ids)
-	return u.loadAccounts(ctx, slices.Compact(ids))
+	if err := u.loadAccounts(ctx, slices.Compact(ids)); err != nil {
+		return err
+	}
+	return u.loadCallers(ctx, batch)
 }
 
 func (u *unit) loadAccounts(ctx context.Context, ids []string) error {
 	ids = slices.DeleteFunc(ids, u.cached)
 	for _, id := range ids {
-		u.accounts[id] = &account{missing: true, windows: map[string]*keyWindows{}}
+		u.accounts[id] = newAccount(ledger.Account{})
+		u.accounts[id].missing = true
 	}
 	found := make([]string, 0, len(ids))
 	err := u.sql.accounts.each(ctx, u.t, ids, func(row scanner) error {
 		var r db.Account
 		err := row.Scan(&r.ID, &r.Plan, &r.Balance, &r.Held, &r.Debt, &r.CreateTime, &r.PeriodStartTime, &r.PeriodEndTime, &r.DueTime,
 			&r.PeriodRequests, &r.PeriodInputTokens, &r.PeriodCachedInputTokens, &r.PeriodOutputTokens, &r.PeriodReasoningTokens,
-			&r.PeriodCost, &r.KeyLimited, &r.OverageCap, &r.OverageUsed, &r.OverageTotal, &r.OverageCloseTime, &r.OverageStartTime,
+			&r.PeriodCost, &r.KeyLimited, &r.SpendLimited, &r.OverageCap, &r.OverageUsed, &r.OverageTotal, &r.OverageCloseTime, &r.OverageStartTime,
 			&r.OverageEndTime)
 		a := toAccount(r)
-		u.accounts[r.ID] = &account{Account: a, stored: a, keyLimited: r.KeyLimited, windows: map[string]*keyWindows{}}
+		u.accounts[r.ID] = newAccount(a)
+		u.accounts[r.ID].keyLimited, u.accounts[r.ID].spendLimited = r.KeyLimited, r.SpendLimited
 		found = append(found, r.ID)
 		return err
 	})

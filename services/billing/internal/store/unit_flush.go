@@ -184,20 +184,23 @@ func (u *unit) flushGrants(ctx context.Context) error {
 }
 
 func (u *unit) flushWindows(ctx context.Context) error {
-	var rows []any
-	n := 0
+	rows := map[ledger.SubjectKind][]any{}
 	for id, a := range u.accounts {
-		for key, windows := range a.windows {
-			for _, w := range windows.all {
+		for s, of := range a.windows {
+			for _, w := range of.all {
 				if w.changed {
-					rows = append(rows, id, key, w.Period.Microseconds(), w.Start.UnixMicro(), w.Held, w.Spent, w.stored.Held, w.stored.Spent)
-					w.changed, w.stored = false, w.KeySpend
-					n++
+					rows[s.Kind] = append(rows[s.Kind], id, s.ID, w.Period.Microseconds(), w.Start.UnixMicro(), w.Held, w.Spent, w.limit, w.stored.Held, w.stored.Spent)
+					w.changed, w.stored = false, w.Spend
 				}
 			}
 		}
 	}
-	return u.hit(ctx, u.sql.windows, rows, n)
+	for kind, b := range map[ledger.SubjectKind]*bulk{ledger.SubjectKey: u.sql.saveKeyWindows, ledger.SubjectMember: u.sql.saveMemberWindows} {
+		if err := u.hit(ctx, b, rows[kind], len(rows[kind])/b.width); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var _ ledger.Tx = (*unit)(nil)

@@ -23,6 +23,71 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SpendWindow is the kind of windows of a spend limit. Hours, days, weeks and months are those of UTC.
+type SpendWindow int32
+
+const (
+	// Not set; refused.
+	SpendWindow_SPEND_WINDOW_UNSPECIFIED SpendWindow = 0
+	// From a full hour to the next.
+	SpendWindow_SPEND_WINDOW_HOUR SpendWindow = 1
+	// From midnight to midnight.
+	SpendWindow_SPEND_WINDOW_DAY SpendWindow = 2
+	// From Monday to Monday.
+	SpendWindow_SPEND_WINDOW_WEEK SpendWindow = 3
+	// From the first of a calendar month to the first of the next.
+	SpendWindow_SPEND_WINDOW_MONTH SpendWindow = 4
+	// The account's billing period.
+	SpendWindow_SPEND_WINDOW_BILLING_PERIOD SpendWindow = 5
+)
+
+// Enum value maps for SpendWindow.
+var (
+	SpendWindow_name = map[int32]string{
+		0: "SPEND_WINDOW_UNSPECIFIED",
+		1: "SPEND_WINDOW_HOUR",
+		2: "SPEND_WINDOW_DAY",
+		3: "SPEND_WINDOW_WEEK",
+		4: "SPEND_WINDOW_MONTH",
+		5: "SPEND_WINDOW_BILLING_PERIOD",
+	}
+	SpendWindow_value = map[string]int32{
+		"SPEND_WINDOW_UNSPECIFIED":    0,
+		"SPEND_WINDOW_HOUR":           1,
+		"SPEND_WINDOW_DAY":            2,
+		"SPEND_WINDOW_WEEK":           3,
+		"SPEND_WINDOW_MONTH":          4,
+		"SPEND_WINDOW_BILLING_PERIOD": 5,
+	}
+)
+
+func (x SpendWindow) Enum() *SpendWindow {
+	p := new(SpendWindow)
+	*p = x
+	return p
+}
+
+func (x SpendWindow) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SpendWindow) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_account_proto_enumTypes[0].Descriptor()
+}
+
+func (SpendWindow) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_account_proto_enumTypes[0]
+}
+
+func (x SpendWindow) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SpendWindow.Descriptor instead.
+func (SpendWindow) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{0}
+}
+
 // EntryKind is what moved the money.
 type EntryKind int32
 
@@ -72,11 +137,11 @@ func (x EntryKind) String() string {
 }
 
 func (EntryKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[0].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[1].Descriptor()
 }
 
 func (EntryKind) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[0]
+	return &file_trivet_billing_v1_account_proto_enumTypes[1]
 }
 
 func (x EntryKind) Number() protoreflect.EnumNumber {
@@ -85,7 +150,7 @@ func (x EntryKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EntryKind.Descriptor instead.
 func (EntryKind) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{0}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{1}
 }
 
 // BillingInterval is how often a subscription is charged.
@@ -125,11 +190,11 @@ func (x BillingInterval) String() string {
 }
 
 func (BillingInterval) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[1].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[2].Descriptor()
 }
 
 func (BillingInterval) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[1]
+	return &file_trivet_billing_v1_account_proto_enumTypes[2]
 }
 
 func (x BillingInterval) Number() protoreflect.EnumNumber {
@@ -138,7 +203,7 @@ func (x BillingInterval) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BillingInterval.Descriptor instead.
 func (BillingInterval) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{1}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{2}
 }
 
 // SubscriptionAccess is what a subscription gives at present.
@@ -190,11 +255,11 @@ func (x SubscriptionAccess) String() string {
 }
 
 func (SubscriptionAccess) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[2].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[3].Descriptor()
 }
 
 func (SubscriptionAccess) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[2]
+	return &file_trivet_billing_v1_account_proto_enumTypes[3]
 }
 
 func (x SubscriptionAccess) Number() protoreflect.EnumNumber {
@@ -203,7 +268,7 @@ func (x SubscriptionAccess) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SubscriptionAccess.Descriptor instead.
 func (SubscriptionAccess) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{2}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
 }
 
 // InvoiceStatus is where an invoice stands.
@@ -255,11 +320,11 @@ func (x InvoiceStatus) String() string {
 }
 
 func (InvoiceStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[3].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[4].Descriptor()
 }
 
 func (InvoiceStatus) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[3]
+	return &file_trivet_billing_v1_account_proto_enumTypes[4]
 }
 
 func (x InvoiceStatus) Number() protoreflect.EnumNumber {
@@ -268,7 +333,7 @@ func (x InvoiceStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InvoiceStatus.Descriptor instead.
 func (InvoiceStatus) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
 }
 
 // OverageChargeState is where a charge of overage stands.
@@ -312,11 +377,11 @@ func (x OverageChargeState) String() string {
 }
 
 func (OverageChargeState) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[4].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[5].Descriptor()
 }
 
 func (OverageChargeState) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[4]
+	return &file_trivet_billing_v1_account_proto_enumTypes[5]
 }
 
 func (x OverageChargeState) Number() protoreflect.EnumNumber {
@@ -325,7 +390,7 @@ func (x OverageChargeState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OverageChargeState.Descriptor instead.
 func (OverageChargeState) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{5}
 }
 
 // TopUpState says whether an automatic top-up works.
@@ -381,11 +446,11 @@ func (x TopUpState) String() string {
 }
 
 func (TopUpState) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[5].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[6].Descriptor()
 }
 
 func (TopUpState) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[5]
+	return &file_trivet_billing_v1_account_proto_enumTypes[6]
 }
 
 func (x TopUpState) Number() protoreflect.EnumNumber {
@@ -394,7 +459,7 @@ func (x TopUpState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TopUpState.Descriptor instead.
 func (TopUpState) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{5}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{6}
 }
 
 // TopUpPurchaseState is where a purchase stands.
@@ -442,11 +507,11 @@ func (x TopUpPurchaseState) String() string {
 }
 
 func (TopUpPurchaseState) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[6].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[7].Descriptor()
 }
 
 func (TopUpPurchaseState) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[6]
+	return &file_trivet_billing_v1_account_proto_enumTypes[7]
 }
 
 func (x TopUpPurchaseState) Number() protoreflect.EnumNumber {
@@ -455,7 +520,7 @@ func (x TopUpPurchaseState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TopUpPurchaseState.Descriptor instead.
 func (TopUpPurchaseState) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{6}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
 }
 
 // NoticeKind is what a notice is about.
@@ -547,11 +612,11 @@ func (x NoticeKind) String() string {
 }
 
 func (NoticeKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[7].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[8].Descriptor()
 }
 
 func (NoticeKind) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[7]
+	return &file_trivet_billing_v1_account_proto_enumTypes[8]
 }
 
 func (x NoticeKind) Number() protoreflect.EnumNumber {
@@ -560,7 +625,7 @@ func (x NoticeKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NoticeKind.Descriptor instead.
 func (NoticeKind) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{8}
 }
 
 // Account is who pays: an organization, or a user without one.
@@ -768,6 +833,152 @@ func (x *Overage) GetHeadroomNanoUsd() int64 {
 	return 0
 }
 
+// SpendLimit is the maximum that a member or an API key may spend in each window. A call is refused when the account or one of the caller's
+// limits does not cover it.
+type SpendLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The limit's id, the same for the same subject and windows. Example: "limit_01h2".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The member; empty for a limit of an API key or of every member. Example: "user_2abc".
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// True for the limit of each member that has none of its own for the same windows. Example: false.
+	EveryMember bool `protobuf:"varint,3,opt,name=every_member,json=everyMember,proto3" json:"every_member,omitempty"`
+	// The API key; empty for a limit of members. Example: "key_2abc".
+	ApiKeyId string `protobuf:"bytes,4,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// The windows. Example: "SPEND_WINDOW_MONTH".
+	Window SpendWindow `protobuf:"varint,5,opt,name=window,proto3,enum=trivet.billing.v1.SpendWindow" json:"window,omitempty"`
+	// The maximum of each window, in nano-dollars. Example: "5000000000" ($5).
+	LimitNanoUsd int64 `protobuf:"varint,6,opt,name=limit_nano_usd,json=limitNanoUsd,proto3" json:"limit_nano_usd,omitempty"`
+	// What is spent in the present window, in nano-dollars; 0 for a limit of every member. Example: "1250000000".
+	SpentNanoUsd int64 `protobuf:"varint,7,opt,name=spent_nano_usd,json=spentNanoUsd,proto3" json:"spent_nano_usd,omitempty"`
+	// What running calls hold in the present window, in nano-dollars. Example: "750000".
+	HeldNanoUsd int64 `protobuf:"varint,8,opt,name=held_nano_usd,json=heldNanoUsd,proto3" json:"held_nano_usd,omitempty"`
+	// When the present window began; unset for a limit of every member. Example: "2026-11-01T00:00:00Z".
+	WindowStartTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=window_start_time,json=windowStartTime,proto3" json:"window_start_time,omitempty"`
+	// When the next window begins. Example: "2026-12-01T00:00:00Z".
+	WindowEndTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=window_end_time,json=windowEndTime,proto3" json:"window_end_time,omitempty"`
+	// When the limit was first set. Example: "2026-11-23T10:00:00Z".
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When the limit was last set. Example: "2026-11-23T10:00:00Z".
+	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpendLimit) Reset() {
+	*x = SpendLimit{}
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpendLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpendLimit) ProtoMessage() {}
+
+func (x *SpendLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpendLimit.ProtoReflect.Descriptor instead.
+func (*SpendLimit) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SpendLimit) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SpendLimit) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *SpendLimit) GetEveryMember() bool {
+	if x != nil {
+		return x.EveryMember
+	}
+	return false
+}
+
+func (x *SpendLimit) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *SpendLimit) GetWindow() SpendWindow {
+	if x != nil {
+		return x.Window
+	}
+	return SpendWindow_SPEND_WINDOW_UNSPECIFIED
+}
+
+func (x *SpendLimit) GetLimitNanoUsd() int64 {
+	if x != nil {
+		return x.LimitNanoUsd
+	}
+	return 0
+}
+
+func (x *SpendLimit) GetSpentNanoUsd() int64 {
+	if x != nil {
+		return x.SpentNanoUsd
+	}
+	return 0
+}
+
+func (x *SpendLimit) GetHeldNanoUsd() int64 {
+	if x != nil {
+		return x.HeldNanoUsd
+	}
+	return 0
+}
+
+func (x *SpendLimit) GetWindowStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WindowStartTime
+	}
+	return nil
+}
+
+func (x *SpendLimit) GetWindowEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WindowEndTime
+	}
+	return nil
+}
+
+func (x *SpendLimit) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *SpendLimit) GetUpdateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateTime
+	}
+	return nil
+}
+
 // Limits are the limits of a plan; 0 means no limit.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -785,7 +996,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[2]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -797,7 +1008,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[2]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -810,7 +1021,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{2}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Limits) GetRequestsPerMinute() int32 {
@@ -856,7 +1067,7 @@ type UsageSummary struct {
 
 func (x *UsageSummary) Reset() {
 	*x = UsageSummary{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[3]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1079,7 @@ func (x *UsageSummary) String() string {
 func (*UsageSummary) ProtoMessage() {}
 
 func (x *UsageSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[3]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1092,7 @@ func (x *UsageSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageSummary.ProtoReflect.Descriptor instead.
 func (*UsageSummary) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UsageSummary) GetRequests() int64 {
@@ -928,7 +1139,7 @@ type UsageRow struct {
 
 func (x *UsageRow) Reset() {
 	*x = UsageRow{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[4]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1151,7 @@ func (x *UsageRow) String() string {
 func (*UsageRow) ProtoMessage() {}
 
 func (x *UsageRow) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[4]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1164,7 @@ func (x *UsageRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageRow.ProtoReflect.Descriptor instead.
 func (*UsageRow) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *UsageRow) GetDay() string {
@@ -1028,7 +1239,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[5]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1251,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[5]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1264,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{5}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Entry) GetId() string {
@@ -1126,7 +1337,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[6]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1349,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[6]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1362,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{6}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Grant) GetId() string {
@@ -1229,7 +1440,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1452,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[7]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1465,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Plan) GetId() string {
@@ -1352,7 +1563,7 @@ type PlanOverage struct {
 
 func (x *PlanOverage) Reset() {
 	*x = PlanOverage{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[8]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1575,7 @@ func (x *PlanOverage) String() string {
 func (*PlanOverage) ProtoMessage() {}
 
 func (x *PlanOverage) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[8]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1588,7 @@ func (x *PlanOverage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanOverage.ProtoReflect.Descriptor instead.
 func (*PlanOverage) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{8}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PlanOverage) GetCapNanoUsd() int64 {
@@ -1400,7 +1611,7 @@ type PlanSeats struct {
 
 func (x *PlanSeats) Reset() {
 	*x = PlanSeats{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[9]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1623,7 @@ func (x *PlanSeats) String() string {
 func (*PlanSeats) ProtoMessage() {}
 
 func (x *PlanSeats) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[9]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1636,7 @@ func (x *PlanSeats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanSeats.ProtoReflect.Descriptor instead.
 func (*PlanSeats) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{9}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PlanSeats) GetMin() int32 {
@@ -1457,7 +1668,7 @@ type PlanTrial struct {
 
 func (x *PlanTrial) Reset() {
 	*x = PlanTrial{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[10]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1680,7 @@ func (x *PlanTrial) String() string {
 func (*PlanTrial) ProtoMessage() {}
 
 func (x *PlanTrial) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[10]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1693,7 @@ func (x *PlanTrial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanTrial.ProtoReflect.Descriptor instead.
 func (*PlanTrial) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{10}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PlanTrial) GetDays() int32 {
@@ -1527,7 +1738,7 @@ type Pack struct {
 
 func (x *Pack) Reset() {
 	*x = Pack{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1750,7 @@ func (x *Pack) String() string {
 func (*Pack) ProtoMessage() {}
 
 func (x *Pack) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[11]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +1763,7 @@ func (x *Pack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pack.ProtoReflect.Descriptor instead.
 func (*Pack) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{11}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Pack) GetId() string {
@@ -1630,7 +1841,7 @@ type Subscription struct {
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[12]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1642,7 +1853,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[12]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1655,7 +1866,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{12}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Subscription) GetId() string {
@@ -1761,7 +1972,7 @@ type ScheduledChange struct {
 
 func (x *ScheduledChange) Reset() {
 	*x = ScheduledChange{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[13]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1773,7 +1984,7 @@ func (x *ScheduledChange) String() string {
 func (*ScheduledChange) ProtoMessage() {}
 
 func (x *ScheduledChange) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[13]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1786,7 +1997,7 @@ func (x *ScheduledChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduledChange.ProtoReflect.Descriptor instead.
 func (*ScheduledChange) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{13}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ScheduledChange) GetPlanId() string {
@@ -1845,7 +2056,7 @@ type Invoice struct {
 
 func (x *Invoice) Reset() {
 	*x = Invoice{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[14]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +2068,7 @@ func (x *Invoice) String() string {
 func (*Invoice) ProtoMessage() {}
 
 func (x *Invoice) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[14]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +2081,7 @@ func (x *Invoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Invoice.ProtoReflect.Descriptor instead.
 func (*Invoice) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{14}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Invoice) GetId() string {
@@ -1930,7 +2141,7 @@ type OveragePeriod struct {
 
 func (x *OveragePeriod) Reset() {
 	*x = OveragePeriod{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[15]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2153,7 @@ func (x *OveragePeriod) String() string {
 func (*OveragePeriod) ProtoMessage() {}
 
 func (x *OveragePeriod) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[15]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2166,7 @@ func (x *OveragePeriod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OveragePeriod.ProtoReflect.Descriptor instead.
 func (*OveragePeriod) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{15}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OveragePeriod) GetStartTime() *timestamppb.Timestamp {
@@ -2000,7 +2211,7 @@ type OverageCharge struct {
 
 func (x *OverageCharge) Reset() {
 	*x = OverageCharge{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[16]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2223,7 @@ func (x *OverageCharge) String() string {
 func (*OverageCharge) ProtoMessage() {}
 
 func (x *OverageCharge) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[16]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2236,7 @@ func (x *OverageCharge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverageCharge.ProtoReflect.Descriptor instead.
 func (*OverageCharge) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{16}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OverageCharge) GetId() string {
@@ -2099,7 +2310,7 @@ type TopUp struct {
 
 func (x *TopUp) Reset() {
 	*x = TopUp{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[17]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2322,7 @@ func (x *TopUp) String() string {
 func (*TopUp) ProtoMessage() {}
 
 func (x *TopUp) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[17]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2335,7 @@ func (x *TopUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUp.ProtoReflect.Descriptor instead.
 func (*TopUp) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{17}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TopUp) GetEnabled() bool {
@@ -2220,7 +2431,7 @@ type TopUpPurchase struct {
 
 func (x *TopUpPurchase) Reset() {
 	*x = TopUpPurchase{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[18]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +2443,7 @@ func (x *TopUpPurchase) String() string {
 func (*TopUpPurchase) ProtoMessage() {}
 
 func (x *TopUpPurchase) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[18]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +2456,7 @@ func (x *TopUpPurchase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpPurchase.ProtoReflect.Descriptor instead.
 func (*TopUpPurchase) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{18}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TopUpPurchase) GetId() string {
@@ -2335,7 +2546,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[19]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2347,7 +2558,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_account_proto_msgTypes[19]
+	mi := &file_trivet_billing_v1_account_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2360,7 +2571,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{19}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Notice) GetId() string {
@@ -2483,7 +2694,25 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\fcap_nano_usd\x18\x01 \x01(\x03R\n" +
 	"capNanoUsd\x12\"\n" +
 	"\rused_nano_usd\x18\x02 \x01(\x03R\vusedNanoUsd\x12*\n" +
-	"\x11headroom_nano_usd\x18\x03 \x01(\x03R\x0fheadroomNanoUsd\"\xbf\x01\n" +
+	"\x11headroom_nano_usd\x18\x03 \x01(\x03R\x0fheadroomNanoUsd\"\xa4\x04\n" +
+	"\n" +
+	"SpendLimit\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12!\n" +
+	"\fevery_member\x18\x03 \x01(\bR\veveryMember\x12\x1c\n" +
+	"\n" +
+	"api_key_id\x18\x04 \x01(\tR\bapiKeyId\x126\n" +
+	"\x06window\x18\x05 \x01(\x0e2\x1e.trivet.billing.v1.SpendWindowR\x06window\x12$\n" +
+	"\x0elimit_nano_usd\x18\x06 \x01(\x03R\flimitNanoUsd\x12$\n" +
+	"\x0espent_nano_usd\x18\a \x01(\x03R\fspentNanoUsd\x12\"\n" +
+	"\rheld_nano_usd\x18\b \x01(\x03R\vheldNanoUsd\x12F\n" +
+	"\x11window_start_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0fwindowStartTime\x12B\n" +
+	"\x0fwindow_end_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\rwindowEndTime\x12;\n" +
+	"\vcreate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12;\n" +
+	"\vupdate_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updateTime\"\xbf\x01\n" +
 	"\x06Limits\x12.\n" +
 	"\x13requests_per_minute\x18\x01 \x01(\x05R\x11requestsPerMinute\x12*\n" +
 	"\x11tokens_per_minute\x18\x02 \x01(\x05R\x0ftokensPerMinute\x12/\n" +
@@ -2635,7 +2864,14 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\n" +
 	"invoice_id\x18\f \x01(\tR\tinvoiceId\x12\x17\n" +
 	"\apay_url\x18\r \x01(\tR\x06payUrl\x12\x1b\n" +
-	"\tobject_id\x18\x0e \x01(\tR\bobjectId*\x9d\x01\n" +
+	"\tobject_id\x18\x0e \x01(\tR\bobjectId*\xa8\x01\n" +
+	"\vSpendWindow\x12\x1c\n" +
+	"\x18SPEND_WINDOW_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11SPEND_WINDOW_HOUR\x10\x01\x12\x14\n" +
+	"\x10SPEND_WINDOW_DAY\x10\x02\x12\x15\n" +
+	"\x11SPEND_WINDOW_WEEK\x10\x03\x12\x16\n" +
+	"\x12SPEND_WINDOW_MONTH\x10\x04\x12\x1f\n" +
+	"\x1bSPEND_WINDOW_BILLING_PERIOD\x10\x05*\x9d\x01\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ENTRY_KIND_GRANT\x10\x01\x12\x14\n" +
@@ -2713,84 +2949,91 @@ func file_trivet_billing_v1_account_proto_rawDescGZIP() []byte {
 	return file_trivet_billing_v1_account_proto_rawDescData
 }
 
-var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_trivet_billing_v1_account_proto_goTypes = []any{
-	(EntryKind)(0),                // 0: trivet.billing.v1.EntryKind
-	(BillingInterval)(0),          // 1: trivet.billing.v1.BillingInterval
-	(SubscriptionAccess)(0),       // 2: trivet.billing.v1.SubscriptionAccess
-	(InvoiceStatus)(0),            // 3: trivet.billing.v1.InvoiceStatus
-	(OverageChargeState)(0),       // 4: trivet.billing.v1.OverageChargeState
-	(TopUpState)(0),               // 5: trivet.billing.v1.TopUpState
-	(TopUpPurchaseState)(0),       // 6: trivet.billing.v1.TopUpPurchaseState
-	(NoticeKind)(0),               // 7: trivet.billing.v1.NoticeKind
-	(*Account)(nil),               // 8: trivet.billing.v1.Account
-	(*Overage)(nil),               // 9: trivet.billing.v1.Overage
-	(*Limits)(nil),                // 10: trivet.billing.v1.Limits
-	(*UsageSummary)(nil),          // 11: trivet.billing.v1.UsageSummary
-	(*UsageRow)(nil),              // 12: trivet.billing.v1.UsageRow
-	(*Entry)(nil),                 // 13: trivet.billing.v1.Entry
-	(*Grant)(nil),                 // 14: trivet.billing.v1.Grant
-	(*Plan)(nil),                  // 15: trivet.billing.v1.Plan
-	(*PlanOverage)(nil),           // 16: trivet.billing.v1.PlanOverage
-	(*PlanSeats)(nil),             // 17: trivet.billing.v1.PlanSeats
-	(*PlanTrial)(nil),             // 18: trivet.billing.v1.PlanTrial
-	(*Pack)(nil),                  // 19: trivet.billing.v1.Pack
-	(*Subscription)(nil),          // 20: trivet.billing.v1.Subscription
-	(*ScheduledChange)(nil),       // 21: trivet.billing.v1.ScheduledChange
-	(*Invoice)(nil),               // 22: trivet.billing.v1.Invoice
-	(*OveragePeriod)(nil),         // 23: trivet.billing.v1.OveragePeriod
-	(*OverageCharge)(nil),         // 24: trivet.billing.v1.OverageCharge
-	(*TopUp)(nil),                 // 25: trivet.billing.v1.TopUp
-	(*TopUpPurchase)(nil),         // 26: trivet.billing.v1.TopUpPurchase
-	(*Notice)(nil),                // 27: trivet.billing.v1.Notice
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(*v1.UsageTotal)(nil),         // 29: trivet.usage.v1.UsageTotal
+	(SpendWindow)(0),              // 0: trivet.billing.v1.SpendWindow
+	(EntryKind)(0),                // 1: trivet.billing.v1.EntryKind
+	(BillingInterval)(0),          // 2: trivet.billing.v1.BillingInterval
+	(SubscriptionAccess)(0),       // 3: trivet.billing.v1.SubscriptionAccess
+	(InvoiceStatus)(0),            // 4: trivet.billing.v1.InvoiceStatus
+	(OverageChargeState)(0),       // 5: trivet.billing.v1.OverageChargeState
+	(TopUpState)(0),               // 6: trivet.billing.v1.TopUpState
+	(TopUpPurchaseState)(0),       // 7: trivet.billing.v1.TopUpPurchaseState
+	(NoticeKind)(0),               // 8: trivet.billing.v1.NoticeKind
+	(*Account)(nil),               // 9: trivet.billing.v1.Account
+	(*Overage)(nil),               // 10: trivet.billing.v1.Overage
+	(*SpendLimit)(nil),            // 11: trivet.billing.v1.SpendLimit
+	(*Limits)(nil),                // 12: trivet.billing.v1.Limits
+	(*UsageSummary)(nil),          // 13: trivet.billing.v1.UsageSummary
+	(*UsageRow)(nil),              // 14: trivet.billing.v1.UsageRow
+	(*Entry)(nil),                 // 15: trivet.billing.v1.Entry
+	(*Grant)(nil),                 // 16: trivet.billing.v1.Grant
+	(*Plan)(nil),                  // 17: trivet.billing.v1.Plan
+	(*PlanOverage)(nil),           // 18: trivet.billing.v1.PlanOverage
+	(*PlanSeats)(nil),             // 19: trivet.billing.v1.PlanSeats
+	(*PlanTrial)(nil),             // 20: trivet.billing.v1.PlanTrial
+	(*Pack)(nil),                  // 21: trivet.billing.v1.Pack
+	(*Subscription)(nil),          // 22: trivet.billing.v1.Subscription
+	(*ScheduledChange)(nil),       // 23: trivet.billing.v1.ScheduledChange
+	(*Invoice)(nil),               // 24: trivet.billing.v1.Invoice
+	(*OveragePeriod)(nil),         // 25: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),         // 26: trivet.billing.v1.OverageCharge
+	(*TopUp)(nil),                 // 27: trivet.billing.v1.TopUp
+	(*TopUpPurchase)(nil),         // 28: trivet.billing.v1.TopUpPurchase
+	(*Notice)(nil),                // 29: trivet.billing.v1.Notice
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*v1.UsageTotal)(nil),         // 31: trivet.usage.v1.UsageTotal
 }
 var file_trivet_billing_v1_account_proto_depIdxs = []int32{
-	28, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
-	28, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
-	11, // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
-	10, // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
-	9,  // 4: trivet.billing.v1.Account.overage:type_name -> trivet.billing.v1.Overage
-	29, // 5: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
-	29, // 6: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
-	0,  // 7: trivet.billing.v1.Entry.kind:type_name -> trivet.billing.v1.EntryKind
-	28, // 8: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
-	28, // 9: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	28, // 10: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
-	10, // 11: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
-	17, // 12: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
-	18, // 13: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
-	16, // 14: trivet.billing.v1.Plan.overage:type_name -> trivet.billing.v1.PlanOverage
-	1,  // 15: trivet.billing.v1.Subscription.interval:type_name -> trivet.billing.v1.BillingInterval
-	2,  // 16: trivet.billing.v1.Subscription.access:type_name -> trivet.billing.v1.SubscriptionAccess
-	28, // 17: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
-	28, // 18: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
-	28, // 19: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
-	28, // 20: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
-	21, // 21: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
-	1,  // 22: trivet.billing.v1.ScheduledChange.interval:type_name -> trivet.billing.v1.BillingInterval
-	28, // 23: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
-	3,  // 24: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
-	28, // 25: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
-	28, // 26: trivet.billing.v1.OveragePeriod.start_time:type_name -> google.protobuf.Timestamp
-	28, // 27: trivet.billing.v1.OveragePeriod.end_time:type_name -> google.protobuf.Timestamp
-	4,  // 28: trivet.billing.v1.OverageCharge.state:type_name -> trivet.billing.v1.OverageChargeState
-	28, // 29: trivet.billing.v1.OverageCharge.create_time:type_name -> google.protobuf.Timestamp
-	5,  // 30: trivet.billing.v1.TopUp.state:type_name -> trivet.billing.v1.TopUpState
-	26, // 31: trivet.billing.v1.TopUp.purchases:type_name -> trivet.billing.v1.TopUpPurchase
-	6,  // 32: trivet.billing.v1.TopUpPurchase.state:type_name -> trivet.billing.v1.TopUpPurchaseState
-	28, // 33: trivet.billing.v1.TopUpPurchase.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 34: trivet.billing.v1.Notice.kind:type_name -> trivet.billing.v1.NoticeKind
-	28, // 35: trivet.billing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
-	28, // 36: trivet.billing.v1.Notice.time:type_name -> google.protobuf.Timestamp
-	1,  // 37: trivet.billing.v1.Notice.interval:type_name -> trivet.billing.v1.BillingInterval
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	30, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
+	30, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
+	13, // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
+	12, // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
+	10, // 4: trivet.billing.v1.Account.overage:type_name -> trivet.billing.v1.Overage
+	0,  // 5: trivet.billing.v1.SpendLimit.window:type_name -> trivet.billing.v1.SpendWindow
+	30, // 6: trivet.billing.v1.SpendLimit.window_start_time:type_name -> google.protobuf.Timestamp
+	30, // 7: trivet.billing.v1.SpendLimit.window_end_time:type_name -> google.protobuf.Timestamp
+	30, // 8: trivet.billing.v1.SpendLimit.create_time:type_name -> google.protobuf.Timestamp
+	30, // 9: trivet.billing.v1.SpendLimit.update_time:type_name -> google.protobuf.Timestamp
+	31, // 10: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
+	31, // 11: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
+	1,  // 12: trivet.billing.v1.Entry.kind:type_name -> trivet.billing.v1.EntryKind
+	30, // 13: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
+	30, // 14: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	30, // 15: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
+	12, // 16: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
+	19, // 17: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
+	20, // 18: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
+	18, // 19: trivet.billing.v1.Plan.overage:type_name -> trivet.billing.v1.PlanOverage
+	2,  // 20: trivet.billing.v1.Subscription.interval:type_name -> trivet.billing.v1.BillingInterval
+	3,  // 21: trivet.billing.v1.Subscription.access:type_name -> trivet.billing.v1.SubscriptionAccess
+	30, // 22: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
+	30, // 23: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
+	30, // 24: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
+	30, // 25: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
+	23, // 26: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
+	2,  // 27: trivet.billing.v1.ScheduledChange.interval:type_name -> trivet.billing.v1.BillingInterval
+	30, // 28: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
+	4,  // 29: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
+	30, // 30: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
+	30, // 31: trivet.billing.v1.OveragePeriod.start_time:type_name -> google.protobuf.Timestamp
+	30, // 32: trivet.billing.v1.OveragePeriod.end_time:type_name -> google.protobuf.Timestamp
+	5,  // 33: trivet.billing.v1.OverageCharge.state:type_name -> trivet.billing.v1.OverageChargeState
+	30, // 34: trivet.billing.v1.OverageCharge.create_time:type_name -> google.protobuf.Timestamp
+	6,  // 35: trivet.billing.v1.TopUp.state:type_name -> trivet.billing.v1.TopUpState
+	28, // 36: trivet.billing.v1.TopUp.purchases:type_name -> trivet.billing.v1.TopUpPurchase
+	7,  // 37: trivet.billing.v1.TopUpPurchase.state:type_name -> trivet.billing.v1.TopUpPurchaseState
+	30, // 38: trivet.billing.v1.TopUpPurchase.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 39: trivet.billing.v1.Notice.kind:type_name -> trivet.billing.v1.NoticeKind
+	30, // 40: trivet.billing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
+	30, // 41: trivet.billing.v1.Notice.time:type_name -> google.protobuf.Timestamp
+	2,  // 42: trivet.billing.v1.Notice.interval:type_name -> trivet.billing.v1.BillingInterval
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_account_proto_init() }
@@ -2803,8 +3046,8 @@ func file_trivet_billing_v1_account_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_account_proto_rawDesc), len(file_trivet_billing_v1_account_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   20,
+			NumEnums:      9,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

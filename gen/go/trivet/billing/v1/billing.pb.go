@@ -2386,6 +2386,372 @@ func (x *SetTopUpResponse) GetTopUp() *TopUp {
 	return nil
 }
 
+// ListSpendLimitsRequest asks for a page of spend limits.
+type ListSpendLimitsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// Lists only the limits of this member. Example: "user_2abc".
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Lists only the limits of this API key; excludes user_id. Example: "key_2abc".
+	ApiKeyId string `protobuf:"bytes,3,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// The maximum number of limits on a page. 0 means 50, and values above 100 are treated as 100. Example: 100.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSpendLimitsRequest) Reset() {
+	*x = ListSpendLimitsRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSpendLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSpendLimitsRequest) ProtoMessage() {}
+
+func (x *ListSpendLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSpendLimitsRequest.ProtoReflect.Descriptor instead.
+func (*ListSpendLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListSpendLimitsRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *ListSpendLimitsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ListSpendLimitsRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *ListSpendLimitsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSpendLimitsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListSpendLimitsResponse is a page of spend limits: those of API keys, then those of members, both in the order of their ids.
+type ListSpendLimitsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The limits.
+	SpendLimits []*SpendLimit `protobuf:"bytes,1,rep,name=spend_limits,json=spendLimits,proto3" json:"spend_limits,omitempty"`
+	// The token of the next page; empty on the last one. Example: "CgV1c2Vy".
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSpendLimitsResponse) Reset() {
+	*x = ListSpendLimitsResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSpendLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSpendLimitsResponse) ProtoMessage() {}
+
+func (x *ListSpendLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSpendLimitsResponse.ProtoReflect.Descriptor instead.
+func (*ListSpendLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListSpendLimitsResponse) GetSpendLimits() []*SpendLimit {
+	if x != nil {
+		return x.SpendLimits
+	}
+	return nil
+}
+
+func (x *ListSpendLimitsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// SetSpendLimitRequest says whose limit is set; it names exactly one of user_id, every_member and api_key_id.
+type SetSpendLimitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The member: a user's id. All calls that name the user count, also those by API keys. Example: "user_2abc".
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Sets the limit of each member that has none of its own for the same windows. Example: false.
+	EveryMember bool `protobuf:"varint,3,opt,name=every_member,json=everyMember,proto3" json:"every_member,omitempty"`
+	// The API key. Its own spend limit applies too: the lower one for the same windows. Example: "key_2abc".
+	ApiKeyId string `protobuf:"bytes,4,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// The windows. Example: "SPEND_WINDOW_MONTH".
+	Window SpendWindow `protobuf:"varint,5,opt,name=window,proto3,enum=trivet.billing.v1.SpendWindow" json:"window,omitempty"`
+	// The maximum of each window, holds included, in nano-dollars; above 0. Example: "5000000000" ($5).
+	LimitNanoUsd  int64 `protobuf:"varint,6,opt,name=limit_nano_usd,json=limitNanoUsd,proto3" json:"limit_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSpendLimitRequest) Reset() {
+	*x = SetSpendLimitRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSpendLimitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSpendLimitRequest) ProtoMessage() {}
+
+func (x *SetSpendLimitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSpendLimitRequest.ProtoReflect.Descriptor instead.
+func (*SetSpendLimitRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SetSpendLimitRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *SetSpendLimitRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *SetSpendLimitRequest) GetEveryMember() bool {
+	if x != nil {
+		return x.EveryMember
+	}
+	return false
+}
+
+func (x *SetSpendLimitRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *SetSpendLimitRequest) GetWindow() SpendWindow {
+	if x != nil {
+		return x.Window
+	}
+	return SpendWindow_SPEND_WINDOW_UNSPECIFIED
+}
+
+func (x *SetSpendLimitRequest) GetLimitNanoUsd() int64 {
+	if x != nil {
+		return x.LimitNanoUsd
+	}
+	return 0
+}
+
+// SetSpendLimitResponse returns the limit.
+type SetSpendLimitResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The limit, without what is spent.
+	SpendLimit    *SpendLimit `protobuf:"bytes,1,opt,name=spend_limit,json=spendLimit,proto3" json:"spend_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSpendLimitResponse) Reset() {
+	*x = SetSpendLimitResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSpendLimitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSpendLimitResponse) ProtoMessage() {}
+
+func (x *SetSpendLimitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSpendLimitResponse.ProtoReflect.Descriptor instead.
+func (*SetSpendLimitResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SetSpendLimitResponse) GetSpendLimit() *SpendLimit {
+	if x != nil {
+		return x.SpendLimit
+	}
+	return nil
+}
+
+// DeleteSpendLimitRequest names a spend limit.
+type DeleteSpendLimitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The limit's id. Example: "limit_01h2".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+	AccountId     string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSpendLimitRequest) Reset() {
+	*x = DeleteSpendLimitRequest{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSpendLimitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSpendLimitRequest) ProtoMessage() {}
+
+func (x *DeleteSpendLimitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSpendLimitRequest.ProtoReflect.Descriptor instead.
+func (*DeleteSpendLimitRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *DeleteSpendLimitRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeleteSpendLimitRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+// DeleteSpendLimitResponse is empty.
+type DeleteSpendLimitResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSpendLimitResponse) Reset() {
+	*x = DeleteSpendLimitResponse{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSpendLimitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSpendLimitResponse) ProtoMessage() {}
+
+func (x *DeleteSpendLimitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSpendLimitResponse.ProtoReflect.Descriptor instead.
+func (*DeleteSpendLimitResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
+}
+
 // GetOverageRequest selects an account and a page of charges.
 type GetOverageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2401,7 +2767,7 @@ type GetOverageRequest struct {
 
 func (x *GetOverageRequest) Reset() {
 	*x = GetOverageRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2779,7 @@ func (x *GetOverageRequest) String() string {
 func (*GetOverageRequest) ProtoMessage() {}
 
 func (x *GetOverageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2792,7 @@ func (x *GetOverageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOverageRequest.ProtoReflect.Descriptor instead.
 func (*GetOverageRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetOverageRequest) GetAccountId() string {
@@ -2479,7 +2845,7 @@ type GetOverageResponse struct {
 
 func (x *GetOverageResponse) Reset() {
 	*x = GetOverageResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2857,7 @@ func (x *GetOverageResponse) String() string {
 func (*GetOverageResponse) ProtoMessage() {}
 
 func (x *GetOverageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2870,7 @@ func (x *GetOverageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOverageResponse.ProtoReflect.Descriptor instead.
 func (*GetOverageResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetOverageResponse) GetOverage() *Overage {
@@ -2590,7 +2956,7 @@ type ListPlansRequest struct {
 
 func (x *ListPlansRequest) Reset() {
 	*x = ListPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2602,7 +2968,7 @@ func (x *ListPlansRequest) String() string {
 func (*ListPlansRequest) ProtoMessage() {}
 
 func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2615,7 +2981,7 @@ func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansRequest.ProtoReflect.Descriptor instead.
 func (*ListPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListPlansRequest) GetPageSize() int32 {
@@ -2647,7 +3013,7 @@ type ListPlansResponse struct {
 
 func (x *ListPlansResponse) Reset() {
 	*x = ListPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2659,7 +3025,7 @@ func (x *ListPlansResponse) String() string {
 func (*ListPlansResponse) ProtoMessage() {}
 
 func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2672,7 +3038,7 @@ func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansResponse.ProtoReflect.Descriptor instead.
 func (*ListPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListPlansResponse) GetPlans() []*Plan {
@@ -2709,7 +3075,7 @@ type ListEntitlementsRequest struct {
 
 func (x *ListEntitlementsRequest) Reset() {
 	*x = ListEntitlementsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2721,7 +3087,7 @@ func (x *ListEntitlementsRequest) String() string {
 func (*ListEntitlementsRequest) ProtoMessage() {}
 
 func (x *ListEntitlementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2734,7 +3100,7 @@ func (x *ListEntitlementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntitlementsRequest.ProtoReflect.Descriptor instead.
 func (*ListEntitlementsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListEntitlementsRequest) GetPageSize() int32 {
@@ -2770,7 +3136,7 @@ type ListEntitlementsResponse struct {
 
 func (x *ListEntitlementsResponse) Reset() {
 	*x = ListEntitlementsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +3148,7 @@ func (x *ListEntitlementsResponse) String() string {
 func (*ListEntitlementsResponse) ProtoMessage() {}
 
 func (x *ListEntitlementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +3161,7 @@ func (x *ListEntitlementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntitlementsResponse.ProtoReflect.Descriptor instead.
 func (*ListEntitlementsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListEntitlementsResponse) GetPlanId() string {
@@ -2844,7 +3210,7 @@ type CheckEntitlementRequest struct {
 
 func (x *CheckEntitlementRequest) Reset() {
 	*x = CheckEntitlementRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +3222,7 @@ func (x *CheckEntitlementRequest) String() string {
 func (*CheckEntitlementRequest) ProtoMessage() {}
 
 func (x *CheckEntitlementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +3235,7 @@ func (x *CheckEntitlementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEntitlementRequest.ProtoReflect.Descriptor instead.
 func (*CheckEntitlementRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CheckEntitlementRequest) GetFeature() string {
@@ -2892,7 +3258,7 @@ type CheckEntitlementResponse struct {
 
 func (x *CheckEntitlementResponse) Reset() {
 	*x = CheckEntitlementResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2904,7 +3270,7 @@ func (x *CheckEntitlementResponse) String() string {
 func (*CheckEntitlementResponse) ProtoMessage() {}
 
 func (x *CheckEntitlementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2917,7 +3283,7 @@ func (x *CheckEntitlementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEntitlementResponse.ProtoReflect.Descriptor instead.
 func (*CheckEntitlementResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CheckEntitlementResponse) GetIncluded() bool {
@@ -2955,7 +3321,7 @@ type CreateGrantRequest struct {
 
 func (x *CreateGrantRequest) Reset() {
 	*x = CreateGrantRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3333,7 @@ func (x *CreateGrantRequest) String() string {
 func (*CreateGrantRequest) ProtoMessage() {}
 
 func (x *CreateGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3346,7 @@ func (x *CreateGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGrantRequest.ProtoReflect.Descriptor instead.
 func (*CreateGrantRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CreateGrantRequest) GetAccountId() string {
@@ -3029,7 +3395,7 @@ type CreateGrantResponse struct {
 
 func (x *CreateGrantResponse) Reset() {
 	*x = CreateGrantResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3041,7 +3407,7 @@ func (x *CreateGrantResponse) String() string {
 func (*CreateGrantResponse) ProtoMessage() {}
 
 func (x *CreateGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3054,7 +3420,7 @@ func (x *CreateGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGrantResponse.ProtoReflect.Descriptor instead.
 func (*CreateGrantResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CreateGrantResponse) GetGrant() *Grant {
@@ -3090,7 +3456,7 @@ type CreateCheckoutSessionRequest struct {
 
 func (x *CreateCheckoutSessionRequest) Reset() {
 	*x = CreateCheckoutSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3102,7 +3468,7 @@ func (x *CreateCheckoutSessionRequest) String() string {
 func (*CreateCheckoutSessionRequest) ProtoMessage() {}
 
 func (x *CreateCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3115,7 +3481,7 @@ func (x *CreateCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCheckoutSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateCheckoutSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CreateCheckoutSessionRequest) GetItem() isCreateCheckoutSessionRequest_Item {
@@ -3200,7 +3566,7 @@ type CreateCheckoutSessionResponse struct {
 
 func (x *CreateCheckoutSessionResponse) Reset() {
 	*x = CreateCheckoutSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3212,7 +3578,7 @@ func (x *CreateCheckoutSessionResponse) String() string {
 func (*CreateCheckoutSessionResponse) ProtoMessage() {}
 
 func (x *CreateCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3225,7 +3591,7 @@ func (x *CreateCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCheckoutSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreateCheckoutSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CreateCheckoutSessionResponse) GetCheckoutSession() *CheckoutSession {
@@ -3254,7 +3620,7 @@ type CheckoutSession struct {
 
 func (x *CheckoutSession) Reset() {
 	*x = CheckoutSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3266,7 +3632,7 @@ func (x *CheckoutSession) String() string {
 func (*CheckoutSession) ProtoMessage() {}
 
 func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3279,7 +3645,7 @@ func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckoutSession.ProtoReflect.Descriptor instead.
 func (*CheckoutSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CheckoutSession) GetId() string {
@@ -3328,7 +3694,7 @@ type GetCheckoutSessionRequest struct {
 
 func (x *GetCheckoutSessionRequest) Reset() {
 	*x = GetCheckoutSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3340,7 +3706,7 @@ func (x *GetCheckoutSessionRequest) String() string {
 func (*GetCheckoutSessionRequest) ProtoMessage() {}
 
 func (x *GetCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3353,7 +3719,7 @@ func (x *GetCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckoutSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckoutSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetCheckoutSessionRequest) GetCheckoutSessionId() string {
@@ -3374,7 +3740,7 @@ type GetCheckoutSessionResponse struct {
 
 func (x *GetCheckoutSessionResponse) Reset() {
 	*x = GetCheckoutSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +3752,7 @@ func (x *GetCheckoutSessionResponse) String() string {
 func (*GetCheckoutSessionResponse) ProtoMessage() {}
 
 func (x *GetCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3399,7 +3765,7 @@ func (x *GetCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckoutSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckoutSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetCheckoutSessionResponse) GetCheckoutSession() *CheckoutSession {
@@ -3418,7 +3784,7 @@ type GetSubscriptionRequest struct {
 
 func (x *GetSubscriptionRequest) Reset() {
 	*x = GetSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +3796,7 @@ func (x *GetSubscriptionRequest) String() string {
 func (*GetSubscriptionRequest) ProtoMessage() {}
 
 func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +3809,7 @@ func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*GetSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
 }
 
 // GetSubscriptionResponse carries the subscription.
@@ -3457,7 +3823,7 @@ type GetSubscriptionResponse struct {
 
 func (x *GetSubscriptionResponse) Reset() {
 	*x = GetSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3469,7 +3835,7 @@ func (x *GetSubscriptionResponse) String() string {
 func (*GetSubscriptionResponse) ProtoMessage() {}
 
 func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3482,7 +3848,7 @@ func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*GetSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetSubscriptionResponse) GetSubscription() *Subscription {
@@ -3507,7 +3873,7 @@ type PreviewSubscriptionChangeRequest struct {
 
 func (x *PreviewSubscriptionChangeRequest) Reset() {
 	*x = PreviewSubscriptionChangeRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3519,7 +3885,7 @@ func (x *PreviewSubscriptionChangeRequest) String() string {
 func (*PreviewSubscriptionChangeRequest) ProtoMessage() {}
 
 func (x *PreviewSubscriptionChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3532,7 +3898,7 @@ func (x *PreviewSubscriptionChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewSubscriptionChangeRequest.ProtoReflect.Descriptor instead.
 func (*PreviewSubscriptionChangeRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PreviewSubscriptionChangeRequest) GetPlanId() string {
@@ -3567,7 +3933,7 @@ type PreviewSubscriptionChangeResponse struct {
 
 func (x *PreviewSubscriptionChangeResponse) Reset() {
 	*x = PreviewSubscriptionChangeResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3579,7 +3945,7 @@ func (x *PreviewSubscriptionChangeResponse) String() string {
 func (*PreviewSubscriptionChangeResponse) ProtoMessage() {}
 
 func (x *PreviewSubscriptionChangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3592,7 +3958,7 @@ func (x *PreviewSubscriptionChangeResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use PreviewSubscriptionChangeResponse.ProtoReflect.Descriptor instead.
 func (*PreviewSubscriptionChangeResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PreviewSubscriptionChangeResponse) GetSubscriptionPreview() *SubscriptionPreview {
@@ -3634,7 +4000,7 @@ type SubscriptionPreview struct {
 
 func (x *SubscriptionPreview) Reset() {
 	*x = SubscriptionPreview{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3646,7 +4012,7 @@ func (x *SubscriptionPreview) String() string {
 func (*SubscriptionPreview) ProtoMessage() {}
 
 func (x *SubscriptionPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3659,7 +4025,7 @@ func (x *SubscriptionPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionPreview.ProtoReflect.Descriptor instead.
 func (*SubscriptionPreview) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SubscriptionPreview) GetId() string {
@@ -3750,7 +4116,7 @@ type ChangeSubscriptionRequest struct {
 
 func (x *ChangeSubscriptionRequest) Reset() {
 	*x = ChangeSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +4128,7 @@ func (x *ChangeSubscriptionRequest) String() string {
 func (*ChangeSubscriptionRequest) ProtoMessage() {}
 
 func (x *ChangeSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +4141,7 @@ func (x *ChangeSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*ChangeSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ChangeSubscriptionRequest) GetPreviewId() string {
@@ -3798,7 +4164,7 @@ type ChangeSubscriptionResponse struct {
 
 func (x *ChangeSubscriptionResponse) Reset() {
 	*x = ChangeSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3810,7 +4176,7 @@ func (x *ChangeSubscriptionResponse) String() string {
 func (*ChangeSubscriptionResponse) ProtoMessage() {}
 
 func (x *ChangeSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3823,7 +4189,7 @@ func (x *ChangeSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*ChangeSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ChangeSubscriptionResponse) GetSubscription() *Subscription {
@@ -3851,7 +4217,7 @@ type CancelSubscriptionRequest struct {
 
 func (x *CancelSubscriptionRequest) Reset() {
 	*x = CancelSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3863,7 +4229,7 @@ func (x *CancelSubscriptionRequest) String() string {
 func (*CancelSubscriptionRequest) ProtoMessage() {}
 
 func (x *CancelSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3876,7 +4242,7 @@ func (x *CancelSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*CancelSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CancelSubscriptionRequest) GetNow() bool {
@@ -3897,7 +4263,7 @@ type CancelSubscriptionResponse struct {
 
 func (x *CancelSubscriptionResponse) Reset() {
 	*x = CancelSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3909,7 +4275,7 @@ func (x *CancelSubscriptionResponse) String() string {
 func (*CancelSubscriptionResponse) ProtoMessage() {}
 
 func (x *CancelSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3922,7 +4288,7 @@ func (x *CancelSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*CancelSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CancelSubscriptionResponse) GetSubscription() *Subscription {
@@ -3941,7 +4307,7 @@ type ResumeSubscriptionRequest struct {
 
 func (x *ResumeSubscriptionRequest) Reset() {
 	*x = ResumeSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3953,7 +4319,7 @@ func (x *ResumeSubscriptionRequest) String() string {
 func (*ResumeSubscriptionRequest) ProtoMessage() {}
 
 func (x *ResumeSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3966,7 +4332,7 @@ func (x *ResumeSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{58}
 }
 
 // ResumeSubscriptionResponse carries the subscription.
@@ -3980,7 +4346,7 @@ type ResumeSubscriptionResponse struct {
 
 func (x *ResumeSubscriptionResponse) Reset() {
 	*x = ResumeSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3992,7 +4358,7 @@ func (x *ResumeSubscriptionResponse) String() string {
 func (*ResumeSubscriptionResponse) ProtoMessage() {}
 
 func (x *ResumeSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4005,7 +4371,7 @@ func (x *ResumeSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ResumeSubscriptionResponse) GetSubscription() *Subscription {
@@ -4027,7 +4393,7 @@ type CreatePortalSessionRequest struct {
 
 func (x *CreatePortalSessionRequest) Reset() {
 	*x = CreatePortalSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4039,7 +4405,7 @@ func (x *CreatePortalSessionRequest) String() string {
 func (*CreatePortalSessionRequest) ProtoMessage() {}
 
 func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4052,7 +4418,7 @@ func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CreatePortalSessionRequest) GetReturnUrl() string {
@@ -4073,7 +4439,7 @@ type CreatePortalSessionResponse struct {
 
 func (x *CreatePortalSessionResponse) Reset() {
 	*x = CreatePortalSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +4451,7 @@ func (x *CreatePortalSessionResponse) String() string {
 func (*CreatePortalSessionResponse) ProtoMessage() {}
 
 func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4098,7 +4464,7 @@ func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{55}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CreatePortalSessionResponse) GetPortalSession() *PortalSession {
@@ -4119,7 +4485,7 @@ type PortalSession struct {
 
 func (x *PortalSession) Reset() {
 	*x = PortalSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4131,7 +4497,7 @@ func (x *PortalSession) String() string {
 func (*PortalSession) ProtoMessage() {}
 
 func (x *PortalSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4144,7 +4510,7 @@ func (x *PortalSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortalSession.ProtoReflect.Descriptor instead.
 func (*PortalSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{56}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PortalSession) GetUrl() string {
@@ -4168,7 +4534,7 @@ type ListInvoicesRequest struct {
 
 func (x *ListInvoicesRequest) Reset() {
 	*x = ListInvoicesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4180,7 +4546,7 @@ func (x *ListInvoicesRequest) String() string {
 func (*ListInvoicesRequest) ProtoMessage() {}
 
 func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4193,7 +4559,7 @@ func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesRequest.ProtoReflect.Descriptor instead.
 func (*ListInvoicesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{57}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListInvoicesRequest) GetPageSize() int32 {
@@ -4223,7 +4589,7 @@ type ListInvoicesResponse struct {
 
 func (x *ListInvoicesResponse) Reset() {
 	*x = ListInvoicesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4235,7 +4601,7 @@ func (x *ListInvoicesResponse) String() string {
 func (*ListInvoicesResponse) ProtoMessage() {}
 
 func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4248,7 +4614,7 @@ func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesResponse.ProtoReflect.Descriptor instead.
 func (*ListInvoicesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{58}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListInvoicesResponse) GetInvoices() []*Invoice {
@@ -4283,7 +4649,7 @@ type ListNoticesRequest struct {
 
 func (x *ListNoticesRequest) Reset() {
 	*x = ListNoticesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4295,7 +4661,7 @@ func (x *ListNoticesRequest) String() string {
 func (*ListNoticesRequest) ProtoMessage() {}
 
 func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4308,7 +4674,7 @@ func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNoticesRequest.ProtoReflect.Descriptor instead.
 func (*ListNoticesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{59}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListNoticesRequest) GetAccountId() string {
@@ -4352,7 +4718,7 @@ type ListNoticesResponse struct {
 
 func (x *ListNoticesResponse) Reset() {
 	*x = ListNoticesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4364,7 +4730,7 @@ func (x *ListNoticesResponse) String() string {
 func (*ListNoticesResponse) ProtoMessage() {}
 
 func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4377,7 +4743,7 @@ func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNoticesResponse.ProtoReflect.Descriptor instead.
 func (*ListNoticesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{60}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListNoticesResponse) GetNotices() []*Notice {
@@ -4407,7 +4773,7 @@ type ApplyPlansRequest struct {
 
 func (x *ApplyPlansRequest) Reset() {
 	*x = ApplyPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4419,7 +4785,7 @@ func (x *ApplyPlansRequest) String() string {
 func (*ApplyPlansRequest) ProtoMessage() {}
 
 func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4432,7 +4798,7 @@ func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ApplyPlansRequest) GetPlanFile() []byte {
@@ -4460,7 +4826,7 @@ type ApplyPlansResponse struct {
 
 func (x *ApplyPlansResponse) Reset() {
 	*x = ApplyPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4472,7 +4838,7 @@ func (x *ApplyPlansResponse) String() string {
 func (*ApplyPlansResponse) ProtoMessage() {}
 
 func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4485,7 +4851,7 @@ func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ApplyPlansResponse) GetChanges() []*PlanChange {
@@ -4516,7 +4882,7 @@ type MigratePlanRequest struct {
 
 func (x *MigratePlanRequest) Reset() {
 	*x = MigratePlanRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4528,7 +4894,7 @@ func (x *MigratePlanRequest) String() string {
 func (*MigratePlanRequest) ProtoMessage() {}
 
 func (x *MigratePlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4541,7 +4907,7 @@ func (x *MigratePlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigratePlanRequest.ProtoReflect.Descriptor instead.
 func (*MigratePlanRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *MigratePlanRequest) GetFrom() string {
@@ -4603,7 +4969,7 @@ type MigratePlanResponse struct {
 
 func (x *MigratePlanResponse) Reset() {
 	*x = MigratePlanResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4615,7 +4981,7 @@ func (x *MigratePlanResponse) String() string {
 func (*MigratePlanResponse) ProtoMessage() {}
 
 func (x *MigratePlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4628,7 +4994,7 @@ func (x *MigratePlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigratePlanResponse.ProtoReflect.Descriptor instead.
 func (*MigratePlanResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *MigratePlanResponse) GetChanges() []*PlanChange {
@@ -4678,7 +5044,7 @@ type PlanMigration struct {
 
 func (x *PlanMigration) Reset() {
 	*x = PlanMigration{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4690,7 +5056,7 @@ func (x *PlanMigration) String() string {
 func (*PlanMigration) ProtoMessage() {}
 
 func (x *PlanMigration) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4703,7 +5069,7 @@ func (x *PlanMigration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanMigration.ProtoReflect.Descriptor instead.
 func (*PlanMigration) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PlanMigration) GetAccountId() string {
@@ -4754,7 +5120,7 @@ type ListPlanVersionsRequest struct {
 
 func (x *ListPlanVersionsRequest) Reset() {
 	*x = ListPlanVersionsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4766,7 +5132,7 @@ func (x *ListPlanVersionsRequest) String() string {
 func (*ListPlanVersionsRequest) ProtoMessage() {}
 
 func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4779,7 +5145,7 @@ func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlanVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPlanVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{66}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListPlanVersionsRequest) GetPageSize() int32 {
@@ -4809,7 +5175,7 @@ type ListPlanVersionsResponse struct {
 
 func (x *ListPlanVersionsResponse) Reset() {
 	*x = ListPlanVersionsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4821,7 +5187,7 @@ func (x *ListPlanVersionsResponse) String() string {
 func (*ListPlanVersionsResponse) ProtoMessage() {}
 
 func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4834,7 +5200,7 @@ func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlanVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPlanVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListPlanVersionsResponse) GetPlanVersions() []*PlanVersion {
@@ -4870,7 +5236,7 @@ type PlanVersion struct {
 
 func (x *PlanVersion) Reset() {
 	*x = PlanVersion{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4882,7 +5248,7 @@ func (x *PlanVersion) String() string {
 func (*PlanVersion) ProtoMessage() {}
 
 func (x *PlanVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4895,7 +5261,7 @@ func (x *PlanVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanVersion.ProtoReflect.Descriptor instead.
 func (*PlanVersion) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *PlanVersion) GetId() string {
@@ -4954,7 +5320,7 @@ type PlanChange struct {
 
 func (x *PlanChange) Reset() {
 	*x = PlanChange{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4966,7 +5332,7 @@ func (x *PlanChange) String() string {
 func (*PlanChange) ProtoMessage() {}
 
 func (x *PlanChange) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4979,7 +5345,7 @@ func (x *PlanChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanChange.ProtoReflect.Descriptor instead.
 func (*PlanChange) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *PlanChange) GetKind() PlanChangeKind {
@@ -5035,7 +5401,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5047,7 +5413,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5060,7 +5426,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -5079,7 +5445,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5091,7 +5457,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5104,7 +5470,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{77}
 }
 
 // SetMemberCountRequest is a report of an organization's members.
@@ -5122,7 +5488,7 @@ type SetMemberCountRequest struct {
 
 func (x *SetMemberCountRequest) Reset() {
 	*x = SetMemberCountRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5134,7 +5500,7 @@ func (x *SetMemberCountRequest) String() string {
 func (*SetMemberCountRequest) ProtoMessage() {}
 
 func (x *SetMemberCountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5147,7 +5513,7 @@ func (x *SetMemberCountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMemberCountRequest.ProtoReflect.Descriptor instead.
 func (*SetMemberCountRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *SetMemberCountRequest) GetOrganizationId() string {
@@ -5180,7 +5546,7 @@ type SetMemberCountResponse struct {
 
 func (x *SetMemberCountResponse) Reset() {
 	*x = SetMemberCountResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5192,7 +5558,7 @@ func (x *SetMemberCountResponse) String() string {
 func (*SetMemberCountResponse) ProtoMessage() {}
 
 func (x *SetMemberCountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5205,7 +5571,7 @@ func (x *SetMemberCountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMemberCountResponse.ProtoReflect.Descriptor instead.
 func (*SetMemberCountResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{79}
 }
 
 // ExportUserRequest names a person and a page.
@@ -5221,7 +5587,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5233,7 +5599,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5246,7 +5612,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -5276,7 +5642,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5288,7 +5654,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5301,7 +5667,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{75}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ExportUserResponse) GetUsageRecordsJson() string {
@@ -5327,7 +5693,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5339,7 +5705,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5352,7 +5718,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{76}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{82}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -5368,7 +5734,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5380,7 +5746,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5393,7 +5759,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{77}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -5423,7 +5789,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5435,7 +5801,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5448,7 +5814,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{78}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -5476,7 +5842,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5488,7 +5854,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5501,7 +5867,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{79}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -5536,7 +5902,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5548,7 +5914,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5561,7 +5927,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{80}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListEventsRequest) GetState() v12.EventState {
@@ -5626,7 +5992,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5638,7 +6004,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5651,7 +6017,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{81}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v12.Event {
@@ -5682,7 +6048,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5694,7 +6060,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5707,7 +6073,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{82}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -5735,7 +6101,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[83]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5747,7 +6113,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[83]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5760,7 +6126,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{83}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *GetEventResponse) GetEvent() *v12.Event {
@@ -5786,7 +6152,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[84]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5798,7 +6164,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[84]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5811,7 +6177,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{84}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -5848,7 +6214,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[85]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5860,7 +6226,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[85]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5873,7 +6239,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{85}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -5904,7 +6270,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[86]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5916,7 +6282,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[86]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5929,7 +6295,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{86}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -5967,7 +6333,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[87]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5979,7 +6345,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[87]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5992,7 +6358,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{87}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -6213,7 +6579,37 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x12threshold_nano_usd\x18\x03 \x01(\x03R\x10thresholdNanoUsd\x12/\n" +
 	"\x14monthly_cap_nano_usd\x18\x04 \x01(\x03R\x11monthlyCapNanoUsd\"C\n" +
 	"\x10SetTopUpResponse\x12/\n" +
-	"\x06top_up\x18\x01 \x01(\v2\x18.trivet.billing.v1.TopUpR\x05topUp\"\x8b\x01\n" +
+	"\x06top_up\x18\x01 \x01(\v2\x18.trivet.billing.v1.TopUpR\x05topUp\"\xda\x01\n" +
+	"\x16ListSpendLimitsRequest\x12'\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\taccountId\x12!\n" +
+	"\auser_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06userId\x12%\n" +
+	"\n" +
+	"api_key_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\bapiKeyId\x12$\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"\x83\x01\n" +
+	"\x17ListSpendLimitsResponse\x12@\n" +
+	"\fspend_limits\x18\x01 \x03(\v2\x1d.trivet.billing.v1.SpendLimitR\vspendLimits\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa5\x02\n" +
+	"\x14SetSpendLimitRequest\x12'\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\taccountId\x12!\n" +
+	"\auser_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06userId\x12!\n" +
+	"\fevery_member\x18\x03 \x01(\bR\veveryMember\x12%\n" +
+	"\n" +
+	"api_key_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\bapiKeyId\x12E\n" +
+	"\x06window\x18\x05 \x01(\x0e2\x1e.trivet.billing.v1.SpendWindowB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06window\x120\n" +
+	"\x0elimit_nano_usd\x18\x06 \x01(\x03B\n" +
+	"\xe0A\x02\xbaH\x04\"\x02 \x00R\flimitNanoUsd\"W\n" +
+	"\x15SetSpendLimitResponse\x12>\n" +
+	"\vspend_limit\x18\x01 \x01(\v2\x1d.trivet.billing.v1.SpendLimitR\n" +
+	"spendLimit\"`\n" +
+	"\x17DeleteSpendLimitRequest\x12\x1c\n" +
+	"\x02id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18@R\x02id\x12'\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\taccountId\"\x1a\n" +
+	"\x18DeleteSpendLimitResponse\"\x8b\x01\n" +
 	"\x11GetOverageRequest\x12'\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\taccountId\x12$\n" +
@@ -6492,7 +6888,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
-	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\x9a-\n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\x8d1\n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -6513,7 +6909,10 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12\x91\x01\n" +
 	"\vListEntries\x12%.trivet.billing.v1.ListEntriesRequest\x1a&.trivet.billing.v1.ListEntriesResponse\"3Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/billing/entries\x12\x8e\x01\n" +
 	"\n" +
-	"GetOverage\x12$.trivet.billing.v1.GetOverageRequest\x1a%.trivet.billing.v1.GetOverageResponse\"3Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/billing/overage\x12{\n" +
+	"GetOverage\x12$.trivet.billing.v1.GetOverageRequest\x1a%.trivet.billing.v1.GetOverageResponse\"3Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/billing/overage\x12\xa1\x01\n" +
+	"\x0fListSpendLimits\x12).trivet.billing.v1.ListSpendLimitsRequest\x1a*.trivet.billing.v1.ListSpendLimitsResponse\"7Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/billing/spendLimits\x12\x9f\x01\n" +
+	"\rSetSpendLimit\x12'.trivet.billing.v1.SetSpendLimitRequest\x1a(.trivet.billing.v1.SetSpendLimitResponse\";Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/api/v1/billing/spendLimits\x12\xaa\x01\n" +
+	"\x10DeleteSpendLimit\x12*.trivet.billing.v1.DeleteSpendLimitRequest\x1a+.trivet.billing.v1.DeleteSpendLimitResponse\"=Ҁ\x19\x11\b\x03\x12\rbilling.write\x82\xd3\xe4\x93\x02\"* /api/v1/billing/spendLimits/{id}\x12{\n" +
 	"\tListPlans\x12#.trivet.billing.v1.ListPlansRequest\x1a$.trivet.billing.v1.ListPlansResponse\"#Ҁ\x19\x02\b\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/billing/plans\x12\xa5\x01\n" +
 	"\x10ListEntitlements\x12*.trivet.billing.v1.ListEntitlementsRequest\x1a+.trivet.billing.v1.ListEntitlementsResponse\"8Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/entitlements\x12\xaf\x01\n" +
 	"\x10CheckEntitlement\x12*.trivet.billing.v1.CheckEntitlementRequest\x1a+.trivet.billing.v1.CheckEntitlementResponse\"BҀ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02(\x12&/api/v1/billing/entitlements/{feature}\x12\x85\x01\n" +
@@ -6559,7 +6958,7 @@ func file_trivet_billing_v1_billing_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
+var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
 var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(Outcome)(0),                              // 0: trivet.billing.v1.Outcome
 	(UsageGrouping)(0),                        // 1: trivet.billing.v1.UsageGrouping
@@ -6594,247 +6993,264 @@ var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(*GetTopUpResponse)(nil),                  // 30: trivet.billing.v1.GetTopUpResponse
 	(*SetTopUpRequest)(nil),                   // 31: trivet.billing.v1.SetTopUpRequest
 	(*SetTopUpResponse)(nil),                  // 32: trivet.billing.v1.SetTopUpResponse
-	(*GetOverageRequest)(nil),                 // 33: trivet.billing.v1.GetOverageRequest
-	(*GetOverageResponse)(nil),                // 34: trivet.billing.v1.GetOverageResponse
-	(*ListPlansRequest)(nil),                  // 35: trivet.billing.v1.ListPlansRequest
-	(*ListPlansResponse)(nil),                 // 36: trivet.billing.v1.ListPlansResponse
-	(*ListEntitlementsRequest)(nil),           // 37: trivet.billing.v1.ListEntitlementsRequest
-	(*ListEntitlementsResponse)(nil),          // 38: trivet.billing.v1.ListEntitlementsResponse
-	(*CheckEntitlementRequest)(nil),           // 39: trivet.billing.v1.CheckEntitlementRequest
-	(*CheckEntitlementResponse)(nil),          // 40: trivet.billing.v1.CheckEntitlementResponse
-	(*CreateGrantRequest)(nil),                // 41: trivet.billing.v1.CreateGrantRequest
-	(*CreateGrantResponse)(nil),               // 42: trivet.billing.v1.CreateGrantResponse
-	(*CreateCheckoutSessionRequest)(nil),      // 43: trivet.billing.v1.CreateCheckoutSessionRequest
-	(*CreateCheckoutSessionResponse)(nil),     // 44: trivet.billing.v1.CreateCheckoutSessionResponse
-	(*CheckoutSession)(nil),                   // 45: trivet.billing.v1.CheckoutSession
-	(*GetCheckoutSessionRequest)(nil),         // 46: trivet.billing.v1.GetCheckoutSessionRequest
-	(*GetCheckoutSessionResponse)(nil),        // 47: trivet.billing.v1.GetCheckoutSessionResponse
-	(*GetSubscriptionRequest)(nil),            // 48: trivet.billing.v1.GetSubscriptionRequest
-	(*GetSubscriptionResponse)(nil),           // 49: trivet.billing.v1.GetSubscriptionResponse
-	(*PreviewSubscriptionChangeRequest)(nil),  // 50: trivet.billing.v1.PreviewSubscriptionChangeRequest
-	(*PreviewSubscriptionChangeResponse)(nil), // 51: trivet.billing.v1.PreviewSubscriptionChangeResponse
-	(*SubscriptionPreview)(nil),               // 52: trivet.billing.v1.SubscriptionPreview
-	(*ChangeSubscriptionRequest)(nil),         // 53: trivet.billing.v1.ChangeSubscriptionRequest
-	(*ChangeSubscriptionResponse)(nil),        // 54: trivet.billing.v1.ChangeSubscriptionResponse
-	(*CancelSubscriptionRequest)(nil),         // 55: trivet.billing.v1.CancelSubscriptionRequest
-	(*CancelSubscriptionResponse)(nil),        // 56: trivet.billing.v1.CancelSubscriptionResponse
-	(*ResumeSubscriptionRequest)(nil),         // 57: trivet.billing.v1.ResumeSubscriptionRequest
-	(*ResumeSubscriptionResponse)(nil),        // 58: trivet.billing.v1.ResumeSubscriptionResponse
-	(*CreatePortalSessionRequest)(nil),        // 59: trivet.billing.v1.CreatePortalSessionRequest
-	(*CreatePortalSessionResponse)(nil),       // 60: trivet.billing.v1.CreatePortalSessionResponse
-	(*PortalSession)(nil),                     // 61: trivet.billing.v1.PortalSession
-	(*ListInvoicesRequest)(nil),               // 62: trivet.billing.v1.ListInvoicesRequest
-	(*ListInvoicesResponse)(nil),              // 63: trivet.billing.v1.ListInvoicesResponse
-	(*ListNoticesRequest)(nil),                // 64: trivet.billing.v1.ListNoticesRequest
-	(*ListNoticesResponse)(nil),               // 65: trivet.billing.v1.ListNoticesResponse
-	(*ApplyPlansRequest)(nil),                 // 66: trivet.billing.v1.ApplyPlansRequest
-	(*ApplyPlansResponse)(nil),                // 67: trivet.billing.v1.ApplyPlansResponse
-	(*MigratePlanRequest)(nil),                // 68: trivet.billing.v1.MigratePlanRequest
-	(*MigratePlanResponse)(nil),               // 69: trivet.billing.v1.MigratePlanResponse
-	(*PlanMigration)(nil),                     // 70: trivet.billing.v1.PlanMigration
-	(*ListPlanVersionsRequest)(nil),           // 71: trivet.billing.v1.ListPlanVersionsRequest
-	(*ListPlanVersionsResponse)(nil),          // 72: trivet.billing.v1.ListPlanVersionsResponse
-	(*PlanVersion)(nil),                       // 73: trivet.billing.v1.PlanVersion
-	(*PlanChange)(nil),                        // 74: trivet.billing.v1.PlanChange
-	(*EraseUserRequest)(nil),                  // 75: trivet.billing.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),                 // 76: trivet.billing.v1.EraseUserResponse
-	(*SetMemberCountRequest)(nil),             // 77: trivet.billing.v1.SetMemberCountRequest
-	(*SetMemberCountResponse)(nil),            // 78: trivet.billing.v1.SetMemberCountResponse
-	(*ExportUserRequest)(nil),                 // 79: trivet.billing.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),                // 80: trivet.billing.v1.ExportUserResponse
-	(*GetStatusRequest)(nil),                  // 81: trivet.billing.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),                 // 82: trivet.billing.v1.GetStatusResponse
-	(*ReceiveWebhookRequest)(nil),             // 83: trivet.billing.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),            // 84: trivet.billing.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),                 // 85: trivet.billing.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),                // 86: trivet.billing.v1.ListEventsResponse
-	(*GetEventRequest)(nil),                   // 87: trivet.billing.v1.GetEventRequest
-	(*GetEventResponse)(nil),                  // 88: trivet.billing.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),              // 89: trivet.billing.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),             // 90: trivet.billing.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),                  // 91: trivet.billing.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),                 // 92: trivet.billing.v1.ReconcileResponse
-	nil,                                       // 93: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*durationpb.Duration)(nil),               // 94: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 95: google.protobuf.Timestamp
-	(*v1.CallUsage)(nil),                      // 96: trivet.usage.v1.CallUsage
-	(*Limits)(nil),                            // 97: trivet.billing.v1.Limits
-	(*Account)(nil),                           // 98: trivet.billing.v1.Account
-	(*UsageRow)(nil),                          // 99: trivet.billing.v1.UsageRow
-	(*UsageSummary)(nil),                      // 100: trivet.billing.v1.UsageSummary
-	(*Entry)(nil),                             // 101: trivet.billing.v1.Entry
-	(*TopUp)(nil),                             // 102: trivet.billing.v1.TopUp
-	(*Overage)(nil),                           // 103: trivet.billing.v1.Overage
-	(*OveragePeriod)(nil),                     // 104: trivet.billing.v1.OveragePeriod
-	(*OverageCharge)(nil),                     // 105: trivet.billing.v1.OverageCharge
-	(*Plan)(nil),                              // 106: trivet.billing.v1.Plan
-	(*Pack)(nil),                              // 107: trivet.billing.v1.Pack
-	(*Grant)(nil),                             // 108: trivet.billing.v1.Grant
-	(BillingInterval)(0),                      // 109: trivet.billing.v1.BillingInterval
-	(*Subscription)(nil),                      // 110: trivet.billing.v1.Subscription
-	(*Invoice)(nil),                           // 111: trivet.billing.v1.Invoice
-	(NoticeKind)(0),                           // 112: trivet.billing.v1.NoticeKind
-	(*Notice)(nil),                            // 113: trivet.billing.v1.Notice
-	(*v11.Health)(nil),                        // 114: trivet.status.v1.Health
-	(v12.EventState)(0),                       // 115: trivet.inbox.v1.EventState
-	(*v12.Event)(nil),                         // 116: trivet.inbox.v1.Event
+	(*ListSpendLimitsRequest)(nil),            // 33: trivet.billing.v1.ListSpendLimitsRequest
+	(*ListSpendLimitsResponse)(nil),           // 34: trivet.billing.v1.ListSpendLimitsResponse
+	(*SetSpendLimitRequest)(nil),              // 35: trivet.billing.v1.SetSpendLimitRequest
+	(*SetSpendLimitResponse)(nil),             // 36: trivet.billing.v1.SetSpendLimitResponse
+	(*DeleteSpendLimitRequest)(nil),           // 37: trivet.billing.v1.DeleteSpendLimitRequest
+	(*DeleteSpendLimitResponse)(nil),          // 38: trivet.billing.v1.DeleteSpendLimitResponse
+	(*GetOverageRequest)(nil),                 // 39: trivet.billing.v1.GetOverageRequest
+	(*GetOverageResponse)(nil),                // 40: trivet.billing.v1.GetOverageResponse
+	(*ListPlansRequest)(nil),                  // 41: trivet.billing.v1.ListPlansRequest
+	(*ListPlansResponse)(nil),                 // 42: trivet.billing.v1.ListPlansResponse
+	(*ListEntitlementsRequest)(nil),           // 43: trivet.billing.v1.ListEntitlementsRequest
+	(*ListEntitlementsResponse)(nil),          // 44: trivet.billing.v1.ListEntitlementsResponse
+	(*CheckEntitlementRequest)(nil),           // 45: trivet.billing.v1.CheckEntitlementRequest
+	(*CheckEntitlementResponse)(nil),          // 46: trivet.billing.v1.CheckEntitlementResponse
+	(*CreateGrantRequest)(nil),                // 47: trivet.billing.v1.CreateGrantRequest
+	(*CreateGrantResponse)(nil),               // 48: trivet.billing.v1.CreateGrantResponse
+	(*CreateCheckoutSessionRequest)(nil),      // 49: trivet.billing.v1.CreateCheckoutSessionRequest
+	(*CreateCheckoutSessionResponse)(nil),     // 50: trivet.billing.v1.CreateCheckoutSessionResponse
+	(*CheckoutSession)(nil),                   // 51: trivet.billing.v1.CheckoutSession
+	(*GetCheckoutSessionRequest)(nil),         // 52: trivet.billing.v1.GetCheckoutSessionRequest
+	(*GetCheckoutSessionResponse)(nil),        // 53: trivet.billing.v1.GetCheckoutSessionResponse
+	(*GetSubscriptionRequest)(nil),            // 54: trivet.billing.v1.GetSubscriptionRequest
+	(*GetSubscriptionResponse)(nil),           // 55: trivet.billing.v1.GetSubscriptionResponse
+	(*PreviewSubscriptionChangeRequest)(nil),  // 56: trivet.billing.v1.PreviewSubscriptionChangeRequest
+	(*PreviewSubscriptionChangeResponse)(nil), // 57: trivet.billing.v1.PreviewSubscriptionChangeResponse
+	(*SubscriptionPreview)(nil),               // 58: trivet.billing.v1.SubscriptionPreview
+	(*ChangeSubscriptionRequest)(nil),         // 59: trivet.billing.v1.ChangeSubscriptionRequest
+	(*ChangeSubscriptionResponse)(nil),        // 60: trivet.billing.v1.ChangeSubscriptionResponse
+	(*CancelSubscriptionRequest)(nil),         // 61: trivet.billing.v1.CancelSubscriptionRequest
+	(*CancelSubscriptionResponse)(nil),        // 62: trivet.billing.v1.CancelSubscriptionResponse
+	(*ResumeSubscriptionRequest)(nil),         // 63: trivet.billing.v1.ResumeSubscriptionRequest
+	(*ResumeSubscriptionResponse)(nil),        // 64: trivet.billing.v1.ResumeSubscriptionResponse
+	(*CreatePortalSessionRequest)(nil),        // 65: trivet.billing.v1.CreatePortalSessionRequest
+	(*CreatePortalSessionResponse)(nil),       // 66: trivet.billing.v1.CreatePortalSessionResponse
+	(*PortalSession)(nil),                     // 67: trivet.billing.v1.PortalSession
+	(*ListInvoicesRequest)(nil),               // 68: trivet.billing.v1.ListInvoicesRequest
+	(*ListInvoicesResponse)(nil),              // 69: trivet.billing.v1.ListInvoicesResponse
+	(*ListNoticesRequest)(nil),                // 70: trivet.billing.v1.ListNoticesRequest
+	(*ListNoticesResponse)(nil),               // 71: trivet.billing.v1.ListNoticesResponse
+	(*ApplyPlansRequest)(nil),                 // 72: trivet.billing.v1.ApplyPlansRequest
+	(*ApplyPlansResponse)(nil),                // 73: trivet.billing.v1.ApplyPlansResponse
+	(*MigratePlanRequest)(nil),                // 74: trivet.billing.v1.MigratePlanRequest
+	(*MigratePlanResponse)(nil),               // 75: trivet.billing.v1.MigratePlanResponse
+	(*PlanMigration)(nil),                     // 76: trivet.billing.v1.PlanMigration
+	(*ListPlanVersionsRequest)(nil),           // 77: trivet.billing.v1.ListPlanVersionsRequest
+	(*ListPlanVersionsResponse)(nil),          // 78: trivet.billing.v1.ListPlanVersionsResponse
+	(*PlanVersion)(nil),                       // 79: trivet.billing.v1.PlanVersion
+	(*PlanChange)(nil),                        // 80: trivet.billing.v1.PlanChange
+	(*EraseUserRequest)(nil),                  // 81: trivet.billing.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),                 // 82: trivet.billing.v1.EraseUserResponse
+	(*SetMemberCountRequest)(nil),             // 83: trivet.billing.v1.SetMemberCountRequest
+	(*SetMemberCountResponse)(nil),            // 84: trivet.billing.v1.SetMemberCountResponse
+	(*ExportUserRequest)(nil),                 // 85: trivet.billing.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),                // 86: trivet.billing.v1.ExportUserResponse
+	(*GetStatusRequest)(nil),                  // 87: trivet.billing.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),                 // 88: trivet.billing.v1.GetStatusResponse
+	(*ReceiveWebhookRequest)(nil),             // 89: trivet.billing.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),            // 90: trivet.billing.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),                 // 91: trivet.billing.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),                // 92: trivet.billing.v1.ListEventsResponse
+	(*GetEventRequest)(nil),                   // 93: trivet.billing.v1.GetEventRequest
+	(*GetEventResponse)(nil),                  // 94: trivet.billing.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),              // 95: trivet.billing.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),             // 96: trivet.billing.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),                  // 97: trivet.billing.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),                 // 98: trivet.billing.v1.ReconcileResponse
+	nil,                                       // 99: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	(*durationpb.Duration)(nil),               // 100: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 101: google.protobuf.Timestamp
+	(*v1.CallUsage)(nil),                      // 102: trivet.usage.v1.CallUsage
+	(*Limits)(nil),                            // 103: trivet.billing.v1.Limits
+	(*Account)(nil),                           // 104: trivet.billing.v1.Account
+	(*UsageRow)(nil),                          // 105: trivet.billing.v1.UsageRow
+	(*UsageSummary)(nil),                      // 106: trivet.billing.v1.UsageSummary
+	(*Entry)(nil),                             // 107: trivet.billing.v1.Entry
+	(*TopUp)(nil),                             // 108: trivet.billing.v1.TopUp
+	(*SpendLimit)(nil),                        // 109: trivet.billing.v1.SpendLimit
+	(SpendWindow)(0),                          // 110: trivet.billing.v1.SpendWindow
+	(*Overage)(nil),                           // 111: trivet.billing.v1.Overage
+	(*OveragePeriod)(nil),                     // 112: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),                     // 113: trivet.billing.v1.OverageCharge
+	(*Plan)(nil),                              // 114: trivet.billing.v1.Plan
+	(*Pack)(nil),                              // 115: trivet.billing.v1.Pack
+	(*Grant)(nil),                             // 116: trivet.billing.v1.Grant
+	(BillingInterval)(0),                      // 117: trivet.billing.v1.BillingInterval
+	(*Subscription)(nil),                      // 118: trivet.billing.v1.Subscription
+	(*Invoice)(nil),                           // 119: trivet.billing.v1.Invoice
+	(NoticeKind)(0),                           // 120: trivet.billing.v1.NoticeKind
+	(*Notice)(nil),                            // 121: trivet.billing.v1.Notice
+	(*v11.Health)(nil),                        // 122: trivet.status.v1.Health
+	(v12.EventState)(0),                       // 123: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                         // 124: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	94,  // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
-	95,  // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	96,  // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
-	95,  // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	96,  // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	100, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	101, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	102, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	101, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	102, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
 	0,   // 5: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	97,  // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	98,  // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	103, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	104, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
 	1,   // 8: trivet.billing.v1.GetUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	99,  // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	100, // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
+	105, // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	106, // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
 	1,   // 11: trivet.billing.v1.ExportUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	99,  // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	95,  // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
-	95,  // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
+	105, // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	101, // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
+	101, // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
 	0,   // 15: trivet.billing.v1.ListRequestsRequest.outcome:type_name -> trivet.billing.v1.Outcome
 	21,  // 16: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
-	95,  // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
+	101, // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
 	0,   // 18: trivet.billing.v1.RequestRecord.outcome:type_name -> trivet.billing.v1.Outcome
-	96,  // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
+	102, // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
 	21,  // 20: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
 	25,  // 21: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
-	95,  // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
-	101, // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	102, // 24: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
-	102, // 25: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
-	103, // 26: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
-	104, // 27: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
-	105, // 28: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
-	106, // 29: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	107, // 30: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
-	97,  // 31: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	95,  // 32: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	108, // 33: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	109, // 34: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
-	45,  // 35: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	2,   // 36: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
-	95,  // 37: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
-	45,  // 38: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	110, // 39: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	109, // 40: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
-	52,  // 41: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
-	109, // 42: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
-	95,  // 43: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
-	95,  // 44: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
-	110, // 45: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	110, // 46: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	110, // 47: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	61,  // 48: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
-	111, // 49: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	112, // 50: trivet.billing.v1.ListNoticesRequest.kind:type_name -> trivet.billing.v1.NoticeKind
-	113, // 51: trivet.billing.v1.ListNoticesResponse.notices:type_name -> trivet.billing.v1.Notice
-	74,  // 52: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
-	74,  // 53: trivet.billing.v1.MigratePlanResponse.changes:type_name -> trivet.billing.v1.PlanChange
-	70,  // 54: trivet.billing.v1.MigratePlanResponse.migrations:type_name -> trivet.billing.v1.PlanMigration
-	3,   // 55: trivet.billing.v1.PlanMigration.result:type_name -> trivet.billing.v1.PlanMigrationResult
-	95,  // 56: trivet.billing.v1.PlanMigration.effective_time:type_name -> google.protobuf.Timestamp
-	73,  // 57: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
-	106, // 58: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
-	107, // 59: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
-	4,   // 60: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
-	114, // 61: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	114, // 62: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	93,  // 63: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	115, // 64: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	95,  // 65: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	116, // 66: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	116, // 67: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	95,  // 68: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	94,  // 69: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	5,   // 70: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	7,   // 71: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	9,   // 72: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	11,  // 73: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	13,  // 74: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	15,  // 75: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	17,  // 76: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
-	19,  // 77: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
-	22,  // 78: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
-	24,  // 79: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
-	27,  // 80: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	33,  // 81: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
-	35,  // 82: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	37,  // 83: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
-	39,  // 84: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
-	41,  // 85: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	43,  // 86: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	46,  // 87: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
-	59,  // 88: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	48,  // 89: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
-	50,  // 90: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
-	53,  // 91: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
-	55,  // 92: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
-	57,  // 93: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
-	29,  // 94: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
-	31,  // 95: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
-	62,  // 96: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	64,  // 97: trivet.billing.v1.BillingService.ListNotices:input_type -> trivet.billing.v1.ListNoticesRequest
-	66,  // 98: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	68,  // 99: trivet.billing.v1.BillingService.MigratePlan:input_type -> trivet.billing.v1.MigratePlanRequest
-	71,  // 100: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
-	77,  // 101: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
-	75,  // 102: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	79,  // 103: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
-	81,  // 104: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	83,  // 105: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	85,  // 106: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	87,  // 107: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	89,  // 108: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	91,  // 109: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	6,   // 110: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	8,   // 111: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	10,  // 112: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	12,  // 113: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	14,  // 114: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	16,  // 115: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	18,  // 116: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
-	20,  // 117: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
-	23,  // 118: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
-	26,  // 119: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
-	28,  // 120: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	34,  // 121: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
-	36,  // 122: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	38,  // 123: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
-	40,  // 124: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
-	42,  // 125: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	44,  // 126: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	47,  // 127: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
-	60,  // 128: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	49,  // 129: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
-	51,  // 130: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
-	54,  // 131: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
-	56,  // 132: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
-	58,  // 133: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
-	30,  // 134: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
-	32,  // 135: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
-	63,  // 136: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	65,  // 137: trivet.billing.v1.BillingService.ListNotices:output_type -> trivet.billing.v1.ListNoticesResponse
-	67,  // 138: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	69,  // 139: trivet.billing.v1.BillingService.MigratePlan:output_type -> trivet.billing.v1.MigratePlanResponse
-	72,  // 140: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
-	78,  // 141: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
-	76,  // 142: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	80,  // 143: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
-	82,  // 144: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	84,  // 145: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	86,  // 146: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	88,  // 147: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	90,  // 148: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	92,  // 149: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	110, // [110:150] is the sub-list for method output_type
-	70,  // [70:110] is the sub-list for method input_type
-	70,  // [70:70] is the sub-list for extension type_name
-	70,  // [70:70] is the sub-list for extension extendee
-	0,   // [0:70] is the sub-list for field type_name
+	101, // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
+	107, // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	108, // 24: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	108, // 25: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	109, // 26: trivet.billing.v1.ListSpendLimitsResponse.spend_limits:type_name -> trivet.billing.v1.SpendLimit
+	110, // 27: trivet.billing.v1.SetSpendLimitRequest.window:type_name -> trivet.billing.v1.SpendWindow
+	109, // 28: trivet.billing.v1.SetSpendLimitResponse.spend_limit:type_name -> trivet.billing.v1.SpendLimit
+	111, // 29: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
+	112, // 30: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
+	113, // 31: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
+	114, // 32: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	115, // 33: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
+	103, // 34: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	101, // 35: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	116, // 36: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	117, // 37: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	51,  // 38: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	2,   // 39: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
+	101, // 40: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
+	51,  // 41: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	118, // 42: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	117, // 43: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	58,  // 44: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
+	117, // 45: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
+	101, // 46: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
+	101, // 47: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
+	118, // 48: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	118, // 49: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	118, // 50: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	67,  // 51: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
+	119, // 52: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	120, // 53: trivet.billing.v1.ListNoticesRequest.kind:type_name -> trivet.billing.v1.NoticeKind
+	121, // 54: trivet.billing.v1.ListNoticesResponse.notices:type_name -> trivet.billing.v1.Notice
+	80,  // 55: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	80,  // 56: trivet.billing.v1.MigratePlanResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	76,  // 57: trivet.billing.v1.MigratePlanResponse.migrations:type_name -> trivet.billing.v1.PlanMigration
+	3,   // 58: trivet.billing.v1.PlanMigration.result:type_name -> trivet.billing.v1.PlanMigrationResult
+	101, // 59: trivet.billing.v1.PlanMigration.effective_time:type_name -> google.protobuf.Timestamp
+	79,  // 60: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
+	114, // 61: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
+	115, // 62: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
+	4,   // 63: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
+	122, // 64: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	122, // 65: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	99,  // 66: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	123, // 67: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	101, // 68: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	124, // 69: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	124, // 70: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	101, // 71: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	100, // 72: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	5,   // 73: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	7,   // 74: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	9,   // 75: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	11,  // 76: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	13,  // 77: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	15,  // 78: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	17,  // 79: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
+	19,  // 80: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
+	22,  // 81: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
+	24,  // 82: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
+	27,  // 83: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	39,  // 84: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
+	33,  // 85: trivet.billing.v1.BillingService.ListSpendLimits:input_type -> trivet.billing.v1.ListSpendLimitsRequest
+	35,  // 86: trivet.billing.v1.BillingService.SetSpendLimit:input_type -> trivet.billing.v1.SetSpendLimitRequest
+	37,  // 87: trivet.billing.v1.BillingService.DeleteSpendLimit:input_type -> trivet.billing.v1.DeleteSpendLimitRequest
+	41,  // 88: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	43,  // 89: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
+	45,  // 90: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
+	47,  // 91: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	49,  // 92: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	52,  // 93: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
+	65,  // 94: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	54,  // 95: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
+	56,  // 96: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
+	59,  // 97: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
+	61,  // 98: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
+	63,  // 99: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
+	29,  // 100: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
+	31,  // 101: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
+	68,  // 102: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	70,  // 103: trivet.billing.v1.BillingService.ListNotices:input_type -> trivet.billing.v1.ListNoticesRequest
+	72,  // 104: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	74,  // 105: trivet.billing.v1.BillingService.MigratePlan:input_type -> trivet.billing.v1.MigratePlanRequest
+	77,  // 106: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
+	83,  // 107: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
+	81,  // 108: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	85,  // 109: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
+	87,  // 110: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	89,  // 111: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	91,  // 112: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	93,  // 113: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	95,  // 114: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	97,  // 115: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	6,   // 116: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	8,   // 117: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	10,  // 118: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	12,  // 119: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	14,  // 120: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	16,  // 121: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	18,  // 122: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
+	20,  // 123: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
+	23,  // 124: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
+	26,  // 125: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
+	28,  // 126: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	40,  // 127: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
+	34,  // 128: trivet.billing.v1.BillingService.ListSpendLimits:output_type -> trivet.billing.v1.ListSpendLimitsResponse
+	36,  // 129: trivet.billing.v1.BillingService.SetSpendLimit:output_type -> trivet.billing.v1.SetSpendLimitResponse
+	38,  // 130: trivet.billing.v1.BillingService.DeleteSpendLimit:output_type -> trivet.billing.v1.DeleteSpendLimitResponse
+	42,  // 131: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	44,  // 132: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
+	46,  // 133: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
+	48,  // 134: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	50,  // 135: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	53,  // 136: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
+	66,  // 137: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	55,  // 138: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
+	57,  // 139: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
+	60,  // 140: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
+	62,  // 141: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
+	64,  // 142: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
+	30,  // 143: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
+	32,  // 144: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
+	69,  // 145: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	71,  // 146: trivet.billing.v1.BillingService.ListNotices:output_type -> trivet.billing.v1.ListNoticesResponse
+	73,  // 147: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	75,  // 148: trivet.billing.v1.BillingService.MigratePlan:output_type -> trivet.billing.v1.MigratePlanResponse
+	78,  // 149: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
+	84,  // 150: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
+	82,  // 151: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	86,  // 152: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
+	88,  // 153: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	90,  // 154: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	92,  // 155: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	94,  // 156: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	96,  // 157: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	98,  // 158: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	116, // [116:159] is the sub-list for method output_type
+	73,  // [73:116] is the sub-list for method input_type
+	73,  // [73:73] is the sub-list for extension type_name
+	73,  // [73:73] is the sub-list for extension extendee
+	0,   // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
@@ -6843,7 +7259,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 		return
 	}
 	file_trivet_billing_v1_account_proto_init()
-	file_trivet_billing_v1_billing_proto_msgTypes[38].OneofWrappers = []any{
+	file_trivet_billing_v1_billing_proto_msgTypes[44].OneofWrappers = []any{
 		(*CreateCheckoutSessionRequest_PlanId)(nil),
 		(*CreateCheckoutSessionRequest_PackId)(nil),
 	}
@@ -6853,7 +7269,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_billing_proto_rawDesc), len(file_trivet_billing_v1_billing_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   89,
+			NumMessages:   95,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,6 +33,9 @@ const (
 	BillingService_RecordRequests_FullMethodName            = "/trivet.billing.v1.BillingService/RecordRequests"
 	BillingService_ListEntries_FullMethodName               = "/trivet.billing.v1.BillingService/ListEntries"
 	BillingService_GetOverage_FullMethodName                = "/trivet.billing.v1.BillingService/GetOverage"
+	BillingService_ListSpendLimits_FullMethodName           = "/trivet.billing.v1.BillingService/ListSpendLimits"
+	BillingService_SetSpendLimit_FullMethodName             = "/trivet.billing.v1.BillingService/SetSpendLimit"
+	BillingService_DeleteSpendLimit_FullMethodName          = "/trivet.billing.v1.BillingService/DeleteSpendLimit"
 	BillingService_ListPlans_FullMethodName                 = "/trivet.billing.v1.BillingService/ListPlans"
 	BillingService_ListEntitlements_FullMethodName          = "/trivet.billing.v1.BillingService/ListEntitlements"
 	BillingService_CheckEntitlement_FullMethodName          = "/trivet.billing.v1.BillingService/CheckEntitlement"
@@ -105,6 +108,17 @@ type BillingServiceClient interface {
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
 	// GetOverage shows how the account's overage becomes charges, and where they stand, newest first.
 	GetOverage(ctx context.Context, in *GetOverageRequest, opts ...grpc.CallOption) (*GetOverageResponse, error)
+	// ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their present
+	// windows. Members of an organization see the limits that apply to them; its admins see all, and operators those of any account.
+	ListSpendLimits(ctx context.Context, in *ListSpendLimitsRequest, opts ...grpc.CallOption) (*ListSpendLimitsResponse, error)
+	// SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
+	// for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
+	// limits that apply to itself.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
+	// has 10,000 limits).
+	SetSpendLimit(ctx context.Context, in *SetSpendLimitRequest, opts ...grpc.CallOption) (*SetSpendLimitResponse, error)
+	// DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit that applies to itself).
+	DeleteSpendLimit(ctx context.Context, in *DeleteSpendLimitRequest, opts ...grpc.CallOption) (*DeleteSpendLimitResponse, error)
 	// ListPlans lists the plans and the credit packs on sale.
 	ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error)
 	// ListEntitlements returns what the account's plan allows at this moment.
@@ -322,6 +336,36 @@ func (c *billingServiceClient) GetOverage(ctx context.Context, in *GetOverageReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetOverageResponse)
 	err := c.cc.Invoke(ctx, BillingService_GetOverage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) ListSpendLimits(ctx context.Context, in *ListSpendLimitsRequest, opts ...grpc.CallOption) (*ListSpendLimitsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSpendLimitsResponse)
+	err := c.cc.Invoke(ctx, BillingService_ListSpendLimits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) SetSpendLimit(ctx context.Context, in *SetSpendLimitRequest, opts ...grpc.CallOption) (*SetSpendLimitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetSpendLimitResponse)
+	err := c.cc.Invoke(ctx, BillingService_SetSpendLimit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) DeleteSpendLimit(ctx context.Context, in *DeleteSpendLimitRequest, opts ...grpc.CallOption) (*DeleteSpendLimitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteSpendLimitResponse)
+	err := c.cc.Invoke(ctx, BillingService_DeleteSpendLimit_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -659,6 +703,17 @@ type BillingServiceServer interface {
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
 	// GetOverage shows how the account's overage becomes charges, and where they stand, newest first.
 	GetOverage(context.Context, *GetOverageRequest) (*GetOverageResponse, error)
+	// ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their present
+	// windows. Members of an organization see the limits that apply to them; its admins see all, and operators those of any account.
+	ListSpendLimits(context.Context, *ListSpendLimitsRequest) (*ListSpendLimitsResponse, error)
+	// SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
+	// for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
+	// limits that apply to itself.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
+	// has 10,000 limits).
+	SetSpendLimit(context.Context, *SetSpendLimitRequest) (*SetSpendLimitResponse, error)
+	// DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit that applies to itself).
+	DeleteSpendLimit(context.Context, *DeleteSpendLimitRequest) (*DeleteSpendLimitResponse, error)
 	// ListPlans lists the plans and the credit packs on sale.
 	ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error)
 	// ListEntitlements returns what the account's plan allows at this moment.
@@ -788,6 +843,15 @@ func (UnimplementedBillingServiceServer) ListEntries(context.Context, *ListEntri
 }
 func (UnimplementedBillingServiceServer) GetOverage(context.Context, *GetOverageRequest) (*GetOverageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOverage not implemented")
+}
+func (UnimplementedBillingServiceServer) ListSpendLimits(context.Context, *ListSpendLimitsRequest) (*ListSpendLimitsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSpendLimits not implemented")
+}
+func (UnimplementedBillingServiceServer) SetSpendLimit(context.Context, *SetSpendLimitRequest) (*SetSpendLimitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetSpendLimit not implemented")
+}
+func (UnimplementedBillingServiceServer) DeleteSpendLimit(context.Context, *DeleteSpendLimitRequest) (*DeleteSpendLimitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteSpendLimit not implemented")
 }
 func (UnimplementedBillingServiceServer) ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPlans not implemented")
@@ -1099,6 +1163,60 @@ func _BillingService_GetOverage_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(BillingServiceServer).GetOverage(ctx, req.(*GetOverageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_ListSpendLimits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSpendLimitsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).ListSpendLimits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_ListSpendLimits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).ListSpendLimits(ctx, req.(*ListSpendLimitsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_SetSpendLimit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetSpendLimitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).SetSpendLimit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_SetSpendLimit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).SetSpendLimit(ctx, req.(*SetSpendLimitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_DeleteSpendLimit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteSpendLimitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).DeleteSpendLimit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_DeleteSpendLimit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).DeleteSpendLimit(ctx, req.(*DeleteSpendLimitRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1650,6 +1768,18 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetOverage",
 			Handler:    _BillingService_GetOverage_Handler,
+		},
+		{
+			MethodName: "ListSpendLimits",
+			Handler:    _BillingService_ListSpendLimits_Handler,
+		},
+		{
+			MethodName: "SetSpendLimit",
+			Handler:    _BillingService_SetSpendLimit_Handler,
+		},
+		{
+			MethodName: "DeleteSpendLimit",
+			Handler:    _BillingService_DeleteSpendLimit_Handler,
 		},
 		{
 			MethodName: "ListPlans",

@@ -10,7 +10,7 @@ import (
 )
 
 const getAccount = `-- name: GetAccount :one
-SELECT id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests, period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited, overage_cap, overage_used, overage_total, overage_close_time, overage_start_time, overage_end_time FROM account WHERE id = $1
+SELECT id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests, period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited, overage_cap, overage_used, overage_total, overage_close_time, overage_start_time, overage_end_time, spend_limited FROM account WHERE id = $1
 `
 
 func (q *Queries) GetAccount(ctx context.Context, id string) (Account, error) {
@@ -39,6 +39,7 @@ func (q *Queries) GetAccount(ctx context.Context, id string) (Account, error) {
 		&i.OverageCloseTime,
 		&i.OverageStartTime,
 		&i.OverageEndTime,
+		&i.SpendLimited,
 	)
 	return i, err
 }

@@ -110,6 +110,35 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
     GROUP BY w.account_id, w.api_key_id, w.period, w.start_time, w.spent
     UNION ALL
     SELECT
+        'what a member holds in a window is the sum of its open holds', w.user_id, w.held,
+        CAST(COALESCE(SUM(h.amount / 1000000000), 0) AS BIGINT), CAST(COALESCE(SUM(h.amount % 1000000000), 0) AS BIGINT)
+    FROM member_window AS w
+    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.user_id = w.user_id AND h.user_id <> '' AND h.state = 'open'
+        AND h.create_time >= w.start_time AND h.create_time < w.end_time
+    GROUP BY w.account_id, w.user_id, w.period, w.start_time, w.held
+    UNION ALL
+    SELECT
+        'what a member spent in a window is the cost of its holds', w.user_id, w.spent,
+        CAST(COALESCE(SUM(h.cost / 1000000000), 0) AS BIGINT) + CAST((
+            SELECT COALESCE(SUM(d.spent / 1000000000), 0) FROM member_day AS d WHERE d.account_id = w.account_id AND d.user_id = w.user_id
+                AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
+        ) AS BIGINT),
+        CAST(COALESCE(SUM(h.cost % 1000000000), 0) AS BIGINT) + CAST((
+            SELECT COALESCE(SUM(d.spent % 1000000000), 0) FROM member_day AS d WHERE d.account_id = w.account_id AND d.user_id = w.user_id
+                AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
+        ) AS BIGINT)
+    FROM member_window AS w
+    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.user_id = w.user_id AND h.user_id <> ''
+        AND h.create_time >= w.start_time AND h.create_time < w.end_time
+    WHERE w.spent < 8000000000000000000 -- at the bound it counts no more
+        -- A window that shares a day of deleted holds with another cannot be compared.
+        AND (w.start_time % 86400000000 = 0 AND w.end_time % 86400000000 = 0 OR NOT EXISTS (
+            SELECT 1 FROM member_day AS d WHERE d.account_id = w.account_id AND d.user_id = w.user_id
+                AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
+        ))
+    GROUP BY w.account_id, w.user_id, w.period, w.start_time, w.spent
+    UNION ALL
+    SELECT
         'the cost of a hold that has entries of its own is their sum', h.id, h.cost,
         CAST(COALESCE(e.high, 0) AS BIGINT), CAST(COALESCE(e.low, 0) AS BIGINT)
     FROM hold AS h

@@ -41,7 +41,7 @@ DELETE FROM hold
 WHERE id = $1 AND fold = 2 AND state <> 'open' AND owed = 0 AND settle_time < $2 AND NOT EXISTS (
     SELECT 1 FROM unfolded_call AS c WHERE c.account_id = hold.account_id AND c.close_time = hold.settle_time AND c.hold_id = hold.id
 )
-RETURNING account_id, api_key_id, create_time, cost
+RETURNING account_id, user_id, api_key_id, create_time, cost
 `
 
 type DeleteFoldedHoldParams struct {
@@ -51,6 +51,7 @@ type DeleteFoldedHoldParams struct {
 
 type DeleteFoldedHoldRow struct {
 	AccountID  string
+	UserID     string
 	APIKeyID   string
 	CreateTime int64
 	Cost       int64
@@ -62,6 +63,7 @@ func (q *Queries) DeleteFoldedHold(ctx context.Context, arg DeleteFoldedHoldPara
 	var i DeleteFoldedHoldRow
 	err := row.Scan(
 		&i.AccountID,
+		&i.UserID,
 		&i.APIKeyID,
 		&i.CreateTime,
 		&i.Cost,

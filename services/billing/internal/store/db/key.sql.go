@@ -45,6 +45,27 @@ func (q *Queries) DeleteKeyDays(ctx context.Context, day int64) (int64, error) {
 	return result.RowsAffected()
 }
 
+const deleteKeyWindow = `-- name: DeleteKeyWindow :exec
+DELETE FROM key_window WHERE account_id = $1 AND api_key_id = $2 AND period = $3 AND start_time = $4
+`
+
+type DeleteKeyWindowParams struct {
+	AccountID string
+	APIKeyID  string
+	Period    int64
+	StartTime int64
+}
+
+func (q *Queries) DeleteKeyWindow(ctx context.Context, arg DeleteKeyWindowParams) error {
+	_, err := q.db.ExecContext(ctx, deleteKeyWindow,
+		arg.AccountID,
+		arg.APIKeyID,
+		arg.Period,
+		arg.StartTime,
+	)
+	return err
+}
+
 const deleteKeyWindows = `-- name: DeleteKeyWindows :execrows
 DELETE FROM key_window WHERE (account_id, api_key_id, period, start_time) IN (
     SELECT w.account_id, w.api_key_id, w.period, w.start_time FROM key_window AS w
@@ -111,48 +132,24 @@ func (q *Queries) InsertKeyWindow(ctx context.Context, arg InsertKeyWindowParams
 	return err
 }
 
-const listKeyWindows = `-- name: ListKeyWindows :many
-SELECT period, start_time, end_time, held, spent FROM key_window WHERE account_id = $1 AND api_key_id = $2
+const limitKeyWindows = `-- name: LimitKeyWindows :exec
+UPDATE key_window SET amount = $1 WHERE account_id = $2 AND api_key_id = $3 AND period = $4
 `
 
-type ListKeyWindowsParams struct {
+type LimitKeyWindowsParams struct {
+	Amount    int64
 	AccountID string
 	APIKeyID  string
-}
-
-type ListKeyWindowsRow struct {
 	Period    int64
-	StartTime int64
-	EndTime   int64
-	Held      int64
-	Spent     int64
 }
 
-func (q *Queries) ListKeyWindows(ctx context.Context, arg ListKeyWindowsParams) ([]ListKeyWindowsRow, error) {
-	rows, err := q.db.QueryContext(ctx, listKeyWindows, arg.AccountID, arg.APIKeyID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ListKeyWindowsRow
-	for rows.Next() {
-		var i ListKeyWindowsRow
-		if err := rows.Scan(
-			&i.Period,
-			&i.StartTime,
-			&i.EndTime,
-			&i.Held,
-			&i.Spent,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+// The limit of a key's windows has changed.
+func (q *Queries) LimitKeyWindows(ctx context.Context, arg LimitKeyWindowsParams) error {
+	_, err := q.db.ExecContext(ctx, limitKeyWindows,
+		arg.Amount,
+		arg.AccountID,
+		arg.APIKeyID,
+		arg.Period,
+	)
+	return err
 }

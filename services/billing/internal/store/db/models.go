@@ -27,6 +27,7 @@ type Account struct {
 	OverageCloseTime        int64
 	OverageStartTime        int64
 	OverageEndTime          int64
+	SpendLimited            bool
 }
 
 type CallKey struct {
@@ -200,6 +201,17 @@ type ReplacedSchedule struct {
 	Price        string
 	Quantity     int64
 	CheckTime    int64
+}
+
+type SpendLimit struct {
+	AccountID   string
+	SubjectKind string
+	SubjectID   string
+	Period      int64
+	ID          string
+	Amount      int64
+	CreateTime  int64
+	UpdateTime  int64
 }
 
 type StripeObject struct {

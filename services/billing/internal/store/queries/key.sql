@@ -1,6 +1,3 @@
--- name: ListKeyWindows :many
-SELECT period, start_time, end_time, held, spent FROM key_window WHERE account_id = $1 AND api_key_id = $2;
-
 -- name: InsertKeyWindow :exec
 -- From the holds that were made in it, and from those that are deleted by now, whole days at a time. Sums are split at a billion,
 -- because they may be beyond 64 bits.
@@ -41,3 +38,10 @@ DELETE FROM key_window WHERE (account_id, api_key_id, period, start_time) IN (
     SELECT w.account_id, w.api_key_id, w.period, w.start_time FROM key_window AS w
     WHERE w.end_time <= sqlc.arg(ended) ORDER BY w.end_time LIMIT CAST(sqlc.arg(most) AS BIGINT)
 );
+
+-- name: DeleteKeyWindow :exec
+DELETE FROM key_window WHERE account_id = $1 AND api_key_id = $2 AND period = $3 AND start_time = $4;
+
+-- name: LimitKeyWindows :exec
+-- The limit of a key's windows has changed.
+UPDATE key_window SET amount = sqlc.arg(amount) WHERE account_id = sqlc.arg(account_id) AND api_key_id = sqlc.arg(api_key_id) AND period = sqlc.arg(period);

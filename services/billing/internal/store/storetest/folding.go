@@ -165,11 +165,11 @@ func pruning(t *testing.T, s Store) {
 		return keptHolds(t, s, "h1", "h2", "h3", "swept", "owing", "open")
 	}
 	window := ledger.Window{Period: 24 * time.Hour, Start: midnight(base), End: midnight(base).Add(24 * time.Hour)}
-	spent := func(w ledger.Window) (k ledger.KeySpend) {
+	spent := func(w ledger.Window) (k ledger.Spend) {
 		t.Helper()
 		write(t, s, func(ctx context.Context, tx ledger.Tx) {
 			var err error
-			k, err = tx.KeyWindow(ctx, "acc", "k", w)
+			k, err = tx.SpendWindow(ctx, "acc", ledger.KeySubject("k"), w, 0)
 			require.NoError(t, err)
 		})
 		return k
@@ -183,11 +183,16 @@ func pruning(t *testing.T, s Store) {
 	require.Len(t, kept(), 6, "so does what is not old enough")
 	prune(late)
 	require.Equal(t, []string{"swept", "owing", "open"}, kept())
-	require.Equal(t, ledger.KeySpend{Held: 10, Spent: 23}, spent(window), "of deleted holds too")
+	require.Equal(t, ledger.Spend{Held: 10, Spent: 23}, spent(window), "of deleted holds too")
 	prune(ledger.Retention{Holds: settleTime, Swept: late.Holds})
 	require.Equal(t, []string{"owing", "open"}, kept())
 	week := ledger.Window{Period: 7 * 24 * time.Hour, Start: window.Start, End: window.Start.AddDate(0, 0, 7)}
-	require.Equal(t, ledger.KeySpend{Held: 10, Spent: 23}, spent(week))
+	require.Equal(t, ledger.Spend{Held: 10, Spent: 23}, spent(week))
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		member, err := tx.SpendWindow(ctx, "acc", ledger.MemberSubject("u"), week, 0)
+		require.NoError(t, err)
+		require.Equal(t, ledger.Spend{Held: 10, Spent: 23}, member)
+	})
 	rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: base, To: base.Add(time.Hour)})
 	require.NoError(t, err)
 	require.EqualValues(t, 5, rows[0].Requests)

@@ -289,19 +289,32 @@ func expiredHolds(t *testing.T, s Store) {
 	require.Empty(t, expired(at, late, 10))
 }
 
-// keys: a window is summed up from the holds that were made in it, and then follows every hold that is made in it.
-func keys(t *testing.T, s Store) {
+// keys and members: a window is summed up from the holds that were made in it, and then follows every hold that is made in it.
+func keys(t *testing.T, s Store) { spendWindows(t, s, ledger.KeySubject("k")) }
+
+func members(t *testing.T, s Store) {
+	spendWindows(t, s, ledger.MemberSubject("k"), ledger.SpendLimit{ID: "l1", AccountID: "acc", Subject: ledger.MemberSubject("k"), Amount: 1, UpdateTime: base})
+}
+
+func spendWindows(t *testing.T, s Store, subject ledger.Subject, limits ...ledger.SpendLimit) {
+	t.Helper()
 	openAccount(t, s, "acc", 1_000_000)
 	openGrant(t, s, "g1", 1_000_000)
+	for _, l := range limits {
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			_, err := tx.SaveSpendLimit(ctx, l, 1)
+			require.NoError(t, err)
+		})
+	}
 	hour := ledger.Window{Period: time.Hour, Start: base.Truncate(time.Hour), End: base.Truncate(time.Hour).Add(time.Hour)}
 	month := ledger.Window{Start: hour.Start, End: hour.Start.AddDate(0, 1, 0)} // begins at the same moment
 	next := ledger.Window{Period: time.Hour, Start: hour.End, End: hour.End.Add(time.Hour)}
-	spend := func(w ledger.Window) (k ledger.KeySpend) {
+	spend := func(w ledger.Window) (k ledger.Spend) {
 		t.Helper()
 		write(t, s, func(ctx context.Context, tx ledger.Tx) {
 			_, err := tx.LockAccount(ctx, "acc")
 			require.NoError(t, err)
-			k, err = tx.KeyWindow(ctx, "acc", "k", w)
+			k, err = tx.SpendWindow(ctx, "acc", subject, w, 0)
 			require.NoError(t, err)
 		})
 		return k
@@ -309,7 +322,10 @@ func keys(t *testing.T, s Store) {
 	made := func(id, key string, amount int64, at time.Time) ledger.Hold {
 		t.Helper()
 		h := newHold(id, "acc", amount)
-		h.APIKeyID, h.CreateTime = key, at
+		h.APIKeyID, h.UserID, h.CreateTime = key, "", at
+		if subject.Kind == ledger.SubjectMember {
+			h.APIKeyID, h.UserID = "", key
+		}
 		write(t, s, func(ctx context.Context, tx ledger.Tx) {
 			a, err := tx.LockAccount(ctx, "acc")
 			require.NoError(t, err)
@@ -331,37 +347,41 @@ func keys(t *testing.T, s Store) {
 	made("h4", "k", 80, hour.End)
 	made("h5", "other", 160, base)
 	made("h6", "", 320, base)
-	require.Equal(t, ledger.KeySpend{Held: 20, Spent: 7}, spend(hour), "what was made before anybody asked for the window")
-	require.Equal(t, ledger.KeySpend{Held: 100, Spent: 7}, spend(month))
+	require.Equal(t, ledger.Spend{Held: 20, Spent: 7}, spend(hour), "what was made before anybody asked for the window")
+	require.Equal(t, ledger.Spend{Held: 100, Spent: 7}, spend(month))
 
 	made("h7", "k", 1, base)
-	require.Equal(t, ledger.KeySpend{Held: 21, Spent: 7}, spend(hour))
-	require.Equal(t, ledger.KeySpend{Held: 101, Spent: 7}, spend(month), "windows of both limits count it")
+	require.Equal(t, ledger.Spend{Held: 21, Spent: 7}, spend(hour))
+	require.Equal(t, ledger.Spend{Held: 101, Spent: 7}, spend(month), "windows of both limits count it")
 	settle(first, 15)
 	settle(before, 3)
-	require.Equal(t, ledger.KeySpend{Held: 1, Spent: 22}, spend(hour))
-	require.Equal(t, ledger.KeySpend{Held: 81, Spent: 22}, spend(month))
-	require.Equal(t, ledger.KeySpend{Held: 80}, spend(next))
+	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, spend(hour))
+	require.Equal(t, ledger.Spend{Held: 81, Spent: 22}, spend(month))
+	require.Equal(t, ledger.Spend{Held: 80}, spend(next))
 
 	h := made("h8", "k", 5, base)
 	settle(h, 0)
-	require.Equal(t, ledger.KeySpend{Held: 1, Spent: 22}, spend(hour), "a hold that is closed holds no more")
+	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, spend(hour), "a hold that is closed holds no more")
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
-		require.NoError(t, tx.AddKeySpend(ctx, h, ledger.KeySpend{Spent: 8_000_000_000_000_000_000}))
+		require.NoError(t, tx.AddSpend(ctx, h, ledger.Spend{Spent: 8_000_000_000_000_000_000}))
 	})
 	require.EqualValues(t, 8_000_000_000_000_000_000, spend(hour).Spent, "it stops at its bound")
 
 	prune := func(ended time.Time, limit int) int {
 		t.Helper()
-		n, err := s.PruneKeyWindows(t.Context(), ended, limit)
+		n, err := s.PruneWindows(t.Context(), ended, limit)
 		require.NoError(t, err)
 		return n
 	}
 	require.Zero(t, prune(hour.End.Add(-time.Microsecond), 10))
 	require.Equal(t, 1, prune(next.End, 1), "the oldest first")
-	require.Equal(t, ledger.KeySpend{Held: 1, Spent: 22}, spend(hour), "what is gone is summed up again")
+	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, spend(hour), "what is gone is summed up again")
 	require.Equal(t, 2, prune(next.End, 10))
 	require.Zero(t, prune(next.End, 10))
+
+	shorter := ledger.Window{Start: month.Start, End: month.Start.Add(time.Hour)}
+	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, spend(shorter), "a billing period that ends earlier than it was to")
+	require.Equal(t, ledger.Spend{Held: 81, Spent: 22}, spend(month), "and one that ends later")
 }
 
 // debts: holds in debt are found oldest first, and paid.

@@ -226,8 +226,10 @@ func audit(t *testing.T, s Store) {
 		"the cost of a hold that has entries of its own is their sum": func(ctx context.Context, tx ledger.Tx) error {
 			return tx.CloseHold(ctx, closed(open, ledger.Closing{Cost: 5}, ledger.StateSwept), ledger.StateOpen)
 		},
-		"what an API key holds in a window is the sum of its open holds": keyDamage(ledger.KeySpend{Held: 1}),
-		"what an API key spent in a window is the cost of its holds":     keyDamage(ledger.KeySpend{Spent: 1}),
+		"what an API key holds in a window is the sum of its open holds": keyDamage(ledger.Spend{Held: 1}),
+		"what an API key spent in a window is the cost of its holds":     keyDamage(ledger.Spend{Spent: 1}),
+		"what a member holds in a window is the sum of its open holds":   keyDamage(ledger.Spend{Held: 1}),
+		"what a member spent in a window is the cost of its holds":       keyDamage(ledger.Spend{Spent: 1}),
 		"a hold owes at most its cost": func(ctx context.Context, tx ledger.Tx) error {
 			return tx.PayHold(ctx, ledger.HoldDebt{HoldID: "h1", Owed: 21})
 		},
@@ -259,13 +261,19 @@ func audit(t *testing.T, s Store) {
 	require.Len(t, found, 1)
 }
 
-func keyDamage(more ledger.KeySpend) func(context.Context, ledger.Tx) error {
+func keyDamage(more ledger.Spend) func(context.Context, ledger.Tx) error {
 	return func(ctx context.Context, tx ledger.Tx) error {
 		w := ledger.Window{Period: time.Hour, Start: base, End: base.Add(time.Hour)}
-		if _, err := tx.KeyWindow(ctx, "acc", "k", w); err != nil {
+		limit := ledger.SpendLimit{ID: "l", AccountID: "acc", Subject: ledger.MemberSubject("u"), Period: w.Period, Amount: 1, UpdateTime: base}
+		if _, err := tx.SaveSpendLimit(ctx, limit, 1); err != nil {
 			return err
 		}
-		return tx.AddKeySpend(ctx, newHold("h1", "acc", 1), more)
+		for _, s := range []ledger.Subject{ledger.KeySubject("k"), ledger.MemberSubject("u")} {
+			if _, err := tx.SpendWindow(ctx, "acc", s, w, 0); err != nil {
+				return err
+			}
+		}
+		return tx.AddSpend(ctx, newHold("h1", "acc", 1), more)
 	}
 }
 
@@ -301,9 +309,9 @@ func hugeSums(t *testing.T, s Store) {
 		Usage: ledger.Usage{Input: math.MaxInt64, CachedInput: math.MaxInt64, Output: 3, Reasoning: math.MaxInt64},
 	}, rows[0].UsageTotal)
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
-		spend, err := tx.KeyWindow(ctx, "acc", "k", ledger.Window{Period: time.Hour, Start: base, End: base.Add(time.Hour)})
+		spend, err := tx.SpendWindow(ctx, "acc", ledger.KeySubject("k"), ledger.Window{Period: time.Hour, Start: base, End: base.Add(time.Hour)}, 0)
 		require.NoError(t, err)
-		require.Equal(t, ledger.KeySpend{Spent: 8_000_000_000_000_000_000}, spend)
+		require.Equal(t, ledger.Spend{Spent: 8_000_000_000_000_000_000}, spend)
 	})
 }
 

@@ -55,6 +55,9 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"damaged calls":            damagedCalls,
 		"pruning":                  pruning,
 		"keys":                     keys,
+		"members":                  members,
+		"limits":                   limits,
+		"limited windows":          limitedWindows,
 		"debts":                    debts,
 		"erasure of holds":         erasureOfHolds,
 		"holds after erasure":      holdsAfterErasure,
@@ -132,7 +135,7 @@ func take(ctx context.Context, tx ledger.Tx, h ledger.Hold) error {
 		return errors.Join(err, errTaken)
 	}
 	a.Held += h.Amount
-	return errors.Join(tx.AddKeySpend(ctx, h, ledger.KeySpend{Held: h.Amount}), tx.SaveAccount(ctx, a))
+	return errors.Join(tx.AddSpend(ctx, h, ledger.Spend{Held: h.Amount}), tx.SaveAccount(ctx, a))
 }
 
 var errTaken = errors.New("there is such a hold")
@@ -186,7 +189,7 @@ func charge(ctx context.Context, tx ledger.Tx, h ledger.Hold, cost int64) error 
 	h.Used = used
 	return errors.Join(
 		tx.SetRemaining(ctx, grantID, g.Remaining-cost), closeHold(ctx, tx, h, end),
-		tx.AddKeySpend(ctx, h, ledger.KeySpend{Held: -h.Amount, Spent: cost}), tx.SaveAccount(ctx, a))
+		tx.AddSpend(ctx, h, ledger.Spend{Held: -h.Amount, Spent: cost}), tx.SaveAccount(ctx, a))
 }
 
 // fold folds everything; name makes its ids.

@@ -140,6 +140,104 @@ export declare type Overage = Message<"trivet.billing.v1.Overage"> & {
 export declare const OverageSchema: GenMessage<Overage>;
 
 /**
+ * SpendLimit is the maximum that a member or an API key may spend in each window. A call is refused when the account or one of the caller's
+ * limits does not cover it.
+ *
+ * @generated from message trivet.billing.v1.SpendLimit
+ */
+export declare type SpendLimit = Message<"trivet.billing.v1.SpendLimit"> & {
+  /**
+   * The limit's id, the same for the same subject and windows. Example: "limit_01h2".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The member; empty for a limit of an API key or of every member. Example: "user_2abc".
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * True for the limit of each member that has none of its own for the same windows. Example: false.
+   *
+   * @generated from field: bool every_member = 3;
+   */
+  everyMember: boolean;
+
+  /**
+   * The API key; empty for a limit of members. Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 4;
+   */
+  apiKeyId: string;
+
+  /**
+   * The windows. Example: "SPEND_WINDOW_MONTH".
+   *
+   * @generated from field: trivet.billing.v1.SpendWindow window = 5;
+   */
+  window: SpendWindow;
+
+  /**
+   * The maximum of each window, in nano-dollars. Example: "5000000000" ($5).
+   *
+   * @generated from field: int64 limit_nano_usd = 6;
+   */
+  limitNanoUsd: bigint;
+
+  /**
+   * What is spent in the present window, in nano-dollars; 0 for a limit of every member. Example: "1250000000".
+   *
+   * @generated from field: int64 spent_nano_usd = 7;
+   */
+  spentNanoUsd: bigint;
+
+  /**
+   * What running calls hold in the present window, in nano-dollars. Example: "750000".
+   *
+   * @generated from field: int64 held_nano_usd = 8;
+   */
+  heldNanoUsd: bigint;
+
+  /**
+   * When the present window began; unset for a limit of every member. Example: "2026-11-01T00:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp window_start_time = 9;
+   */
+  windowStartTime?: Timestamp | undefined;
+
+  /**
+   * When the next window begins. Example: "2026-12-01T00:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp window_end_time = 10;
+   */
+  windowEndTime?: Timestamp | undefined;
+
+  /**
+   * When the limit was first set. Example: "2026-11-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 11;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When the limit was last set. Example: "2026-11-23T10:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 12;
+   */
+  updateTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.SpendLimit.
+ * Use `create(SpendLimitSchema)` to create a new message.
+ */
+export declare const SpendLimitSchema: GenMessage<SpendLimit>;
+
+/**
  * Limits are the limits of a plan; 0 means no limit.
  *
  * @generated from message trivet.billing.v1.Limits
@@ -1171,6 +1269,60 @@ export declare type Notice = Message<"trivet.billing.v1.Notice"> & {
  * Use `create(NoticeSchema)` to create a new message.
  */
 export declare const NoticeSchema: GenMessage<Notice>;
+
+/**
+ * SpendWindow is the kind of windows of a spend limit. Hours, days, weeks and months are those of UTC.
+ *
+ * @generated from enum trivet.billing.v1.SpendWindow
+ */
+export enum SpendWindow {
+  /**
+   * Not set; refused.
+   *
+   * @generated from enum value: SPEND_WINDOW_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * From a full hour to the next.
+   *
+   * @generated from enum value: SPEND_WINDOW_HOUR = 1;
+   */
+  HOUR = 1,
+
+  /**
+   * From midnight to midnight.
+   *
+   * @generated from enum value: SPEND_WINDOW_DAY = 2;
+   */
+  DAY = 2,
+
+  /**
+   * From Monday to Monday.
+   *
+   * @generated from enum value: SPEND_WINDOW_WEEK = 3;
+   */
+  WEEK = 3,
+
+  /**
+   * From the first of a calendar month to the first of the next.
+   *
+   * @generated from enum value: SPEND_WINDOW_MONTH = 4;
+   */
+  MONTH = 4,
+
+  /**
+   * The account's billing period.
+   *
+   * @generated from enum value: SPEND_WINDOW_BILLING_PERIOD = 5;
+   */
+  BILLING_PERIOD = 5,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.SpendWindow.
+ */
+export declare const SpendWindowSchema: GenEnum<SpendWindow>;
 
 /**
  * EntryKind is what moved the money.

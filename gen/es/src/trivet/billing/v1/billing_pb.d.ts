@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CallUsage } from "../../usage/v1/usage_pb.js";
-import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Notice, NoticeKind, Overage, OverageCharge, OveragePeriod, Pack, Plan, Subscription, TopUp, UsageRow, UsageSummary } from "./account_pb.js";
+import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Notice, NoticeKind, Overage, OverageCharge, OveragePeriod, Pack, Plan, SpendLimit, SpendWindow, Subscription, TopUp, UsageRow, UsageSummary } from "./account_pb.js";
 import type { Health } from "../../status/v1/status_pb.js";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
 
@@ -1177,6 +1177,197 @@ export declare type SetTopUpResponse = Message<"trivet.billing.v1.SetTopUpRespon
  * Use `create(SetTopUpResponseSchema)` to create a new message.
  */
 export declare const SetTopUpResponseSchema: GenMessage<SetTopUpResponse>;
+
+/**
+ * ListSpendLimitsRequest asks for a page of spend limits.
+ *
+ * @generated from message trivet.billing.v1.ListSpendLimitsRequest
+ */
+export declare type ListSpendLimitsRequest = Message<"trivet.billing.v1.ListSpendLimitsRequest"> & {
+  /**
+   * The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * Lists only the limits of this member. Example: "user_2abc".
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * Lists only the limits of this API key; excludes user_id. Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 3;
+   */
+  apiKeyId: string;
+
+  /**
+   * The maximum number of limits on a page. 0 means 50, and values above 100 are treated as 100. Example: 100.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous page; empty for the first page. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ListSpendLimitsRequest.
+ * Use `create(ListSpendLimitsRequestSchema)` to create a new message.
+ */
+export declare const ListSpendLimitsRequestSchema: GenMessage<ListSpendLimitsRequest>;
+
+/**
+ * ListSpendLimitsResponse is a page of spend limits: those of API keys, then those of members, both in the order of their ids.
+ *
+ * @generated from message trivet.billing.v1.ListSpendLimitsResponse
+ */
+export declare type ListSpendLimitsResponse = Message<"trivet.billing.v1.ListSpendLimitsResponse"> & {
+  /**
+   * The limits.
+   *
+   * @generated from field: repeated trivet.billing.v1.SpendLimit spend_limits = 1;
+   */
+  spendLimits: SpendLimit[];
+
+  /**
+   * The token of the next page; empty on the last one. Example: "CgV1c2Vy".
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.ListSpendLimitsResponse.
+ * Use `create(ListSpendLimitsResponseSchema)` to create a new message.
+ */
+export declare const ListSpendLimitsResponseSchema: GenMessage<ListSpendLimitsResponse>;
+
+/**
+ * SetSpendLimitRequest says whose limit is set; it names exactly one of user_id, every_member and api_key_id.
+ *
+ * @generated from message trivet.billing.v1.SetSpendLimitRequest
+ */
+export declare type SetSpendLimitRequest = Message<"trivet.billing.v1.SetSpendLimitRequest"> & {
+  /**
+   * The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The member: a user's id. All calls that name the user count, also those by API keys. Example: "user_2abc".
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * Sets the limit of each member that has none of its own for the same windows. Example: false.
+   *
+   * @generated from field: bool every_member = 3;
+   */
+  everyMember: boolean;
+
+  /**
+   * The API key. Its own spend limit applies too: the lower one for the same windows. Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 4;
+   */
+  apiKeyId: string;
+
+  /**
+   * The windows. Example: "SPEND_WINDOW_MONTH".
+   *
+   * @generated from field: trivet.billing.v1.SpendWindow window = 5;
+   */
+  window: SpendWindow;
+
+  /**
+   * The maximum of each window, holds included, in nano-dollars; above 0. Example: "5000000000" ($5).
+   *
+   * @generated from field: int64 limit_nano_usd = 6;
+   */
+  limitNanoUsd: bigint;
+};
+
+/**
+ * Describes the message trivet.billing.v1.SetSpendLimitRequest.
+ * Use `create(SetSpendLimitRequestSchema)` to create a new message.
+ */
+export declare const SetSpendLimitRequestSchema: GenMessage<SetSpendLimitRequest>;
+
+/**
+ * SetSpendLimitResponse returns the limit.
+ *
+ * @generated from message trivet.billing.v1.SetSpendLimitResponse
+ */
+export declare type SetSpendLimitResponse = Message<"trivet.billing.v1.SetSpendLimitResponse"> & {
+  /**
+   * The limit, without what is spent.
+   *
+   * @generated from field: trivet.billing.v1.SpendLimit spend_limit = 1;
+   */
+  spendLimit?: SpendLimit | undefined;
+};
+
+/**
+ * Describes the message trivet.billing.v1.SetSpendLimitResponse.
+ * Use `create(SetSpendLimitResponseSchema)` to create a new message.
+ */
+export declare const SetSpendLimitResponseSchema: GenMessage<SetSpendLimitResponse>;
+
+/**
+ * DeleteSpendLimitRequest names a spend limit.
+ *
+ * @generated from message trivet.billing.v1.DeleteSpendLimitRequest
+ */
+export declare type DeleteSpendLimitRequest = Message<"trivet.billing.v1.DeleteSpendLimitRequest"> & {
+  /**
+   * The limit's id. Example: "limit_01h2".
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The account; empty means the caller's own. Only operators may name another one. Example: "org_2abc".
+   *
+   * @generated from field: string account_id = 2;
+   */
+  accountId: string;
+};
+
+/**
+ * Describes the message trivet.billing.v1.DeleteSpendLimitRequest.
+ * Use `create(DeleteSpendLimitRequestSchema)` to create a new message.
+ */
+export declare const DeleteSpendLimitRequestSchema: GenMessage<DeleteSpendLimitRequest>;
+
+/**
+ * DeleteSpendLimitResponse is empty.
+ *
+ * @generated from message trivet.billing.v1.DeleteSpendLimitResponse
+ */
+export declare type DeleteSpendLimitResponse = Message<"trivet.billing.v1.DeleteSpendLimitResponse"> & {
+};
+
+/**
+ * Describes the message trivet.billing.v1.DeleteSpendLimitResponse.
+ * Use `create(DeleteSpendLimitResponseSchema)` to create a new message.
+ */
+export declare const DeleteSpendLimitResponseSchema: GenMessage<DeleteSpendLimitResponse>;
 
 /**
  * GetOverageRequest selects an account and a page of charges.
@@ -3428,6 +3619,41 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof GetOverageRequestSchema;
     output: typeof GetOverageResponseSchema;
+  },
+  /**
+   * ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their present
+   * windows. Members of an organization see the limits that apply to them; its admins see all, and operators those of any account.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.ListSpendLimits
+   */
+  listSpendLimits: {
+    methodKind: "unary";
+    input: typeof ListSpendLimitsRequestSchema;
+    output: typeof ListSpendLimitsResponseSchema;
+  },
+  /**
+   * SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
+   * for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
+   * limits that apply to itself.
+   * Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
+   * has 10,000 limits).
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.SetSpendLimit
+   */
+  setSpendLimit: {
+    methodKind: "unary";
+    input: typeof SetSpendLimitRequestSchema;
+    output: typeof SetSpendLimitResponseSchema;
+  },
+  /**
+   * DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit that applies to itself).
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.DeleteSpendLimit
+   */
+  deleteSpendLimit: {
+    methodKind: "unary";
+    input: typeof DeleteSpendLimitRequestSchema;
+    output: typeof DeleteSpendLimitResponseSchema;
   },
   /**
    * ListPlans lists the plans and the credit packs on sale.

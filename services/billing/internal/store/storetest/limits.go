@@ -1,0 +1,164 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
+// limits: a limit is stored once for a subject and a period, and found for the callers to which it applies.
+func limits(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 0)
+	openAccount(t, s, "other", 0)
+	save := func(account, id string, subject ledger.Subject, period time.Duration, amount int64, at time.Time, most int64) (l ledger.SpendLimit, err error) {
+		t.Helper()
+		err = s.Write(t.Context(), account, func(ctx context.Context, tx ledger.Tx) error {
+			l, err = tx.SaveSpendLimit(ctx, ledger.SpendLimit{ID: id, AccountID: account, Subject: subject, Period: period, Amount: amount, UpdateTime: at}, most)
+			return err
+		})
+		return l, err
+	}
+	find := func(user, key string) (ids []string) {
+		t.Helper()
+		require.NoError(t, s.WriteCall(t.Context(), ledger.Caller{AccountID: "acc", UserID: user, APIKeyID: key, Reserves: true}, func(ctx context.Context, tx ledger.Tx) error {
+			found, err := tx.SpendLimits(ctx, "acc", user, key)
+			ids = nil
+			for _, l := range found {
+				ids = append(ids, fmt.Sprint(l.ID, "=", l.Amount))
+			}
+			return err
+		}))
+		return ids
+	}
+	page := func(q ledger.LimitQuery) (ids []string) {
+		t.Helper()
+		q.AccountID = "acc"
+		found, err := s.SpendLimitPage(t.Context(), q)
+		require.NoError(t, err)
+		for _, l := range found {
+			ids = append(ids, l.ID)
+		}
+		return ids
+	}
+	require.Empty(t, find("u", "k"))
+	const most = 5
+	later := base.Add(time.Hour)
+	for _, l := range []struct {
+		id      string
+		subject ledger.Subject
+		period  time.Duration
+	}{
+		{"every week", ledger.MemberSubject(ledger.EveryMember), ledger.PeriodWeek}, {"member hour", ledger.MemberSubject("u"), ledger.PeriodHour},
+		{"member period", ledger.MemberSubject("u"), ledger.PeriodBilling}, {"key month", ledger.KeySubject("k"), ledger.PeriodMonth},
+		{"v", ledger.MemberSubject("v"), ledger.PeriodHour},
+	} {
+		_, err := save("acc", l.id, l.subject, l.period, 7, base, most)
+		require.NoError(t, err)
+	}
+	_, err := save("other", "foreign", ledger.MemberSubject("u"), ledger.PeriodHour, 7, base, most)
+	require.NoError(t, err)
+	_, err = save("acc", "sixth", ledger.KeySubject("k2"), ledger.PeriodHour, 7, base, most)
+	require.ErrorContains(t, err, "5 spend limits")
+	again, err := save("acc", "member hour", ledger.MemberSubject("u"), ledger.PeriodHour, 8, later, most)
+	require.NoError(t, err)
+	require.Equal(t, ledger.SpendLimit{
+		ID: "member hour", AccountID: "acc", Subject: ledger.MemberSubject("u"), Period: ledger.PeriodHour, Amount: 8, CreateTime: base, UpdateTime: later,
+	}, again)
+
+	require.Equal(t, []string{"member period=7", "member hour=8", "every week=7", "key month=7"}, find("u", "k"))
+	require.Equal(t, []string{"every week=7"}, find("w", ""))
+	require.Equal(t, []string{"key month=7"}, find("", "k"))
+	require.Empty(t, find("", "k2"))
+
+	require.Equal(t, []string{"key month", "every week", "member period", "member hour", "v"}, page(ledger.LimitQuery{Limit: 10}))
+	require.Equal(t, []string{"key month", "every week"}, page(ledger.LimitQuery{Limit: 2}))
+	require.Equal(t, []string{"member hour", "v"}, page(ledger.LimitQuery{Limit: 10, After: ledger.SpendLimit{Subject: ledger.MemberSubject("u"), Period: 0}}))
+	require.Equal(t, []string{"member period", "member hour"}, page(ledger.LimitQuery{Limit: 10, Only: ledger.MemberSubject("u")}))
+	require.Equal(t, []string{"every week", "v"}, page(ledger.LimitQuery{Limit: 10, Only: ledger.MemberSubject("v"), WithDefaults: true}))
+	require.Equal(t, []string{"key month"}, page(ledger.LimitQuery{Limit: 10, Only: ledger.KeySubject("k")}))
+
+	remove := func(account, id string) error {
+		return s.Write(t.Context(), account, func(ctx context.Context, tx ledger.Tx) error {
+			l, err := tx.DeleteSpendLimit(ctx, account, id)
+			require.True(t, err != nil || l.ID == id)
+			return err
+		})
+	}
+	require.ErrorIs(t, remove("acc", "foreign"), ledger.ErrNotFound)
+	require.NoError(t, remove("acc", "member hour"))
+	require.ErrorIs(t, remove("acc", "member hour"), ledger.ErrNotFound)
+	require.Equal(t, []string{"member period=7", "every week=7"}, find("u", ""))
+
+	require.NoError(t, s.EraseUser(t.Context(), "u"))
+	require.Equal(t, []string{"key month", "every week", "v"}, page(ledger.LimitQuery{Limit: 10}))
+	require.Equal(t, []string{"every week=7"}, find("u", ""))
+	_, err = save("acc", "member hour", ledger.MemberSubject("u"), ledger.PeriodHour, 8, later, most)
+	require.ErrorContains(t, err, "erased")
+	for _, id := range []string{"key month", "every week", "v"} {
+		require.NoError(t, remove("acc", id))
+	}
+	require.Empty(t, find("v", "k"))
+}
+
+// limitedWindows: a settlement finds the limits of the windows in which its hold counts, as the last call or the last change of a limit left them.
+func limitedWindows(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 0)
+	hour := ledger.Window{Period: ledger.PeriodHour, Start: base.Truncate(time.Hour), End: base.Truncate(time.Hour).Add(time.Hour)}
+	set := func(id string, subject ledger.Subject, amount int64) {
+		t.Helper()
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			_, err := tx.SaveSpendLimit(ctx, ledger.SpendLimit{ID: id, AccountID: "acc", Subject: subject, Period: hour.Period, Amount: amount, UpdateTime: base}, 9)
+			require.NoError(t, err)
+		})
+	}
+	look := func(subject ledger.Subject, amount int64) {
+		t.Helper()
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			_, err := tx.SpendWindow(ctx, "acc", subject, hour, amount)
+			require.NoError(t, err)
+		})
+	}
+	found := func(user string) (limits []int64) {
+		t.Helper()
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			_, err := tx.LockAccount(ctx, "acc")
+			require.NoError(t, err)
+			windows, err := tx.LimitedWindows(ctx, ledger.Hold{AccountID: "acc", UserID: user, APIKeyID: "k", CreateTime: base})
+			require.NoError(t, err)
+			limits = nil
+			for _, w := range windows {
+				require.Equal(t, hour, w.Window)
+				limits = append(limits, w.Limit)
+			}
+		})
+		return limits
+	}
+	u, v, key, every := ledger.MemberSubject("u"), ledger.MemberSubject("v"), ledger.KeySubject("k"), ledger.MemberSubject(ledger.EveryMember)
+	set("every", every, 3)
+	set("u", u, 5)
+	require.Empty(t, found("u"), "no call has looked yet")
+	look(u, 5)
+	look(v, 3)
+	look(key, 7)
+	require.Equal(t, []int64{5, 7}, found("u"))
+	require.Equal(t, []int64{3, 7}, found("v"))
+	set("every", every, 4)
+	require.Equal(t, []int64{5, 7}, found("u"), "u has a limit of its own")
+	require.Equal(t, []int64{4, 7}, found("v"))
+	set("u", u, 6)
+	set("k", key, 8)
+	require.Equal(t, []int64{6, 8}, found("u"))
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		for _, id := range []string{"every", "k"} {
+			_, err := tx.DeleteSpendLimit(ctx, "acc", id)
+			require.NoError(t, err)
+		}
+	})
+	require.Equal(t, []int64{6}, found("u"))
+	require.Empty(t, found("v"))
+}
