@@ -66,12 +66,19 @@ func (g *Gateway) openAI(ai aiv1.AIServiceClient, deps Deps) []routes.Route {
 	if deps.Relay != nil {
 		h.Plain = call.Plain(deps.Relay, "ai")
 	}
+	forms := *h
+	forms.Body.Max = int64(g.config.MaxUploadBytes)
 	models := &relay.Models{AI: ai}
 	return []routes.Route{
 		{Method: http.MethodPost, Pattern: "/v1/chat/completions", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS)},
 		{Method: http.MethodPost, Pattern: "/v1/embeddings", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_EMBEDDINGS)},
 		{Method: http.MethodPost, Pattern: "/v1/completions", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_COMPLETIONS)},
 		{Method: http.MethodPost, Pattern: "/v1/moderations", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_MODERATIONS)},
+		{Method: http.MethodPost, Pattern: "/v1/images/generations", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_IMAGES_GENERATIONS)},
+		{Method: http.MethodPost, Pattern: "/v1/images/edits", Handler: forms.Endpoint(aiv1.Endpoint_ENDPOINT_IMAGES_EDITS)},
+		{Method: http.MethodPost, Pattern: "/v1/audio/speech", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_AUDIO_SPEECH)},
+		{Method: http.MethodPost, Pattern: "/v1/audio/transcriptions", Handler: forms.Endpoint(aiv1.Endpoint_ENDPOINT_AUDIO_TRANSCRIPTIONS)},
+		{Method: http.MethodPost, Pattern: "/v1/audio/translations", Handler: forms.Endpoint(aiv1.Endpoint_ENDPOINT_AUDIO_TRANSLATIONS)},
 		{Method: http.MethodPost, Pattern: "/v1/responses", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_RESPONSES)},
 		{Method: http.MethodPost, Pattern: "/v1/responses/compact", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_RESPONSES_COMPACT)},
 		{Method: http.MethodPost, Pattern: "/v1/responses/input_tokens", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_RESPONSES_INPUT_TOKENS)},

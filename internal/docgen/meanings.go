@@ -8,7 +8,7 @@ var meanings = map[errorsv1.ErrorReason]string{
 	errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT:          "a field is missing or wrong; `details` names it",
 	errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY:            "the body is not the JSON that the path expects",
 	errorsv1.ErrorReason_ERROR_REASON_UNSUPPORTED_ENCODING:      "the body is compressed; send it as it is",
-	errorsv1.ErrorReason_ERROR_REASON_BODY_TOO_LARGE:            "the body exceeds TRIVET_MAX_BODY_BYTES",
+	errorsv1.ErrorReason_ERROR_REASON_BODY_TOO_LARGE:            "the body exceeds TRIVET_MAX_BODY_BYTES, or TRIVET_MAX_UPLOAD_BYTES for a form",
 	errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND:                 "the path or the object does not exist, or the object belongs to another account",
 	errorsv1.ErrorReason_ERROR_REASON_METHOD_NOT_ALLOWED:        "the path does not support this method; `Allow` lists the supported ones",
 	errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED:              "no credential was sent",

@@ -37,6 +37,8 @@ type row struct {
 	CachedInput         *string  `yaml:"cached_input"`
 	Output              *string  `yaml:"output"`
 
+	priceRow `yaml:",inline"`
+
 	Targets []routeRow `yaml:"targets"`
 }
 
@@ -118,6 +120,8 @@ func (f *reading) model(id string, r row) Model {
 	m.InputPrice = f.price(at+"input", id, r.Input, 0)
 	m.CachedInputPrice = f.price(at+"cached_input", id, r.CachedInput, m.InputPrice)
 	m.OutputPrice = f.price(at+"output", id, r.Output, 0)
+	f.mediaShape(id, r)
+	m.Prices = f.prices(m, r.priceRow)
 	return m
 }
 
@@ -197,7 +201,8 @@ func (f *reading) shape(id string, r row) {
 		if r.Input != nil && strings.Trim(*r.Input, "0.") != "" || r.CachedInput != nil {
 			wrong("a moderation is free: input must be \"0\"")
 		}
+	case KindImage, KindSpeech, KindTranscription: // see mediaShape
 	default:
-		wrong("kind must be chat, completion, embedding or moderation, got %q", r.Kind)
+		wrong("kind must be chat, completion, embedding, moderation, image, speech or transcription, got %q", r.Kind)
 	}
 }

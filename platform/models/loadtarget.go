@@ -14,6 +14,7 @@ const maxRoutes, maxTargets = 16, 256
 var (
 	targetName  = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 	settingName = regexp.MustCompile(`^[A-Z][A-Z0-9_]{2,127}$`)
+	tierName    = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 	apiVersion  = regexp.MustCompile(`^[0-9A-Za-z.-]{1,32}$`)
 )
 

@@ -17,6 +17,12 @@ const (
 	KindCompletion = "completion"
 	// KindModeration judges texts and images. It is free.
 	KindModeration = "moderation"
+	// KindImage makes images.
+	KindImage = "image"
+	// KindSpeech speaks texts.
+	KindSpeech = "speech"
+	// KindTranscription turns sound into text.
+	KindTranscription = "transcription"
 )
 
 // Vocabularies of models.
@@ -81,6 +87,8 @@ type Model struct {
 	CachedInputPrice int64
 	// OutputPrice is the price of a million output tokens, in nano-dollars.
 	OutputPrice int64
+	// Prices are what the model costs besides; nil for nothing.
+	Prices *Prices
 	// Routes are the targets that may serve the model; none stands for the default target at these prices.
 	Routes []Route
 }

@@ -106,12 +106,16 @@ func TestAffordableOutputIsTheLargest(t *testing.T) {
 func TestDefaultList(t *testing.T) {
 	list, err := models.Default()
 	require.NoError(t, err)
-	require.Len(t, list.All(), 14)
+	require.Len(t, list.All(), 22)
 	m, err := list.Get("gpt-4o-mini")
 	require.NoError(t, err)
 	require.Equal(t, models.Model{
 		ID: "gpt-4o-mini", Kind: "chat", Provider: "openai", Vocabulary: models.VocabularyO200k, Aliases: []string{"gpt-4o-mini-2024-07-18"}, OutputBound: models.BoundNew, ContextTokens: 128_000, MaxOutputTokens: 16_384, DefaultOutputTokens: 16_384,
 		InputPrice: 150_000_000, CachedInputPrice: 75_000_000, OutputPrice: 600_000_000,
+		Prices: &models.Prices{
+			AudioInput: 150_000_000, ImageInput: 150_000_000, AudioOutput: 600_000_000, ImageOutput: 600_000_000,
+			Tiers: map[string]models.TokenPrices{"priority": {Input: 250_000_000, CachedInput: 125_000_000, Output: 1_000_000_000}},
+		},
 	}, m)
 	_, err = list.Get("gpt-99")
 	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, errs.ReasonOf(err))
@@ -123,6 +127,8 @@ func TestDefaultList(t *testing.T) {
 			want = models.VocabularyCl100k
 		case models.KindModeration: // free, so nothing is counted
 			want, reasons = models.VocabularyBytes, false
+		case models.KindImage, models.KindSpeech, models.KindTranscription: // with prices of tokens or without
+			want, reasons = m.Vocabulary, false
 		}
 		require.Equal(t, want, m.Vocabulary, m.ID)
 		require.Equal(t, reasons, m.Reasoning, m.ID)
@@ -155,7 +161,7 @@ func TestLoadReportsEveryMistake(t *testing.T) {
 `), 0o600))
 	_, err := models.Load(path)
 	for _, want := range []string{
-		"MODELS_FILE", `model a: input: "1,5"`, "model a: max_output_tokens", `model b: kind must be chat, completion, embedding or moderation, got "video"`, "model b: provider",
+		"MODELS_FILE", `model a: input: "1,5"`, "model a: max_output_tokens", `model b: kind must be chat, completion, embedding, moderation, image, speech or transcription, got "video"`, "model b: provider",
 		"model b: context_tokens", "model c: input is missing", "model c: an embedding has no output", "model d: input: \"2000000\" is above",
 		"model e: an embedding has no output", `model e: vocabulary must be o200k_base, cl100k_base or bytes, got "gpt2"`,
 		"model e: an embedding is not streamed", `model f: output_bound must be max_completion_tokens, max_tokens or none, got "tokens"`,

@@ -22,6 +22,9 @@ const (
 	completionModel
 	embeddingModel
 	moderationModel
+	imageModel
+	speechModel
+	transcriptionModel
 )
 
 // catalogue lists the models with the limits that OpenAI publishes.
@@ -41,6 +44,14 @@ func catalogue() []model {
 		{id: "text-embedding-3-small", created: 1705948997, kind: embeddingModel, context: 8_192, dims: 1536},
 		{id: "text-embedding-3-large", created: 1705953180, kind: embeddingModel, context: 8_192, dims: 3072},
 		{id: "omni-moderation-latest", snapshot: "omni-moderation-2024-09-26", created: 1731689265, kind: moderationModel},
+		{id: "gpt-image-1", created: 1745517030, kind: imageModel},
+		{id: "gpt-image-1-mini", created: 1758845821, kind: imageModel},
+		{id: "dall-e-3", created: 1698785189, kind: imageModel},
+		{id: "tts-1", snapshot: "tts-1-1106", created: 1681940951, kind: speechModel},
+		{id: "tts-1-hd", snapshot: "tts-1-hd-1106", created: 1699046015, kind: speechModel},
+		{id: "whisper-1", created: 1677532384, kind: transcriptionModel},
+		{id: "gpt-4o-transcribe", created: 1742068463, kind: transcriptionModel},
+		{id: "gpt-4o-mini-transcribe", created: 1742068596, kind: transcriptionModel},
 	}
 }
 

@@ -100,7 +100,14 @@ func (f *Fake) routes() *http.ServeMux {
 		"POST /v1/embeddings":       f.embed,
 		"POST /v1/moderations":      f.moderate,
 		"GET /v1/models":            f.listModels,
-		"GET /v1/models/{model}":    f.getModel,
+
+		"POST /v1/images/generations":   f.generateImages,
+		"POST /v1/images/edits":         f.editImages,
+		"POST /v1/audio/speech":         f.speak,
+		"POST /v1/audio/transcriptions": f.transcribe,
+		"POST /v1/audio/translations":   f.transcribe,
+
+		"GET /v1/models/{model}": f.getModel,
 
 		"POST /v1/responses":                 f.respond,
 		"POST /v1/responses/compact":         f.compact,

@@ -29,6 +29,11 @@ func (f *Fake) stream(w http.ResponseWriter, r *http.Request, req *chatRequest, 
 
 // begin sends the head of a stream, counts what it costs besides its deltas, and returns what sends its events.
 func (f *Fake) begin(w http.ResponseWriter, r *http.Request, d directives, prompt, reasoning int) *sender {
+	return f.beginAs("text/event-stream; charset=utf-8", w, r, d, prompt, reasoning)
+}
+
+// beginAs is begin for a body of another type.
+func (f *Fake) beginAs(contentType string, w http.ResponseWriter, r *http.Request, d directives, prompt, reasoning int) *sender {
 	plan := f.faults.TakeStream(r)
 	s := &sender{ctx: r.Context(), w: w, flush: http.NewResponseController(w).Flush, pace: f.Pace(), end: plan.End, stats: &f.stats}
 	if d.pace != nil {
@@ -42,7 +47,7 @@ func (f *Fake) begin(w http.ResponseWriter, r *http.Request, d directives, promp
 	f.stats.completion.Add(int64(reasoning))
 
 	h := w.Header()
-	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-cache")
 	w.WriteHeader(http.StatusOK)
 	return s

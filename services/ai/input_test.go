@@ -77,7 +77,7 @@ func TestBadInput(t *testing.T) {
 		"model in other letters":      {chat, with(`"Model":"gpt-5"`), invalidArgument, "model"},
 		"messages twice":              {chat, with(`"messages":[{}]`), invalidArgument, "messages"},
 		"n twice":                     {chat, with(`"n":1,"n":128`), invalidArgument, "n"},
-		"priority tier":               {chat, with(`"service_tier":"priority"`), invalidArgument, "service_tier"},
+		"a tier without a price":      {chat, with(`"service_tier":"scale"`), invalidArgument, "service_tier"},
 		"no endpoint":                 {aiv1.Endpoint_ENDPOINT_UNSPECIFIED, hello, invalidArgument, "endpoint"},
 	}
 	h := newFixture(t)
@@ -108,7 +108,7 @@ func TestUnknownFieldsPassThrough(t *testing.T) {
 		"temperature zero":  `"temperature":0,"seed":1`,
 		"unknown field":     `"unheard_of":{"a":[1,2,{"b":null}]}`,
 		"a field twice":     `"x":1,"x":2`,
-		"flex":              `"service_tier":"flex"`,
+		"priority":          `"service_tier":"priority"`,
 		"bound of the most": `"max_tokens":16384`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -467,7 +467,7 @@ func TestRefusedMembersOfResponses(t *testing.T) {
 		`{"model":"gpt-4o-mini","input":"x","store":false,"store":true}`:                                                                   "store",
 		`{"model":"gpt-4o-mini","input":"x","max_output_tokens":0}`:                                                                        "max_output_tokens",
 		`{"model":"gpt-4o-mini","input":"x","max_output_tokens":99999999}`:                                                                 "max_output_tokens",
-		`{"model":"gpt-4o-mini","input":"x","service_tier":"priority"}`:                                                                    "service_tier",
+		`{"model":"gpt-4o-mini","input":"x","service_tier":"scale"}`:                                                                       "service_tier",
 		`{"model":"gpt-4o-mini","input":"x","models":["o3"]}`:                                                                              "models",
 		`{"model":"gpt-4o-mini","input":7}`:                                                                                                "input",
 		`{"model":"gpt-4o-mini"}`:                                                                                                          "input",

@@ -298,16 +298,20 @@ func TestListModels(t *testing.T) {
 	h := newFixture(t)
 	res, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{})
 	require.NoError(t, err)
-	require.Len(t, res.GetModels(), 14)
+	require.Len(t, res.GetModels(), 22)
 	require.Empty(t, res.GetNextPageToken())
 	for _, m := range res.GetModels() {
 		require.NotEmpty(t, m.GetId())
-		require.Equal(t, m.GetKind() == aiv1.ModelKind_MODEL_KIND_MODERATION, m.GetInputNanoUsdPerMillionTokens() == 0, m.GetId())
+		require.Equal(t, m.GetKind() == aiv1.ModelKind_MODEL_KIND_MODERATION, m.GetInputNanoUsdPerMillionTokens() == 0 && len(m.GetPrices()) == 0, m.GetId())
+		for _, p := range m.GetPrices() {
+			require.Positive(t, p.GetPriceNanoUsd(), m.GetId())
+			require.NotEmpty(t, p.GetKind(), m.GetId())
+		}
 		require.NotZero(t, m.GetKind())
 	}
-	first, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{PageSize: 8})
+	first, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{PageSize: 12})
 	require.NoError(t, err)
-	second, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{PageSize: 8, PageToken: first.GetNextPageToken()})
+	second, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{PageSize: 12, PageToken: first.GetNextPageToken()})
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(res.GetModels(), append(first.GetModels(), second.GetModels()...), protocmp.Transform()))
 	require.Empty(t, second.GetNextPageToken())

@@ -1097,6 +1097,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audio/speech": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Speech in OpenAI's format. The sound comes piece by piece. */
+        post: operations["createSpeech"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audio/transcriptions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Transcripts of sound in OpenAI's format. They are not streamed. */
+        post: operations["createTranscription"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audio/translations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Translations of sound into English in OpenAI's format. */
+        post: operations["createTranslation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/chat/completions": {
         parameters: {
             query?: never;
@@ -1142,6 +1193,40 @@ export interface paths {
         put?: never;
         /** Embeddings in OpenAI's format. */
         post: operations["createEmbedding"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/images/edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Edits of images in OpenAI's format. They are not streamed. */
+        post: operations["createImageEdit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/images/generations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Images in OpenAI's format. They are not streamed. */
+        post: operations["createImage"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2504,6 +2589,8 @@ export interface components {
             outputNanoUsdPerMillionTokens: components["schemas"]["NanoUsd"];
             /** @description Other names that requests may use at the same price, such as dated versions. Example: ["gpt-5-mini-2025-08-07"]. */
             aliases: string[];
+            /** @description What the model costs besides its tokens of text at the standard prices; empty for most models. */
+            prices: components["schemas"]["ModelPrice"][];
         };
         /**
          * @description ModelKind is what a model does.
@@ -2513,10 +2600,30 @@ export interface components {
          *      - MODEL_KIND_EMBEDDING: Turns texts into vectors: Embed and POST /v1/embeddings.
          *      - MODEL_KIND_COMPLETION: Continues a text: POST /v1/completions.
          *      - MODEL_KIND_MODERATION: Judges texts and images, free of charge: POST /v1/moderations.
+         *      - MODEL_KIND_IMAGE: Makes images: POST /v1/images/generations and POST /v1/images/edits.
+         *      - MODEL_KIND_SPEECH: Speaks texts: POST /v1/audio/speech.
+         *      - MODEL_KIND_TRANSCRIPTION: Turns sound into text: POST /v1/audio/transcriptions and POST /v1/audio/translations.
          * @default MODEL_KIND_UNSPECIFIED
          * @enum {string}
          */
-        ModelKind: "MODEL_KIND_UNSPECIFIED" | "MODEL_KIND_CHAT" | "MODEL_KIND_EMBEDDING" | "MODEL_KIND_COMPLETION" | "MODEL_KIND_MODERATION";
+        ModelKind: "MODEL_KIND_UNSPECIFIED" | "MODEL_KIND_CHAT" | "MODEL_KIND_EMBEDDING" | "MODEL_KIND_COMPLETION" | "MODEL_KIND_MODERATION" | "MODEL_KIND_IMAGE" | "MODEL_KIND_SPEECH" | "MODEL_KIND_TRANSCRIPTION";
+        /** @description ModelPrice is the price of one kind of usage. */
+        ModelPrice: {
+            /**
+             * @description What is priced: "audio_input", "image_input", "audio_output" or "image_output" (a million tokens), "image" (one image),
+             *     "minute" (a minute of sound), "characters" (a million of them), "tool" (one call), or "tier_input",
+             *     "tier_cached_input", "tier_output", "long_input", "long_cached_input" and "long_output" (a million tokens of text at
+             *     the prices of a service tier, or of a long input, and both with "tier_long_"). Example: "image".
+             */
+            kind: string;
+            /**
+             * @description What distinguishes prices of the same kind: the quality and size of an image, the type of a tool, the name of a tier, or
+             *     the number of input tokens above which a long price applies; empty for other kinds. Example: "hd/1024x1024".
+             */
+            variant: string;
+            /** @description The price, in nano-dollars. Example: "80000000" ($0.08). */
+            priceNanoUsd: components["schemas"]["NanoUsd"];
+        };
         /**
          * @description An amount of money in nano-dollars (1 dollar is 1000000000), as a decimal string because it may exceed 2^53.
          * @example 1250000000
@@ -3042,6 +3149,8 @@ export interface components {
              * @description The time from the call's begin to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
              */
             firstByteMillis: number;
+            /** @description What the call used besides plain text tokens; absent when that is nothing. */
+            details?: components["schemas"]["UsageDetails"];
         };
         /** @description ResponseFormat asks for an answer that is JSON. */
         ResponseFormat: {
@@ -3440,6 +3549,51 @@ export interface components {
          * @enum {string}
          */
         TopUpState: "TOP_UP_STATE_UNSPECIFIED" | "TOP_UP_STATE_ON" | "TOP_UP_STATE_OFF" | "TOP_UP_STATE_DECLINED" | "TOP_UP_STATE_AUTHENTICATION_REQUIRED" | "TOP_UP_STATE_NO_CARD" | "TOP_UP_STATE_DISPUTED";
+        /** @description UsageDetails counts what a call used besides plain text tokens. Token counts are parts of those in CallUsage. */
+        UsageDetails: {
+            /**
+             * Format: int32
+             * @description The part of the input tokens that was sound; 0 or more. Example: 140.
+             */
+            audioInputTokens: number;
+            /**
+             * Format: int32
+             * @description The part of the input tokens that was images; 0 or more. Example: 323.
+             */
+            imageInputTokens: number;
+            /**
+             * Format: int32
+             * @description The part of the output tokens that was sound; 0 or more. Example: 250.
+             */
+            audioOutputTokens: number;
+            /**
+             * Format: int32
+             * @description The part of the output tokens that was images; 0 or more. Example: 1056.
+             */
+            imageOutputTokens: number;
+            /**
+             * Format: int32
+             * @description The number of images that were made; 0 or more. Example: 2.
+             */
+            images: number;
+            /**
+             * Format: int32
+             * @description The length of the sound that was transcribed, in milliseconds; 0 or more. Example: 8470.
+             */
+            audioMillis: number;
+            /**
+             * Format: int32
+             * @description The number of characters that were spoken; 0 or more. Example: 42.
+             */
+            characters: number;
+            /**
+             * Format: int32
+             * @description The number of times that the provider ran a tool of its own; 0 or more. Example: 3.
+             */
+            toolCalls: number;
+            /** @description The service tier whose prices apply; empty for the standard prices. Example: "flex". */
+            serviceTier: string;
+        };
         /**
          * @description UsageGrouping is what usage is divided by.
          *
@@ -5753,6 +5907,107 @@ export interface operations {
             };
         };
     };
+    createSpeech: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenAIObject"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "audio/*": string;
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+        };
+    };
+    createTranscription: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["OpenAIObject"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIObject"];
+                    "text/plain": string;
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+        };
+    };
+    createTranslation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["OpenAIObject"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIObject"];
+                    "text/plain": string;
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+        };
+    };
     createChatCompletion: {
         parameters: {
             query?: never;
@@ -5822,6 +6077,72 @@ export interface operations {
         };
     };
     createEmbedding: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenAIObject"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIObject"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+        };
+    };
+    createImageEdit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["OpenAIObject"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIObject"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+        };
+    };
+    createImage: {
         parameters: {
             query?: never;
             header?: never;

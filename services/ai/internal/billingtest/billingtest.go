@@ -96,8 +96,12 @@ func (f *Fake) Reserve(ctx context.Context, r *billingv1.ReserveRequest, _ ...gr
 		return old.Response, nil
 	}
 	choices := int64(max(r.GetChoices(), 1))
-	output := model.AffordableOutput(int64(r.GetInputTokens()), f.balance-f.heldLocked(), int64(r.GetMaxOutputTokens())*choices) / choices
-	free := model.InputPrice == 0 && model.OutputPrice == 0
+	var fixed int64
+	if p := r.GetPricing(); p != nil {
+		model.InputPrice, model.CachedInputPrice, model.OutputPrice, fixed = p.GetInputNanoUsdPerMillionTokens(), p.GetInputNanoUsdPerMillionTokens(), p.GetOutputNanoUsdPerMillionTokens(), p.GetFixedNanoUsd()
+	}
+	output := model.AffordableOutput(int64(r.GetInputTokens()), f.balance-f.heldLocked()-fixed, int64(r.GetMaxOutputTokens())*choices) / choices
+	free := model.InputPrice == 0 && model.OutputPrice == 0 && fixed == 0
 	if !free && (output < int64(r.GetMinOutputTokens()) || f.balance <= f.heldLocked()) {
 		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "The balance does not afford this call.").
 			With("balance_nano_usd", strconv.FormatInt(f.balance, 10)).With("held_nano_usd", strconv.FormatInt(f.heldLocked(), 10)))
@@ -107,7 +111,7 @@ func (f *Fake) Reserve(ctx context.Context, r *billingv1.ReserveRequest, _ ...gr
 		return nil, err
 	}
 	h := &Hold{ID: id, Request: proto.CloneOf(r), Response: &billingv1.ReserveResponse{
-		HoldId: id, HeldNanoUsd: amount, OutputTokens: saturate.Int32(output), ExpireTime: timestamppb.New(time.Now().Add(5 * time.Minute)),
+		HoldId: id, HeldNanoUsd: amount + fixed, OutputTokens: saturate.Int32(output), ExpireTime: timestamppb.New(time.Now().Add(5 * time.Minute)),
 	}}
 	f.holds[id], f.order = h, append(f.order, h)
 	return h.Response, nil
@@ -159,6 +163,9 @@ func (f *Fake) Settle(ctx context.Context, r *billingv1.SettleRequest, _ ...grpc
 		u := r.GetUsage()
 		if h.Cost, err = model.Cost(int64(u.GetInputTokens()), int64(u.GetCachedInputTokens()), int64(u.GetOutputTokens())); err != nil {
 			return nil, fmt.Errorf("settle %s: %w", h.ID, err)
+		}
+		if r.CostNanoUsd != nil {
+			h.Cost = min(r.GetCostNanoUsd(), h.Response.GetHeldNanoUsd())
 		}
 		f.balance -= h.Cost
 	}

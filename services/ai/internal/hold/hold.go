@@ -6,6 +6,7 @@ import (
 	"time"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 )
 
@@ -25,6 +26,11 @@ type Final struct {
 	Latency, FirstByte time.Duration
 	// ErrorCode is the reason of the error that the caller got; empty when there was none.
 	ErrorCode string
+	// Priced is true when Cost, in nano-dollars, is the cost; without it, billing prices the usage.
+	Priced bool
+	Cost   int64
+	// Details is what the call used besides plain text tokens; nil for nothing.
+	Details *usagev1.UsageDetails
 }
 
 // Receipt is the result of a settlement.
@@ -50,7 +56,8 @@ type Hold struct {
 
 	// guarded by keeper.mu
 	usage   func() tokens.Usage
-	touched time.Time // of the last checkpoint
+	cost    func() int64 // nil for a call that billing prices
+	touched time.Time    // of the last checkpoint
 	saved   tokens.Usage
 }
 
@@ -69,6 +76,14 @@ func (h *Hold) Watch(usage func() tokens.Usage) {
 	h.keeper.mu.Lock()
 	defer h.keeper.mu.Unlock()
 	h.usage = usage
+}
+
+// WatchCost sets the function that returns the cost so far, for a call that was reserved with pricing. It is as usage is
+// for Watch; call it before Watch.
+func (h *Hold) WatchCost(cost func() int64) {
+	h.keeper.mu.Lock()
+	defer h.keeper.mu.Unlock()
+	h.cost = cost
 }
 
 // Settle closes the hold at what the call used. It waits for billing at most two seconds, also when the call's context

@@ -152,26 +152,29 @@ func (h *Hold) checkpoint(ctx context.Context) {
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	k := h.keeper
-	usage, open := h.progress()
+	usage, cost, open := h.progress()
 	if !open {
 		return
 	}
 	now := k.now()
-	if _, err := k.ledger.Checkpoint(attempt, &billingv1.CheckpointRequest{HoldId: h.id, Usage: usage.Proto()}); err != nil {
+	if _, err := k.ledger.Checkpoint(attempt, &billingv1.CheckpointRequest{HoldId: h.id, Usage: usage.Proto(), CostNanoUsd: cost}); err != nil {
 		k.log.DebugContext(h.ctx, "checkpoint failed", slog.String("hold_id", h.id), slog.Any("error", err))
 		return
 	}
 	h.saveCheckpoint(usage, now)
 }
 
-// progress returns the usage so far; false when the hold is settled, since when usage must not be asked any more.
-func (h *Hold) progress() (tokens.Usage, bool) {
+// progress returns the usage and the cost so far; false when the hold is settled, since when they must not be asked any more.
+func (h *Hold) progress() (usage tokens.Usage, cost int64, open bool) {
 	h.keeper.mu.Lock()
 	defer h.keeper.mu.Unlock()
 	if _, open := h.keeper.open[h]; !open {
-		return tokens.Usage{}, false
+		return tokens.Usage{}, 0, false
 	}
-	return h.usage(), true
+	if h.cost != nil {
+		cost = h.cost()
+	}
+	return h.usage(), cost, true
 }
 
 func (h *Hold) saveCheckpoint(usage tokens.Usage, at time.Time) {

@@ -81,8 +81,11 @@ func (k *Keeper) settle(h *Hold, final Final) (r Receipt) {
 		HoldId: h.id, Usage: final.Usage.Proto(), Outcome: final.Outcome, Estimated: final.Estimated,
 		ProviderRequestId: identifier(final.ProviderID), Target: identifier(final.Target), ServedModel: identifier(final.ServedModel),
 		LatencyMicros: max(0, final.Latency.Microseconds()), FirstByteMicros: max(0, final.FirstByte.Microseconds()), ErrorCode: final.ErrorCode,
-		HttpRequestId: requestid.From(h.ctx),
+		HttpRequestId: requestid.From(h.ctx), Details: final.Details,
 	}}
+	if final.Priced {
+		s.req.CostNanoUsd = &final.Cost
+	}
 	ctx, cancel := context.WithTimeout(traced, settleWait)
 	defer cancel()
 	for {

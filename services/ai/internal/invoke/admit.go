@@ -25,7 +25,7 @@ func (i *Invoker) model(claims *passport.Claims, req *wire.Request) (models.Mode
 		return m, err
 	}
 	if want := kindsOf(req.Endpoint); !slices.Contains(want, m.Kind) {
-		return m, invalid("model", "%s is a model of the kind %q; this endpoint needs the kind %q", m.ID, m.Kind, want[0])
+		return m, invalid("model", "%s is a model of the kind %q; this endpoint needs the kind %q. Use %s with %s", m.ID, m.Kind, want[0], pathsOf[m.Kind], m.ID)
 	}
 	if req.MaxOutput > m.MaxOutputTokens {
 		return m, invalid(req.MaxOutputName(), "must be at most %d, the maximum of %s", m.MaxOutputTokens, m.ID)
@@ -104,6 +104,12 @@ func kindsOf(endpoint aiv1.Endpoint) []string {
 		return kindsCompletion
 	case wire.Moderations:
 		return kindsModeration
+	case wire.ImagesGenerations, wire.ImagesEdits:
+		return kindsImage
+	case wire.Speech:
+		return kindsSpeech
+	case wire.Transcriptions, wire.Translations:
+		return kindsTranscription
 	default:
 		return kindsChat
 	}
@@ -114,7 +120,19 @@ var (
 	kindsEmbedding  = []string{models.KindEmbedding}
 	kindsCompletion = []string{models.KindCompletion, models.KindChat}
 	kindsModeration = []string{models.KindModeration}
+
+	kindsImage         = []string{models.KindImage}
+	kindsSpeech        = []string{models.KindSpeech}
+	kindsTranscription = []string{models.KindTranscription}
 )
+
+// pathsOf are the paths that serve a kind of models.
+var pathsOf = map[string]string{
+	models.KindChat: "POST /v1/chat/completions or POST /v1/responses", models.KindEmbedding: "POST /v1/embeddings",
+	models.KindCompletion: "POST /v1/completions", models.KindModeration: "POST /v1/moderations",
+	models.KindImage: "POST /v1/images/generations or POST /v1/images/edits", models.KindSpeech: "POST /v1/audio/speech",
+	models.KindTranscription: "POST /v1/audio/transcriptions or POST /v1/audio/translations",
+}
 
 func invalid(field, format string, args ...any) *errs.Error {
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, format, args...)

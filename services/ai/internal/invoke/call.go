@@ -67,6 +67,7 @@ type call struct {
 	chunk     wire.Chunk
 	joiner    *form.Joiner // of a stream that the caller gets in one piece
 	response  *responding  // of the Responses API; nil for other endpoints
+	priced    *priced      // nil for a call that its text tokens describe
 	headed    bool         // the head was sent
 	early     []byte       // comments that came before the first event with data
 	final     hold.Final
@@ -154,7 +155,7 @@ func (c *call) end() {
 // exchange sends the request along the targets of the model and passes on what the last of them answers.
 func (c *call) exchange(headers map[string]string) error {
 	c.watch()
-	c.query = Query{Method: http.MethodPost, Path: pathOf(c.req.Endpoint), Headers: headers, Model: c.model, Thinks: c.thinks()}
+	c.query = Query{Method: http.MethodPost, Path: pathOf(c.req.Endpoint), Headers: headers, Model: c.model, Thinks: c.thinks(), ContentType: c.req.ContentType()}
 	if c.response != nil {
 		c.query.Target = c.response.target
 	}
@@ -185,6 +186,16 @@ func pathOf(endpoint aiv1.Endpoint) string {
 		return "responses/compact"
 	case wire.ResponsesInputTokens:
 		return "responses/input_tokens"
+	case wire.ImagesGenerations:
+		return "images/generations"
+	case wire.ImagesEdits:
+		return "images/edits"
+	case wire.Speech:
+		return "audio/speech"
+	case wire.Transcriptions:
+		return "audio/transcriptions"
+	case wire.Translations:
+		return "audio/translations"
 	default:
 		return "chat/completions"
 	}
@@ -198,6 +209,7 @@ func (c *call) Body(route *models.Route) []byte {
 		c.shown = time.Time{}
 		c.whole.Store(false)
 		c.response.reset()
+		c.priced.reset()
 	}
 	c.route, c.stage, c.start = route, sent, c.invoker.deps.Now()
 	return c.bodyFor(route)
@@ -223,6 +235,8 @@ func (c *call) Take(answer *Answer) error {
 	case answer.Status < http.StatusOK || answer.Status >= http.StatusMultipleChoices:
 		c.stage = refused
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider returned an unexpected status (%d).", answer.Status)
+	case c.req.Media != nil:
+		err = c.takeMedia(answer)
 	case c.req.Stream:
 		err = c.streamed(answer)
 	default:
@@ -237,6 +251,10 @@ func (c *call) Take(answer *Answer) error {
 // watch has checkpoints written of what the call has used, by which the hold is settled if the process dies. An answer
 // that is read for its cost alone counts in full, as it does when the process stops: a death must not make it cheaper.
 func (c *call) watch() {
+	if c.req.Media != nil {
+		c.watchMedia()
+		return
+	}
 	guess, bound := c.guessInput(), c.bound().Output
 	c.hold.Watch(func() tokens.Usage {
 		if c.unseen.Load() {

@@ -118,7 +118,13 @@ func (i *Invoker) refusedFields(m models.Model) wire.RefusedFields {
 // the caller leaves, Invoke returns at once, while the call may continue to learn what it costs. An error that the provider
 // answered is an answer; the error of Invoke is an *errs.Error.
 func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint aiv1.Endpoint, body []byte, headers map[string]string, sink Sink) error {
-	req, err := wire.Parse(endpoint, body, i.suspect)
+	parse := wire.Parse
+	if wire.IsMedia(endpoint) {
+		parse = func(endpoint aiv1.Endpoint, body []byte, suspect wire.RefusedFields) (*wire.Request, error) {
+			return wire.ParseMedia(endpoint, headers["content-type"], body, suspect)
+		}
+	}
+	req, err := parse(endpoint, body, i.suspect)
 	if err != nil {
 		return i.Refuse(ctx, claims, string(wire.ModelOf(body)), time.Time{}, err)
 	}
@@ -151,17 +157,21 @@ func (i *Invoker) open(ctx context.Context, claims *passport.Claims, req *wire.R
 	if err := response.checkTranslation(req, model); err != nil {
 		return nil, err
 	}
-	ticket, err := i.admit(ctx, claims, req, model, req.GuessInput(model)+wanted(req, model)*req.Choices)
+	p, err := priceOf(req, model)
 	if err != nil {
 		return nil, err
 	}
-	r, err := i.reserve(ctx, claims, req, model.AtAnyTarget(), once)
+	ticket, err := i.admit(ctx, claims, req, model, p.guess(req, model))
+	if err != nil {
+		return nil, err
+	}
+	r, err := i.reserve(ctx, claims, req, model.AtAnyTarget(), once, p)
 	if err != nil {
 		ticket.Done(r.consumed(err))
 		return nil, err
 	}
 	c := i.newCall(ctx, claims.AccountID, req, model, r, ticket, sink)
-	c.response = response
+	c.response, c.priced = response, p
 	return c, nil
 }
 

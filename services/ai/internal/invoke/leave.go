@@ -7,6 +7,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
 // usageWait is how long a stream whose choices have all ended is read for its usage after the caller has left.
@@ -52,6 +53,9 @@ func (c *call) leaveLocked() {
 
 // uncountable reports whether the call may have output that passes no meter.
 func (c *call) uncountable() bool {
+	if c.req.Endpoint == wire.Speech { // its price is known from the start
+		return false
+	}
 	return !c.req.Stream || c.whole.Load() || c.thinks()
 }
 

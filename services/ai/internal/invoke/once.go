@@ -23,5 +23,5 @@ func onceOf(claims *passport.Claims, req *wire.Request, headers map[string]strin
 	if claims.APIKeyID != "" {
 		caller = "key/" + claims.APIKeyID
 	}
-	return once{key: idempotency.Digest(caller, key), digest: idempotency.Digest([]byte(req.Endpoint.String()), req.Body())}, nil
+	return once{key: idempotency.Digest(caller, key), digest: idempotency.Digest(append([][]byte{[]byte(req.Endpoint.String())}, req.Content()...)...)}, nil
 }

@@ -32,7 +32,9 @@ func (c *call) close() hold.Receipt {
 	})
 	if !receipt.Settled { // billing will come to the same sum
 		u := c.final.Usage
-		receipt.Cost, _ = c.model.Cost(u.Input, u.Cached, u.Output)
+		if receipt.Cost = c.final.Cost; !c.final.Priced {
+			receipt.Cost, _ = c.model.Cost(u.Input, u.Cached, u.Output)
+		}
 	}
 	return receipt
 }
@@ -101,6 +103,9 @@ func (c *call) owed() hold.Final {
 		c.noteUnreported(0)
 		return final
 	}
+	if c.req.Media != nil {
+		return c.owedMedia(final, cause)
+	}
 	verdict := tokens.Judge(c.evidence())
 	c.addThought(&verdict)
 	if unread := c.unread(cause); unread != nil {
@@ -110,6 +115,7 @@ func (c *call) owed() hold.Final {
 	}
 	c.noteExcess(verdict)
 	final.Usage, final.Estimated = verdict.Usage, verdict.Estimated
+	c.priceFeatures(&final)
 	return final
 }
 
@@ -124,6 +130,9 @@ func (c *call) owes(cause error) bool {
 	case finished:
 		return true
 	default:
+		if c.req.Endpoint == wire.Speech && c.headed { // the provider charges for the text that it has read
+			return true
+		}
 		r := c.meter.Reported()
 		return cause != nil || c.meter.Produced() || max(r.Input, r.Output, r.Total) > 0
 	}

@@ -48,17 +48,28 @@ type reserving struct {
 	ask     *billingv1.ReserveRequest
 	reservation
 	counted int64 // 0 when not counted
+	fixed   bool  // a count of the request does not bound the input
 }
 
 // reserve holds the worst case. Bytes bound the input at no cost, too high by a factor of about four. Only an account
 // that cannot afford that, or not the whole output with it, has the input counted by the tokenizer and is asked again.
-func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model, by once) (reservation, error) {
+func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wire.Request, m models.Model, by once, p *priced) (reservation, error) {
 	r := &reserving{invoker: i, req: req, model: m, ask: &billingv1.ReserveRequest{
 		RequestId: callid.New(claims.AccountID, i.deps.Now()), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: m.ID,
 		ApiKeySpendLimitNanoUsd: claims.SpendLimitNanoUSD, ApiKeySpendPeriod: period(claims.SpendPeriodSeconds),
 		InputTokens: saturate.Int32(req.InputBound(m)), MaxOutputTokens: saturate.Int32(wanted(req, m)), Choices: int32(req.Choices),
 		IdempotencyKey: by.key, RequestDigest: by.digest,
 	}}
+	if p != nil {
+		p.reserve(r.ask)
+	}
+	if req.Media != nil {
+		r.guess = p.guess(req, m)
+		var err error
+		r.hold, err = i.deps.Keeper.Open(ctx, r.ask)
+		return r.reservation, err
+	}
+	r.fixed = len(req.Hosted) > 0 // what the tools find is input, too
 	r.guess = min(req.InputBound(m), req.GuessInput(m))
 	r.ask.ExpectedInputTokens = min(r.ask.GetInputTokens(), saturate.Int32(r.guess))
 	err := r.run(ctx)
@@ -67,7 +78,7 @@ func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wir
 
 func (r *reserving) run(ctx context.Context) (err error) {
 	ask := r.ask
-	if (r.req.Endpoint == wire.Chat || r.req.Endpoint == wire.Responses) && r.req.MaxOutput == 0 && int64(ask.GetInputTokens())+int64(ask.GetMaxOutputTokens()) > r.model.ContextTokens {
+	if !r.fixed && (r.req.Endpoint == wire.Chat || r.req.Endpoint == wire.Responses) && r.req.MaxOutput == 0 && int64(ask.GetInputTokens())+int64(ask.GetMaxOutputTokens()) > r.model.ContextTokens {
 		// A default that does not fit beside a long conversation would be refused upstream, and the caller asked for none.
 		r.useCount(ctx)
 		if left := r.model.ContextTokens - int64(ask.GetInputTokens()); left >= minOutput {
@@ -79,7 +90,7 @@ func (r *reserving) run(ctx context.Context) (err error) {
 		ask.MinOutputTokens = ask.GetMaxOutputTokens()
 	}
 	r.hold, err = r.invoker.deps.Keeper.Open(ctx, ask)
-	if r.counted > 0 || !countable(ask, r.hold, err) {
+	if r.fixed || r.counted > 0 || !countable(ask, r.hold, err) {
 		return err
 	}
 	before := ask.GetInputTokens()

@@ -237,6 +237,7 @@ func (c *call) measureResponse(body []byte) error {
 		return c.notAnAnswer()
 	}
 	c.meter.ProviderID, c.served = r.ID, c.servedModel(wire.ModelOf(body))
+	c.readDetails(body)
 	if c.chunk.HasUsage {
 		c.meter.Report(c.chunk.Reported)
 	}

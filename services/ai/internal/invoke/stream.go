@@ -197,6 +197,7 @@ func (c *call) observe(data []byte) (hide bool, err error) {
 	if k.Error != nil {
 		return false, c.streamError(k.Error)
 	}
+	c.readDetails(data)
 	if !c.named {
 		c.named = true
 		if c.response != nil {

@@ -88,6 +88,7 @@ func (c *call) measure(body []byte) error {
 		return c.notAnAnswer()
 	}
 	c.meter.ProviderID, c.served = read.ID, c.servedModel(read.Model)
+	c.readDetails(body)
 	if read.HasUsage {
 		c.meter.Report(read.Reported)
 	}

@@ -42,6 +42,7 @@ func (s *Server) ListModels(ctx context.Context, req *aiv1.ListModelsRequest) (*
 			CachedInputNanoUsdPerMillionTokens: m.CachedInputPrice,
 			OutputNanoUsdPerMillionTokens:      m.OutputPrice,
 			Aliases:                            m.Aliases,
+			Prices:                             pricesOf(m),
 		})
 	}
 	return out, nil
@@ -57,6 +58,12 @@ func kindOf(kind string) aiv1.ModelKind {
 		return aiv1.ModelKind_MODEL_KIND_COMPLETION
 	case models.KindModeration:
 		return aiv1.ModelKind_MODEL_KIND_MODERATION
+	case models.KindImage:
+		return aiv1.ModelKind_MODEL_KIND_IMAGE
+	case models.KindSpeech:
+		return aiv1.ModelKind_MODEL_KIND_SPEECH
+	case models.KindTranscription:
+		return aiv1.ModelKind_MODEL_KIND_TRANSCRIPTION
 	default:
 		return aiv1.ModelKind_MODEL_KIND_UNSPECIFIED
 	}

@@ -50,6 +50,12 @@ func (r *Request) CountInput(m models.Model, budget *tokens.Budget) int64 {
 // TextOnly reports whether the conversation has no image, sound or file, whose tokens cannot be counted but only bounded.
 func (r *Request) TextOnly() bool { return r.parts.images+r.parts.audio+r.parts.files == 0 }
 
+// Sounds and Pictures report whether the conversation has sound or images.
+func (r *Request) Sounds() bool { return r.parts.audio > 0 }
+
+// Pictures is described at Sounds.
+func (r *Request) Pictures() bool { return r.parts.images > 0 }
+
 // GuessInput is how many tokens the input has if it is common text.
 func (r *Request) GuessInput(m models.Model) int64 {
 	sum := r.frame(m) + tokens.Guess(int64(len(r.body))-r.parts.raw) + r.Context

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
@@ -127,7 +126,7 @@ func (r *Request) takeValue(c *jsonscan.Cursor, f field) error {
 	case fieldChoices:
 		return takeCount(c, "n", MaxChoices, &r.Choices)
 	case fieldServiceTier:
-		return takeServiceTier(c)
+		return r.takeServiceTier(c)
 	case fieldPrompt:
 		return r.takePrompt(c)
 	default:
@@ -230,15 +229,21 @@ func (r *Request) takeStreamOptions(c *jsonscan.Cursor) error {
 	return problem
 }
 
-// takeServiceTier refuses tiers that cost more than the price list says.
-func takeServiceTier(c *jsonscan.Cursor) error {
-	if c.Kind() == jsonscan.Null {
+// takeServiceTier takes a tier; whether it has a price is known with the model. "auto" and "default" are the standard one.
+func (r *Request) takeServiceTier(c *jsonscan.Cursor) error {
+	switch c.Kind() {
+	case jsonscan.Null:
 		c.Skip()
 		return nil
+	case jsonscan.String:
+	default:
+		c.Skip()
+		return invalid("service_tier", "must be a string")
 	}
-	allowed := []string{`"auto"`, `"default"`, `"flex"`}
-	if tier := c.Raw(); !slices.Contains(allowed, string(tier)) {
-		return invalid("service_tier", `must be "auto", "default" or "flex": the price list has no prices for other tiers`)
+	if r.Tier = string(text(c)); r.Tier == "auto" || r.Tier == "default" {
+		r.Tier = ""
+	} else if r.Tier == "" {
+		return invalid("service_tier", "is empty")
 	}
 	return nil
 }

@@ -52,6 +52,15 @@ type Request struct {
 	References References
 	// Context is how many tokens the input has besides the body, at most: those of the response that it continues.
 	Context int64
+	// Tier is the service_tier; "" for the standard one.
+	Tier string
+	// Hosted are the types of the tools that the provider runs, and HostedAt where the first of them stands.
+	Hosted   []string
+	HostedAt string
+	// MaxToolCalls is the caller's bound of the calls of such tools; 0 for a request without a bound.
+	MaxToolCalls int64
+	// Media is set for images and sound only.
+	Media *Media
 
 	body     []byte
 	suspects []string // names of fields that some model refuses

@@ -213,7 +213,7 @@ func (i *item) carriesContent() bool {
 	}
 }
 
-// takeTools refuses tools that the provider runs: what they cost is not bounded by the tokens of the request.
+// takeTools notes the tools that the provider runs: what they cost is not bounded by the tokens of the request.
 func (r *Request) takeTools(c *jsonscan.Cursor) (problem error) {
 	start := c.Pos()
 	defer func() { r.tools = span{start, c.Offset()} }()
@@ -226,14 +226,14 @@ func (r *Request) takeTools(c *jsonscan.Cursor) (problem error) {
 		return invalid("tools", "must be a list")
 	}
 	for n := range c.Elements() {
-		if err := takeTool(c, "tools["+strconv.Itoa(n)+"]"); err != nil && problem == nil {
+		if err := r.takeTool(c, "tools["+strconv.Itoa(n)+"]"); err != nil && problem == nil {
 			problem = err
 		}
 	}
 	return problem
 }
 
-func takeTool(c *jsonscan.Cursor, path string) error {
+func (r *Request) takeTool(c *jsonscan.Cursor, path string) error {
 	kind, typed := "", false
 	var problem error
 	for key := range c.Members() {
@@ -246,6 +246,10 @@ func takeTool(c *jsonscan.Cursor, path string) error {
 		case bytes.EqualFold(key, []byte("type")):
 			problem = invalid(path+"."+name, "must be written in lower case")
 			c.Skip()
+		case name == "container" && c.Kind() == jsonscan.Object: // one of the call's own
+			if filed := takeContainer(c, path+".container"); filed != nil {
+				problem = filed
+			}
 		case (name == "vector_store_ids" || name == "container") && c.Kind() != jsonscan.Null:
 			problem = foreign(path + "." + name)
 			c.Skip()
@@ -260,5 +264,20 @@ func takeTool(c *jsonscan.Cursor, path string) error {
 	if problem != nil {
 		return problem
 	}
-	return invalid(path+".type", "is "+strconv.Quote(kind)+", a tool that the provider runs: its cost has no bound. Use a function or a custom tool")
+	if len(r.Hosted) == 0 {
+		r.HostedAt = path + ".type"
+	}
+	r.Hosted = append(r.Hosted, kind)
+	return nil
+}
+
+// takeContainer refuses files in a container, whose owner is not known.
+func takeContainer(c *jsonscan.Cursor, path string) (problem error) {
+	for key := range c.Members() {
+		if string(key) == "file_ids" && c.Kind() != jsonscan.Null {
+			problem = foreign(path + ".file_ids")
+		}
+		c.Skip()
+	}
+	return problem
 }

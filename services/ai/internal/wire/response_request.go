@@ -35,7 +35,7 @@ func IsResponse(endpoint Endpoint) bool {
 
 // responseFields are the members of a request of the Responses API that Trivet reads.
 var responseFields = [...]string{
-	"model", "input", "stream", "max_output_tokens", "store", "background", "previous_response_id", "conversation", "prompt", "tools", "text", "service_tier",
+	"model", "input", "stream", "max_output_tokens", "store", "background", "previous_response_id", "conversation", "prompt", "tools", "text", "service_tier", "max_tool_calls",
 }
 
 // responseField returns the field of that name, as fieldOf does for the other endpoints.
@@ -131,7 +131,9 @@ func (r *Request) takeResponse(c *jsonscan.Cursor, name string) error {
 		r.responseFormat = at
 		return nil
 	case "service_tier":
-		return takeServiceTier(c)
+		return r.takeServiceTier(c)
+	case "max_tool_calls":
+		return takeCount(c, name, 0, &r.MaxToolCalls)
 	default:
 		c.Skip()
 		return nil

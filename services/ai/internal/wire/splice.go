@@ -21,7 +21,7 @@ type edit struct {
 func (r *Request) Upstream(limit int64, m models.Model, name string) []byte {
 	var room [3]edit
 	edits := room[:0]
-	if r.Endpoint == ResponsesCompact || r.Endpoint == ResponsesInputTokens { // they know no bound
+	if r.Endpoint == ResponsesCompact || r.Endpoint == ResponsesInputTokens || r.Media != nil { // they know no bound
 		limit = 0
 	}
 	if limit > 0 && (r.MaxOutput == 0 && m.OutputBound != models.BoundNone || limit < r.MaxOutput) {
@@ -31,8 +31,11 @@ func (r *Request) Upstream(limit int64, m models.Model, name string) []byte {
 		edits = append(edits, r.usageEdit())
 	}
 	if name != "" && name != r.Model {
-		quoted, _ := json.Marshal(name) // a text: it cannot fail
-		edits = append(edits, edit{r.model.start, r.model.end, string(quoted)})
+		written := []byte(name)
+		if r.ContentType() == "" {
+			written, _ = json.Marshal(name) // a text: it cannot fail
+		}
+		edits = append(edits, edit{r.model.start, r.model.end, string(written)})
 	}
 	if len(edits) == 0 {
 		return r.body

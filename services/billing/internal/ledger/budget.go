@@ -66,7 +66,7 @@ func (r *reserving) limits(ctx context.Context, tx Tx) ([]SpendLimit, error) {
 func (r *reserving) insufficient(account Account, b budget) error {
 	e := &InsufficientError{Account: account, Limit: b.by, Needed: -1}
 	if least, err := r.worst.Cost(r.InputTokens, 0, r.MinOutputTokens*r.Choices); err == nil {
-		e.Needed = least
+		e.Needed = plus(least, r.fixed)
 	}
 	return e
 }

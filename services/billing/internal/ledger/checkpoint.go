@@ -9,6 +9,11 @@ import (
 // Checkpoint records what a running call has used and extends its hold's lease, which it returns. Neither is ever lowered.
 // Errors: *UsageError, *HoldNotFoundError, *HoldClosedError, ErrUnavailable.
 func (l *Ledger) Checkpoint(ctx context.Context, holdID string, used Usage) (time.Time, error) {
+	return l.CheckpointPriced(ctx, holdID, used, 0)
+}
+
+// CheckpointPriced is Checkpoint for a call that was reserved with Pricing: its cost so far is recorded, too.
+func (l *Ledger) CheckpointPriced(ctx context.Context, holdID string, used Usage, cost int64) (time.Time, error) {
 	if !used.sane() {
 		return time.Time{}, &UsageError{used}
 	}
@@ -21,7 +26,7 @@ func (l *Ledger) Checkpoint(ctx context.Context, holdID string, used Usage) (tim
 		if h, err = tx.Hold(ctx, holdID); err != nil || h.State != StateOpen {
 			return err
 		}
-		h.Used = h.Used.most(used)
+		h.Used, h.UsedCost = h.Used.most(used), max(h.UsedCost, cost)
 		if until := l.now().Add(l.lease); until.After(h.LeaseTime) {
 			h.LeaseTime = until
 		}

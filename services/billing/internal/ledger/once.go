@@ -75,7 +75,7 @@ func (r *reserving) repeats(ctx context.Context, tx Tx, known CallKey) (refusal,
 		return nil, err
 	case before.State == StateOpen:
 		return &RepeatedError{RequestID: known.RequestID, Running: true}, nil
-	case before.Used == (Usage{}) && before.Outcome != OutcomeCompleted:
+	case before.Used == (Usage{}) && before.Cost == 0 && before.Outcome != OutcomeCompleted:
 		return nil, nil //nolint:nilnil // no refusal
 	}
 	return &RepeatedError{RequestID: known.RequestID, Cost: before.Cost}, nil

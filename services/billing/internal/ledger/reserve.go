@@ -36,6 +36,16 @@ type Reservation struct {
 	Choices int64
 	// Once is what the caller's idempotency key asks for.
 	Once Once
+	// Pricing is set when the model's prices of tokens do not describe the call.
+	Pricing *Pricing
+}
+
+// Pricing is the highest price that a call can have, in nano-dollars.
+type Pricing struct {
+	// Input and Output are the prices of a million tokens of the dearest kind.
+	Input, Output int64
+	// Fixed is the highest price of everything that is not a token.
+	Fixed int64
 }
 
 // fingerprint tells one request from another under the same id.
@@ -47,6 +57,11 @@ func (r Reservation) fingerprint() string {
 	}
 	for _, n := range []int64{r.InputTokens, r.ExpectedInputTokens, r.MinOutputTokens, r.MaxOutputTokens, r.Choices} {
 		h.Write(binary.AppendVarint(nil, n))
+	}
+	if p := r.Pricing; p != nil {
+		for _, n := range []int64{p.Input, p.Output, p.Fixed} {
+			h.Write(binary.AppendVarint(nil, n))
+		}
 	}
 	return encode(h.Sum(nil)[:15])
 }
@@ -104,6 +119,8 @@ type reserving struct {
 	// fullCost is the price of the whole wish; tooBig is true when it cannot be counted.
 	fullCost int64
 	tooBig   bool
+	// fixed is the part of the cost that is not tokens.
+	fixed int64
 }
 
 // Reserve holds the worst case of a call. An account that can't afford MaxOutputTokens gets a hold for fewer, down to
@@ -134,7 +151,13 @@ func (l *Ledger) reserve(ctx context.Context, r Reservation) (Hold, error) {
 	}
 	call.model, call.worst = model, model
 	call.worst.InputPrice = max(model.InputPrice, model.CachedInputPrice)
+	if p := r.Pricing; p != nil {
+		call.fixed = p.Fixed
+		call.worst.InputPrice, call.worst.CachedInputPrice, call.worst.OutputPrice = p.Input, p.Input, p.Output
+		call.model = call.worst
+	}
 	full, err := call.worst.Cost(r.InputTokens, 0, r.MaxOutputTokens*r.Choices)
+	full = plus(full, call.fixed)
 	call.fullCost, call.tooBig = full, err != nil || full > MaxAmount
 	return call.run(ctx)
 }
@@ -287,13 +310,13 @@ func (r *reserving) affordable(now time.Time, budget int64) (Hold, bool) {
 		return r.hold(now, r.fullCost, r.MaxOutputTokens), true
 	}
 	// The model is asked for the sum over all answers; each gets the same share.
-	total := r.worst.AffordableOutput(r.InputTokens, budget, r.MaxOutputTokens*r.Choices)
+	total := r.worst.AffordableOutput(r.InputTokens, budget-r.fixed, r.MaxOutputTokens*r.Choices)
 	output := total / r.Choices
 	if total < 0 || output < r.MinOutputTokens {
 		return Hold{}, false
 	}
 	cost, err := r.worst.Cost(r.InputTokens, 0, output*r.Choices)
-	return r.hold(now, cost, output), err == nil
+	return r.hold(now, plus(cost, r.fixed), output), err == nil
 }
 
 func (r *reserving) hold(now time.Time, amount, outputTokens int64) Hold {

@@ -21,6 +21,9 @@ type Settlement struct {
 	Estimated bool
 	// ProviderRequestID is the provider's id of the call; may be empty.
 	ProviderRequestID string
+	// Priced is true when who made the call has priced it at PricedCost, in nano-dollars. At most the hold's amount is charged.
+	Priced     bool
+	PricedCost int64
 	CallLog
 }
 
@@ -34,6 +37,9 @@ func (l *Ledger) Settle(ctx context.Context, s Settlement) (Closing, error) {
 	}
 	c := &settling{l: l, Settlement: s, known: h, price: func(h Hold) (Usage, int64, error) {
 		cost, err := h.cost(s.Usage)
+		if s.Priced && s.Usage.sane() {
+			cost, err = min(max(s.PricedCost, 0), h.Amount), nil
+		}
 		return s.Usage, cost, err
 	}}
 	return c.run(ctx)

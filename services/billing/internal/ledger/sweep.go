@@ -94,6 +94,9 @@ func (l *Ledger) sweepAll(ctx context.Context, holds []Hold) (int, error) {
 // open forever: then its amount is charged, and if not even that can be booked, nothing.
 func (l *Ledger) sweep(ctx context.Context, h Hold) (done bool, err error) {
 	done, err = l.sweepAt(ctx, h, func(h Hold) (Usage, int64, error) {
+		if h.UsedCost > 0 {
+			return h.Used, min(h.UsedCost, h.Amount), nil
+		}
 		cost, err := h.cost(h.Used)
 		return h.Used, cost, err
 	})

@@ -172,6 +172,8 @@ type Hold struct {
 	LeaseTime time.Time
 	// Used is the last checkpoint, and once it is closed, what the call used.
 	Used Usage
+	// UsedCost is the cost at the last checkpoint, in nano-dollars, when the call is priced by who makes it; else 0.
+	UsedCost int64
 	// Closing is how it ended; zero while it is open.
 	Closing
 }
@@ -281,6 +283,8 @@ type CallLog struct {
 	ErrorCode string
 	// HTTPRequestID is the id of the HTTP request, which many calls may share.
 	HTTPRequestID string
+	// Details is what the call used besides plain text tokens, in the form of rpc; empty for nothing.
+	Details string
 }
 
 // UsageRecord is what one settled call used.
@@ -313,7 +317,7 @@ func (r UsageRecord) Total() UsageTotal { return totalOf(r.Usage, r.Cost) }
 
 // totalOf is what a call adds to the sums of usage: nothing when it used nothing.
 func totalOf(u Usage, cost int64) UsageTotal {
-	if u.IsZero() {
+	if u.IsZero() && cost == 0 {
 		return UsageTotal{}
 	}
 	return UsageTotal{Requests: 1, Usage: u, Cost: cost}

@@ -26,6 +26,7 @@ func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*bil
 		InputTokens: int64(r.GetInputTokens()), ExpectedInputTokens: int64(r.GetExpectedInputTokens()),
 		MinOutputTokens: int64(r.GetMinOutputTokens()), MaxOutputTokens: int64(r.GetMaxOutputTokens()),
 		Choices: int64(r.GetChoices()), Once: ledger.Once{Key: r.GetIdempotencyKey(), RequestDigest: r.GetRequestDigest()},
+		Pricing: fromPricing(r.GetPricing()),
 	})
 	if err != nil {
 		return nil, Public(err)
@@ -54,7 +55,7 @@ func keyLimit(r *billingv1.ReserveRequest) (ledger.KeyLimit, error) {
 
 // Checkpoint records what a running call has used.
 func (s *Server) Checkpoint(ctx context.Context, r *billingv1.CheckpointRequest) (*billingv1.CheckpointResponse, error) {
-	lease, err := s.ledger.Checkpoint(ctx, r.GetHoldId(), fromUsage(r.GetUsage()))
+	lease, err := s.ledger.CheckpointPriced(ctx, r.GetHoldId(), fromUsage(r.GetUsage()), r.GetCostNanoUsd())
 	if err != nil {
 		return nil, Public(err)
 	}
@@ -69,10 +70,10 @@ func (s *Server) Settle(ctx context.Context, r *billingv1.SettleRequest) (*billi
 	}
 	end, err := s.ledger.Settle(ctx, ledger.Settlement{
 		HoldID: r.GetHoldId(), Usage: fromUsage(r.GetUsage()), Outcome: outcome, Estimated: r.GetEstimated(),
-		ProviderRequestID: r.GetProviderRequestId(),
+		ProviderRequestID: r.GetProviderRequestId(), Priced: r.CostNanoUsd != nil, PricedCost: r.GetCostNanoUsd(),
 		CallLog: ledger.CallLog{
 			Target: r.GetTarget(), ServedModel: r.GetServedModel(), ErrorCode: r.GetErrorCode(), HTTPRequestID: r.GetHttpRequestId(),
-			Latency: micros(r.GetLatencyMicros()), FirstByte: micros(r.GetFirstByteMicros()),
+			Latency: micros(r.GetLatencyMicros()), FirstByte: micros(r.GetFirstByteMicros()), Details: writeDetails(r.GetDetails()),
 		},
 	})
 	if err != nil {

@@ -153,7 +153,7 @@ func toRequest(r ledger.UsageRecord) *billingv1.RequestRecord {
 			OutputTokens: saturate.Int32(u.Output), ReasoningTokens: saturate.Int32(u.Reasoning),
 		},
 		CostNanoUsd: r.Cost, Estimated: r.Estimated, Target: r.Target, ServedModel: r.ServedModel, ProviderRequestId: r.ProviderRequestID,
-		LatencyMillis: millis(r.Latency), FirstByteMillis: millis(r.FirstByte),
+		LatencyMillis: millis(r.Latency), FirstByteMillis: millis(r.FirstByte), Details: readDetails(r.Details),
 	}
 }
 

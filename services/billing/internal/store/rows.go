@@ -62,6 +62,7 @@ func toHold(r db.Hold) (ledger.Hold, error) {
 		Used: ledger.Usage{
 			Input: r.UsedInputTokens, CachedInput: r.UsedCachedInputTokens, Output: r.UsedOutputTokens, Reasoning: r.UsedReasoningTokens,
 		},
+		UsedCost: r.UsedCost,
 		Closing: ledger.Closing{
 			Cost: r.Cost, BalanceAfter: r.BalanceAfter, PaidBy: paid, Owed: r.Owed, Overage: r.Overage, OverageStart: toTimeOrZero(r.OverageStartTime),
 			Outcome: ledger.Outcome(r.Outcome), Estimated: r.Estimated, ProviderRequestID: r.ProviderRequestID, CallLog: toCallLog(r),
@@ -81,7 +82,7 @@ func toUsage(r db.UsageRecord) ledger.UsageRecord {
 
 func toCallLog(r db.Hold) ledger.CallLog {
 	return ledger.CallLog{
-		Target: r.Target, ServedModel: r.ServedModel, ErrorCode: r.ErrorCode, HTTPRequestID: r.HTTPRequestID,
+		Target: r.Target, ServedModel: r.ServedModel, ErrorCode: r.ErrorCode, HTTPRequestID: r.HTTPRequestID, Details: r.Details,
 		Latency: time.Duration(r.Latency) * time.Microsecond, FirstByte: time.Duration(r.FirstByte) * time.Microsecond,
 	}
 }

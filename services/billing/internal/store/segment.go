@@ -17,11 +17,18 @@ import (
 // segmentVersion 2 has the fields of ledger.CallLog, which version 1 lacks, and 3 has the ids of HTTP requests.
 const segmentVersion = 3
 
+// detailedVersion has the details of usage, too. Only segments with details have it, so that replicas of an earlier version can read the others.
+const detailedVersion = 4
+
 var errSegment = errors.New("the segment's bytes are damaged")
 
 // encodeSegment writes records. Account and id are not in them: they are the row's.
 func encodeSegment(records []ledger.UsageRecord) []byte {
-	w := &segmentWriter{raw: append(make([]byte, 0, recordSize*(len(records)+1)), segmentVersion)}
+	version := byte(segmentVersion)
+	if slices.ContainsFunc(records, func(r ledger.UsageRecord) bool { return r.Details != "" }) {
+		version = detailedVersion
+	}
+	w := &segmentWriter{raw: append(make([]byte, 0, recordSize*(len(records)+1)), version)}
 	if len(records) > 1 {
 		w.known = make(map[string]uint64, textsOfRecord)
 	}
@@ -29,6 +36,9 @@ func encodeSegment(records []ledger.UsageRecord) []byte {
 	for _, r := range records {
 		for _, text := range [...]string{r.HoldID, r.RequestID, r.UserID, r.APIKeyID, r.Model, string(r.Outcome), r.ProviderRequestID, r.Target, r.ServedModel, r.ErrorCode, r.HTTPRequestID} {
 			w.text(text)
+		}
+		if version >= detailedVersion {
+			w.text(r.Details)
 		}
 		estimated := int64(0)
 		if r.Estimated {
@@ -49,7 +59,7 @@ const (
 	// recordSize is about the size of a record alone, in bytes.
 	recordSize = 128
 	// textsOfRecord is how many texts a record has.
-	textsOfRecord = 11
+	textsOfRecord = 12
 )
 
 type segmentWriter struct {
@@ -90,7 +100,7 @@ func (w *segmentWriter) find(s string) uint64 {
 // decodeSegment reads the records of a segment of an account.
 func decodeSegment(accountID, id string, raw []byte) ([]ledger.UsageRecord, error) {
 	r := &segmentReader{raw: raw}
-	if r.version = r.octet(); r.version < 1 || r.version > segmentVersion {
+	if r.version = r.octet(); r.version < 1 || r.version > detailedVersion {
 		if !r.bad {
 			return nil, fmt.Errorf("segment %s has version %d, which this program does not know", id, r.version)
 		}
@@ -126,6 +136,9 @@ func (r *segmentReader) record(accountID, id string) ledger.UsageRecord {
 	}
 	if r.version >= 3 {
 		u.HTTPRequestID = r.text()
+	}
+	if r.version >= detailedVersion {
+		u.Details = r.text()
 	}
 	u.Usage = ledger.Usage{Input: r.number(), CachedInput: r.number(), Output: r.number(), Reasoning: r.number()}
 	u.Cost, u.Estimated = r.number(), r.number() == 1

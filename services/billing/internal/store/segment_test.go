@@ -39,8 +39,8 @@ func TestDamagedSegments(t *testing.T) {
 	}
 	_, err := decodeSegment("acc", "usage_1", append(raw, 0))
 	require.ErrorIs(t, err, errSegment)
-	_, err = decodeSegment("acc", "usage_1", []byte{segmentVersion + 1})
-	require.ErrorContains(t, err, "version 4")
+	_, err = decodeSegment("acc", "usage_1", []byte{detailedVersion + 1})
+	require.ErrorContains(t, err, "version 5")
 }
 
 // Segments of version 1 have no fields of the log of calls, and those of version 2 no ids of HTTP requests.

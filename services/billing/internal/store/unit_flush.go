@@ -45,7 +45,7 @@ func (u *unit) flushHolds(ctx context.Context) error {
 	}
 	rows = nil
 	for _, h := range u.extends {
-		rows = append(rows, h.ID, h.LeaseTime.UnixMicro(), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning)
+		rows = append(rows, h.ID, h.LeaseTime.UnixMicro(), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, h.UsedCost)
 	}
 	if _, err := u.sql.extendHolds.exec(ctx, u.t, rows); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (u *unit) flushHolds(ctx context.Context) error {
 		rows = append(rows, h.ID, string(h.was), string(h.State), h.Cost, h.BalanceAfter, writeBurns(h.PaidBy), h.Owed,
 			microsOrZero(h.SettleTime), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, string(h.Outcome), h.Estimated,
 			h.ProviderRequestID, microsOrZero(h.UsageTime), folded, h.Target, h.ServedModel,
-			h.Latency.Microseconds(), h.FirstByte.Microseconds(), h.ErrorCode, h.HTTPRequestID, h.Overage, microsOrZero(h.OverageStart))
+			h.Latency.Microseconds(), h.FirstByte.Microseconds(), h.ErrorCode, h.HTTPRequestID, h.Overage, microsOrZero(h.OverageStart), h.Details)
 		h.was = ""
 	}
 	if err := u.hit(ctx, u.sql.closeHolds, rows, len(u.closes)); err != nil {

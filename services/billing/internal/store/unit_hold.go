@@ -62,7 +62,7 @@ func (u *unit) ExtendHold(ctx context.Context, h ledger.Hold) error {
 	if err != nil {
 		return translate(err)
 	}
-	known.Used, known.LeaseTime = h.Used, h.LeaseTime
+	known.Used, known.UsedCost, known.LeaseTime = h.Used, h.UsedCost, h.LeaseTime
 	u.extends = append(u.extends, known)
 	return nil
 }

@@ -43,6 +43,12 @@ const (
 	ModelKind_MODEL_KIND_COMPLETION ModelKind = 3
 	// Judges texts and images, free of charge: POST /v1/moderations.
 	ModelKind_MODEL_KIND_MODERATION ModelKind = 4
+	// Makes images: POST /v1/images/generations and POST /v1/images/edits.
+	ModelKind_MODEL_KIND_IMAGE ModelKind = 5
+	// Speaks texts: POST /v1/audio/speech.
+	ModelKind_MODEL_KIND_SPEECH ModelKind = 6
+	// Turns sound into text: POST /v1/audio/transcriptions and POST /v1/audio/translations.
+	ModelKind_MODEL_KIND_TRANSCRIPTION ModelKind = 7
 )
 
 // Enum value maps for ModelKind.
@@ -53,13 +59,19 @@ var (
 		2: "MODEL_KIND_EMBEDDING",
 		3: "MODEL_KIND_COMPLETION",
 		4: "MODEL_KIND_MODERATION",
+		5: "MODEL_KIND_IMAGE",
+		6: "MODEL_KIND_SPEECH",
+		7: "MODEL_KIND_TRANSCRIPTION",
 	}
 	ModelKind_value = map[string]int32{
-		"MODEL_KIND_UNSPECIFIED": 0,
-		"MODEL_KIND_CHAT":        1,
-		"MODEL_KIND_EMBEDDING":   2,
-		"MODEL_KIND_COMPLETION":  3,
-		"MODEL_KIND_MODERATION":  4,
+		"MODEL_KIND_UNSPECIFIED":   0,
+		"MODEL_KIND_CHAT":          1,
+		"MODEL_KIND_EMBEDDING":     2,
+		"MODEL_KIND_COMPLETION":    3,
+		"MODEL_KIND_MODERATION":    4,
+		"MODEL_KIND_IMAGE":         5,
+		"MODEL_KIND_SPEECH":        6,
+		"MODEL_KIND_TRANSCRIPTION": 7,
 	}
 )
 
@@ -118,6 +130,16 @@ const (
 	Endpoint_ENDPOINT_RESPONSE_CANCEL Endpoint = 10
 	// GET /v1/responses/{object_id}/input_items.
 	Endpoint_ENDPOINT_RESPONSE_INPUT_ITEMS Endpoint = 11
+	// POST /v1/images/generations.
+	Endpoint_ENDPOINT_IMAGES_GENERATIONS Endpoint = 12
+	// POST /v1/images/edits; the body is a form.
+	Endpoint_ENDPOINT_IMAGES_EDITS Endpoint = 13
+	// POST /v1/audio/speech; the answer is sound.
+	Endpoint_ENDPOINT_AUDIO_SPEECH Endpoint = 14
+	// POST /v1/audio/transcriptions; the body is a form.
+	Endpoint_ENDPOINT_AUDIO_TRANSCRIPTIONS Endpoint = 15
+	// POST /v1/audio/translations; the body is a form.
+	Endpoint_ENDPOINT_AUDIO_TRANSLATIONS Endpoint = 16
 )
 
 // Enum value maps for Endpoint.
@@ -135,6 +157,11 @@ var (
 		9:  "ENDPOINT_RESPONSE_DELETE",
 		10: "ENDPOINT_RESPONSE_CANCEL",
 		11: "ENDPOINT_RESPONSE_INPUT_ITEMS",
+		12: "ENDPOINT_IMAGES_GENERATIONS",
+		13: "ENDPOINT_IMAGES_EDITS",
+		14: "ENDPOINT_AUDIO_SPEECH",
+		15: "ENDPOINT_AUDIO_TRANSCRIPTIONS",
+		16: "ENDPOINT_AUDIO_TRANSLATIONS",
 	}
 	Endpoint_value = map[string]int32{
 		"ENDPOINT_UNSPECIFIED":            0,
@@ -149,6 +176,11 @@ var (
 		"ENDPOINT_RESPONSE_DELETE":        9,
 		"ENDPOINT_RESPONSE_CANCEL":        10,
 		"ENDPOINT_RESPONSE_INPUT_ITEMS":   11,
+		"ENDPOINT_IMAGES_GENERATIONS":     12,
+		"ENDPOINT_IMAGES_EDITS":           13,
+		"ENDPOINT_AUDIO_SPEECH":           14,
+		"ENDPOINT_AUDIO_TRANSCRIPTIONS":   15,
+		"ENDPOINT_AUDIO_TRANSLATIONS":     16,
 	}
 )
 
@@ -1710,7 +1742,9 @@ type Model struct {
 	// The price of a million output tokens, in nano-dollars; 0 for embeddings. Example: "2000000000" ($2).
 	OutputNanoUsdPerMillionTokens int64 `protobuf:"varint,8,opt,name=output_nano_usd_per_million_tokens,json=outputNanoUsdPerMillionTokens,proto3" json:"output_nano_usd_per_million_tokens,omitempty"`
 	// Other names that requests may use at the same price, such as dated versions. Example: ["gpt-5-mini-2025-08-07"].
-	Aliases       []string `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	Aliases []string `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	// What the model costs besides its tokens of text at the standard prices; empty for most models.
+	Prices        []*ModelPrice `protobuf:"bytes,10,rep,name=prices,proto3" json:"prices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1808,6 +1842,81 @@ func (x *Model) GetAliases() []string {
 	return nil
 }
 
+func (x *Model) GetPrices() []*ModelPrice {
+	if x != nil {
+		return x.Prices
+	}
+	return nil
+}
+
+// ModelPrice is the price of one kind of usage.
+type ModelPrice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is priced: "audio_input", "image_input", "audio_output" or "image_output" (a million tokens), "image" (one image),
+	// "minute" (a minute of sound), "characters" (a million of them), "tool" (one call), or "tier_input",
+	// "tier_cached_input", "tier_output", "long_input", "long_cached_input" and "long_output" (a million tokens of text at
+	// the prices of a service tier, or of a long input, and both with "tier_long_"). Example: "image".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// What distinguishes prices of the same kind: the quality and size of an image, the type of a tool, the name of a tier, or
+	// the number of input tokens above which a long price applies; empty for other kinds. Example: "hd/1024x1024".
+	Variant string `protobuf:"bytes,2,opt,name=variant,proto3" json:"variant,omitempty"`
+	// The price, in nano-dollars. Example: "80000000" ($0.08).
+	PriceNanoUsd  int64 `protobuf:"varint,3,opt,name=price_nano_usd,json=priceNanoUsd,proto3" json:"price_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelPrice) Reset() {
+	*x = ModelPrice{}
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelPrice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelPrice) ProtoMessage() {}
+
+func (x *ModelPrice) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelPrice.ProtoReflect.Descriptor instead.
+func (*ModelPrice) Descriptor() ([]byte, []int) {
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ModelPrice) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ModelPrice) GetVariant() string {
+	if x != nil {
+		return x.Variant
+	}
+	return ""
+}
+
+func (x *ModelPrice) GetPriceNanoUsd() int64 {
+	if x != nil {
+		return x.PriceNanoUsd
+	}
+	return 0
+}
+
 // RelayRequest is an HTTP request in OpenAI's wire format.
 type RelayRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1827,7 +1936,7 @@ type RelayRequest struct {
 
 func (x *RelayRequest) Reset() {
 	*x = RelayRequest{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[19]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +1948,7 @@ func (x *RelayRequest) String() string {
 func (*RelayRequest) ProtoMessage() {}
 
 func (x *RelayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[19]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +1961,7 @@ func (x *RelayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayRequest.ProtoReflect.Descriptor instead.
 func (*RelayRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{19}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RelayRequest) GetEndpoint() Endpoint {
@@ -1903,7 +2012,7 @@ type RelayResponse struct {
 
 func (x *RelayResponse) Reset() {
 	*x = RelayResponse{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[20]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +2024,7 @@ func (x *RelayResponse) String() string {
 func (*RelayResponse) ProtoMessage() {}
 
 func (x *RelayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[20]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +2037,7 @@ func (x *RelayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayResponse.ProtoReflect.Descriptor instead.
 func (*RelayResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{20}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RelayResponse) GetHead() *RelayHead {
@@ -1961,7 +2070,7 @@ type RelayHead struct {
 
 func (x *RelayHead) Reset() {
 	*x = RelayHead{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[21]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1973,7 +2082,7 @@ func (x *RelayHead) String() string {
 func (*RelayHead) ProtoMessage() {}
 
 func (x *RelayHead) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[21]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1986,7 +2095,7 @@ func (x *RelayHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayHead.ProtoReflect.Descriptor instead.
 func (*RelayHead) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{21}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RelayHead) GetStatus() int32 {
@@ -2021,7 +2130,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[22]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2142,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[22]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2155,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{22}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -2065,7 +2174,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[23]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2186,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[23]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2199,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{23}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{24}
 }
 
 // GetStatusRequest has no fields.
@@ -2102,7 +2211,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[24]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2114,7 +2223,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[24]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2127,7 +2236,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{24}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{25}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -2143,7 +2252,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[25]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2264,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_ai_v1_ai_proto_msgTypes[25]
+	mi := &file_trivet_ai_v1_ai_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2277,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{25}
+	return file_trivet_ai_v1_ai_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -2327,7 +2436,7 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"i\n" +
 	"\x12ListModelsResponse\x12+\n" +
 	"\x06models\x18\x01 \x03(\v2\x13.trivet.ai.v1.ModelR\x06models\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb7\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe9\x03\n" +
 	"\x05Model\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.trivet.ai.v1.ModelKindR\x04kind\x12\x1a\n" +
@@ -2337,7 +2446,14 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"!input_nano_usd_per_million_tokens\x18\x06 \x01(\x03R\x1cinputNanoUsdPerMillionTokens\x12T\n" +
 	"(cached_input_nano_usd_per_million_tokens\x18\a \x01(\x03R\"cachedInputNanoUsdPerMillionTokens\x12I\n" +
 	"\"output_nano_usd_per_million_tokens\x18\b \x01(\x03R\x1doutputNanoUsdPerMillionTokens\x12\x18\n" +
-	"\aaliases\x18\t \x03(\tR\aaliases\"\xbd\x02\n" +
+	"\aaliases\x18\t \x03(\tR\aaliases\x120\n" +
+	"\x06prices\x18\n" +
+	" \x03(\v2\x18.trivet.ai.v1.ModelPriceR\x06prices\"`\n" +
+	"\n" +
+	"ModelPrice\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
+	"\avariant\x18\x02 \x01(\tR\avariant\x12$\n" +
+	"\x0eprice_nano_usd\x18\x03 \x01(\x03R\fpriceNanoUsd\"\xbd\x02\n" +
 	"\fRelayRequest\x12>\n" +
 	"\bendpoint\x18\x01 \x01(\x0e2\x16.trivet.ai.v1.EndpointB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\bendpoint\x12\x12\n" +
@@ -2365,13 +2481,16 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x10GetStatusRequest\"}\n" +
 	"\x11GetStatusResponse\x124\n" +
 	"\bprovider\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\bprovider\x122\n" +
-	"\aservice\x18\x03 \x01(\v2\x18.trivet.status.v1.HealthR\aservice*\x8c\x01\n" +
+	"\aservice\x18\x03 \x01(\v2\x18.trivet.status.v1.HealthR\aservice*\xd7\x01\n" +
 	"\tModelKind\x12\x1a\n" +
 	"\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fMODEL_KIND_CHAT\x10\x01\x12\x18\n" +
 	"\x14MODEL_KIND_EMBEDDING\x10\x02\x12\x19\n" +
 	"\x15MODEL_KIND_COMPLETION\x10\x03\x12\x19\n" +
-	"\x15MODEL_KIND_MODERATION\x10\x04*\xe7\x02\n" +
+	"\x15MODEL_KIND_MODERATION\x10\x04\x12\x14\n" +
+	"\x10MODEL_KIND_IMAGE\x10\x05\x12\x15\n" +
+	"\x11MODEL_KIND_SPEECH\x10\x06\x12\x1c\n" +
+	"\x18MODEL_KIND_TRANSCRIPTION\x10\a*\x82\x04\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\x14ENDPOINT_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ENDPOINT_CHAT_COMPLETIONS\x10\x01\x12\x17\n" +
@@ -2385,7 +2504,12 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x18ENDPOINT_RESPONSE_DELETE\x10\t\x12\x1c\n" +
 	"\x18ENDPOINT_RESPONSE_CANCEL\x10\n" +
 	"\x12!\n" +
-	"\x1dENDPOINT_RESPONSE_INPUT_ITEMS\x10\v2\x84\a\n" +
+	"\x1dENDPOINT_RESPONSE_INPUT_ITEMS\x10\v\x12\x1f\n" +
+	"\x1bENDPOINT_IMAGES_GENERATIONS\x10\f\x12\x19\n" +
+	"\x15ENDPOINT_IMAGES_EDITS\x10\r\x12\x19\n" +
+	"\x15ENDPOINT_AUDIO_SPEECH\x10\x0e\x12!\n" +
+	"\x1dENDPOINT_AUDIO_TRANSCRIPTIONS\x10\x0f\x12\x1f\n" +
+	"\x1bENDPOINT_AUDIO_TRANSLATIONS\x10\x102\x84\a\n" +
 	"\tAIService\x12g\n" +
 	"\x04Chat\x12\x19.trivet.ai.v1.ChatRequest\x1a\x1a.trivet.ai.v1.ChatResponse\"(Ҁ\x19\r\b\x02\x12\tai.invoke\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/chat\x12\x82\x01\n" +
 	"\n" +
@@ -2411,7 +2535,7 @@ func file_trivet_ai_v1_ai_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_ai_v1_ai_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_trivet_ai_v1_ai_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_trivet_ai_v1_ai_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_trivet_ai_v1_ai_proto_goTypes = []any{
 	(ModelKind)(0),              // 0: trivet.ai.v1.ModelKind
 	(Endpoint)(0),               // 1: trivet.ai.v1.Endpoint
@@ -2434,69 +2558,71 @@ var file_trivet_ai_v1_ai_proto_goTypes = []any{
 	(*ListModelsRequest)(nil),   // 18: trivet.ai.v1.ListModelsRequest
 	(*ListModelsResponse)(nil),  // 19: trivet.ai.v1.ListModelsResponse
 	(*Model)(nil),               // 20: trivet.ai.v1.Model
-	(*RelayRequest)(nil),        // 21: trivet.ai.v1.RelayRequest
-	(*RelayResponse)(nil),       // 22: trivet.ai.v1.RelayResponse
-	(*RelayHead)(nil),           // 23: trivet.ai.v1.RelayHead
-	(*EraseUserRequest)(nil),    // 24: trivet.ai.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),   // 25: trivet.ai.v1.EraseUserResponse
-	(*GetStatusRequest)(nil),    // 26: trivet.ai.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),   // 27: trivet.ai.v1.GetStatusResponse
-	nil,                         // 28: trivet.ai.v1.RelayRequest.HeadersEntry
-	nil,                         // 29: trivet.ai.v1.RelayHead.HeadersEntry
-	(*structpb.Struct)(nil),     // 30: google.protobuf.Struct
-	(*v1.CallUsage)(nil),        // 31: trivet.usage.v1.CallUsage
-	(*v11.Health)(nil),          // 32: trivet.status.v1.Health
+	(*ModelPrice)(nil),          // 21: trivet.ai.v1.ModelPrice
+	(*RelayRequest)(nil),        // 22: trivet.ai.v1.RelayRequest
+	(*RelayResponse)(nil),       // 23: trivet.ai.v1.RelayResponse
+	(*RelayHead)(nil),           // 24: trivet.ai.v1.RelayHead
+	(*EraseUserRequest)(nil),    // 25: trivet.ai.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),   // 26: trivet.ai.v1.EraseUserResponse
+	(*GetStatusRequest)(nil),    // 27: trivet.ai.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),   // 28: trivet.ai.v1.GetStatusResponse
+	nil,                         // 29: trivet.ai.v1.RelayRequest.HeadersEntry
+	nil,                         // 30: trivet.ai.v1.RelayHead.HeadersEntry
+	(*structpb.Struct)(nil),     // 31: google.protobuf.Struct
+	(*v1.CallUsage)(nil),        // 32: trivet.usage.v1.CallUsage
+	(*v11.Health)(nil),          // 33: trivet.status.v1.Health
 }
 var file_trivet_ai_v1_ai_proto_depIdxs = []int32{
 	6,  // 0: trivet.ai.v1.Message.tool_calls:type_name -> trivet.ai.v1.ToolCall
 	3,  // 1: trivet.ai.v1.Message.parts:type_name -> trivet.ai.v1.ContentPart
 	4,  // 2: trivet.ai.v1.ContentPart.image:type_name -> trivet.ai.v1.Image
-	30, // 3: trivet.ai.v1.ResponseFormat.schema:type_name -> google.protobuf.Struct
-	30, // 4: trivet.ai.v1.Tool.parameters:type_name -> google.protobuf.Struct
+	31, // 3: trivet.ai.v1.ResponseFormat.schema:type_name -> google.protobuf.Struct
+	31, // 4: trivet.ai.v1.Tool.parameters:type_name -> google.protobuf.Struct
 	2,  // 5: trivet.ai.v1.ChatRequest.messages:type_name -> trivet.ai.v1.Message
 	7,  // 6: trivet.ai.v1.ChatRequest.tools:type_name -> trivet.ai.v1.Tool
 	5,  // 7: trivet.ai.v1.ChatRequest.response_format:type_name -> trivet.ai.v1.ResponseFormat
 	2,  // 8: trivet.ai.v1.ChatResponse.message:type_name -> trivet.ai.v1.Message
-	31, // 9: trivet.ai.v1.ChatResponse.usage:type_name -> trivet.usage.v1.CallUsage
+	32, // 9: trivet.ai.v1.ChatResponse.usage:type_name -> trivet.usage.v1.CallUsage
 	2,  // 10: trivet.ai.v1.ChatStreamRequest.messages:type_name -> trivet.ai.v1.Message
 	7,  // 11: trivet.ai.v1.ChatStreamRequest.tools:type_name -> trivet.ai.v1.Tool
 	5,  // 12: trivet.ai.v1.ChatStreamRequest.response_format:type_name -> trivet.ai.v1.ResponseFormat
 	12, // 13: trivet.ai.v1.ChatStreamResponse.tool_calls:type_name -> trivet.ai.v1.ToolCallDelta
-	31, // 14: trivet.ai.v1.ChatStreamResponse.usage:type_name -> trivet.usage.v1.CallUsage
+	32, // 14: trivet.ai.v1.ChatStreamResponse.usage:type_name -> trivet.usage.v1.CallUsage
 	2,  // 15: trivet.ai.v1.CountTokensRequest.messages:type_name -> trivet.ai.v1.Message
 	7,  // 16: trivet.ai.v1.CountTokensRequest.tools:type_name -> trivet.ai.v1.Tool
 	5,  // 17: trivet.ai.v1.CountTokensRequest.response_format:type_name -> trivet.ai.v1.ResponseFormat
 	17, // 18: trivet.ai.v1.EmbedResponse.embeddings:type_name -> trivet.ai.v1.Embedding
-	31, // 19: trivet.ai.v1.EmbedResponse.usage:type_name -> trivet.usage.v1.CallUsage
+	32, // 19: trivet.ai.v1.EmbedResponse.usage:type_name -> trivet.usage.v1.CallUsage
 	20, // 20: trivet.ai.v1.ListModelsResponse.models:type_name -> trivet.ai.v1.Model
 	0,  // 21: trivet.ai.v1.Model.kind:type_name -> trivet.ai.v1.ModelKind
-	1,  // 22: trivet.ai.v1.RelayRequest.endpoint:type_name -> trivet.ai.v1.Endpoint
-	28, // 23: trivet.ai.v1.RelayRequest.headers:type_name -> trivet.ai.v1.RelayRequest.HeadersEntry
-	23, // 24: trivet.ai.v1.RelayResponse.head:type_name -> trivet.ai.v1.RelayHead
-	29, // 25: trivet.ai.v1.RelayHead.headers:type_name -> trivet.ai.v1.RelayHead.HeadersEntry
-	32, // 26: trivet.ai.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	32, // 27: trivet.ai.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	8,  // 28: trivet.ai.v1.AIService.Chat:input_type -> trivet.ai.v1.ChatRequest
-	10, // 29: trivet.ai.v1.AIService.ChatStream:input_type -> trivet.ai.v1.ChatStreamRequest
-	13, // 30: trivet.ai.v1.AIService.CountTokens:input_type -> trivet.ai.v1.CountTokensRequest
-	15, // 31: trivet.ai.v1.AIService.Embed:input_type -> trivet.ai.v1.EmbedRequest
-	18, // 32: trivet.ai.v1.AIService.ListModels:input_type -> trivet.ai.v1.ListModelsRequest
-	21, // 33: trivet.ai.v1.AIService.Relay:input_type -> trivet.ai.v1.RelayRequest
-	24, // 34: trivet.ai.v1.AIService.EraseUser:input_type -> trivet.ai.v1.EraseUserRequest
-	26, // 35: trivet.ai.v1.AIService.GetStatus:input_type -> trivet.ai.v1.GetStatusRequest
-	9,  // 36: trivet.ai.v1.AIService.Chat:output_type -> trivet.ai.v1.ChatResponse
-	11, // 37: trivet.ai.v1.AIService.ChatStream:output_type -> trivet.ai.v1.ChatStreamResponse
-	14, // 38: trivet.ai.v1.AIService.CountTokens:output_type -> trivet.ai.v1.CountTokensResponse
-	16, // 39: trivet.ai.v1.AIService.Embed:output_type -> trivet.ai.v1.EmbedResponse
-	19, // 40: trivet.ai.v1.AIService.ListModels:output_type -> trivet.ai.v1.ListModelsResponse
-	22, // 41: trivet.ai.v1.AIService.Relay:output_type -> trivet.ai.v1.RelayResponse
-	25, // 42: trivet.ai.v1.AIService.EraseUser:output_type -> trivet.ai.v1.EraseUserResponse
-	27, // 43: trivet.ai.v1.AIService.GetStatus:output_type -> trivet.ai.v1.GetStatusResponse
-	36, // [36:44] is the sub-list for method output_type
-	28, // [28:36] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	21, // 22: trivet.ai.v1.Model.prices:type_name -> trivet.ai.v1.ModelPrice
+	1,  // 23: trivet.ai.v1.RelayRequest.endpoint:type_name -> trivet.ai.v1.Endpoint
+	29, // 24: trivet.ai.v1.RelayRequest.headers:type_name -> trivet.ai.v1.RelayRequest.HeadersEntry
+	24, // 25: trivet.ai.v1.RelayResponse.head:type_name -> trivet.ai.v1.RelayHead
+	30, // 26: trivet.ai.v1.RelayHead.headers:type_name -> trivet.ai.v1.RelayHead.HeadersEntry
+	33, // 27: trivet.ai.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	33, // 28: trivet.ai.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	8,  // 29: trivet.ai.v1.AIService.Chat:input_type -> trivet.ai.v1.ChatRequest
+	10, // 30: trivet.ai.v1.AIService.ChatStream:input_type -> trivet.ai.v1.ChatStreamRequest
+	13, // 31: trivet.ai.v1.AIService.CountTokens:input_type -> trivet.ai.v1.CountTokensRequest
+	15, // 32: trivet.ai.v1.AIService.Embed:input_type -> trivet.ai.v1.EmbedRequest
+	18, // 33: trivet.ai.v1.AIService.ListModels:input_type -> trivet.ai.v1.ListModelsRequest
+	22, // 34: trivet.ai.v1.AIService.Relay:input_type -> trivet.ai.v1.RelayRequest
+	25, // 35: trivet.ai.v1.AIService.EraseUser:input_type -> trivet.ai.v1.EraseUserRequest
+	27, // 36: trivet.ai.v1.AIService.GetStatus:input_type -> trivet.ai.v1.GetStatusRequest
+	9,  // 37: trivet.ai.v1.AIService.Chat:output_type -> trivet.ai.v1.ChatResponse
+	11, // 38: trivet.ai.v1.AIService.ChatStream:output_type -> trivet.ai.v1.ChatStreamResponse
+	14, // 39: trivet.ai.v1.AIService.CountTokens:output_type -> trivet.ai.v1.CountTokensResponse
+	16, // 40: trivet.ai.v1.AIService.Embed:output_type -> trivet.ai.v1.EmbedResponse
+	19, // 41: trivet.ai.v1.AIService.ListModels:output_type -> trivet.ai.v1.ListModelsResponse
+	23, // 42: trivet.ai.v1.AIService.Relay:output_type -> trivet.ai.v1.RelayResponse
+	26, // 43: trivet.ai.v1.AIService.EraseUser:output_type -> trivet.ai.v1.EraseUserResponse
+	28, // 44: trivet.ai.v1.AIService.GetStatus:output_type -> trivet.ai.v1.GetStatusResponse
+	37, // [37:45] is the sub-list for method output_type
+	29, // [29:37] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_trivet_ai_v1_ai_proto_init() }
@@ -2522,7 +2648,7 @@ func file_trivet_ai_v1_ai_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_ai_v1_ai_proto_rawDesc), len(file_trivet_ai_v1_ai_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

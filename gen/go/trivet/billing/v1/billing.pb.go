@@ -367,6 +367,8 @@ type ReserveRequest struct {
 	IdempotencyKey string `protobuf:"bytes,13,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// A digest of the caller's request; set with idempotency_key. Example: "d4735e3a265e16eee03f59718b9b5d03".
 	RequestDigest string `protobuf:"bytes,14,opt,name=request_digest,json=requestDigest,proto3" json:"request_digest,omitempty"`
+	// The highest price of a call that the three prices of the model's tokens do not describe; unset for other calls.
+	Pricing       *CallPricing `protobuf:"bytes,15,opt,name=pricing,proto3" json:"pricing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -499,6 +501,78 @@ func (x *ReserveRequest) GetRequestDigest() string {
 	return ""
 }
 
+func (x *ReserveRequest) GetPricing() *CallPricing {
+	if x != nil {
+		return x.Pricing
+	}
+	return nil
+}
+
+// CallPricing is the highest price that a call can have.
+type CallPricing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The price of a million input tokens of the dearest kind, in nano-dollars. Example: "10000000000" ($10).
+	InputNanoUsdPerMillionTokens int64 `protobuf:"varint,1,opt,name=input_nano_usd_per_million_tokens,json=inputNanoUsdPerMillionTokens,proto3" json:"input_nano_usd_per_million_tokens,omitempty"`
+	// The price of a million output tokens of the dearest kind, in nano-dollars. Example: "40000000000" ($40).
+	OutputNanoUsdPerMillionTokens int64 `protobuf:"varint,2,opt,name=output_nano_usd_per_million_tokens,json=outputNanoUsdPerMillionTokens,proto3" json:"output_nano_usd_per_million_tokens,omitempty"`
+	// The highest price of everything that is not a token, such as images, minutes, characters and calls of tools, in
+	// nano-dollars. Example: "80000000" ($0.08).
+	FixedNanoUsd  int64 `protobuf:"varint,3,opt,name=fixed_nano_usd,json=fixedNanoUsd,proto3" json:"fixed_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallPricing) Reset() {
+	*x = CallPricing{}
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallPricing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallPricing) ProtoMessage() {}
+
+func (x *CallPricing) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallPricing.ProtoReflect.Descriptor instead.
+func (*CallPricing) Descriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CallPricing) GetInputNanoUsdPerMillionTokens() int64 {
+	if x != nil {
+		return x.InputNanoUsdPerMillionTokens
+	}
+	return 0
+}
+
+func (x *CallPricing) GetOutputNanoUsdPerMillionTokens() int64 {
+	if x != nil {
+		return x.OutputNanoUsdPerMillionTokens
+	}
+	return 0
+}
+
+func (x *CallPricing) GetFixedNanoUsd() int64 {
+	if x != nil {
+		return x.FixedNanoUsd
+	}
+	return 0
+}
+
 // ReserveResponse is a hold.
 type ReserveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -518,7 +592,7 @@ type ReserveResponse struct {
 
 func (x *ReserveResponse) Reset() {
 	*x = ReserveResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[1]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +604,7 @@ func (x *ReserveResponse) String() string {
 func (*ReserveResponse) ProtoMessage() {}
 
 func (x *ReserveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[1]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +617,7 @@ func (x *ReserveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveResponse.ProtoReflect.Descriptor instead.
 func (*ReserveResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{1}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ReserveResponse) GetHoldId() string {
@@ -580,14 +654,16 @@ type CheckpointRequest struct {
 	// The hold's id. Example: "hold_01h2".
 	HoldId string `protobuf:"bytes,1,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
 	// The tokens so far. A checkpoint never lowers an earlier one.
-	Usage         *v1.CallUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage *v1.CallUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	// The cost so far of a call that was reserved with pricing, in nano-dollars. Example: "420000".
+	CostNanoUsd   int64 `protobuf:"varint,3,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[2]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +675,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[2]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +688,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{2}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CheckpointRequest) GetHoldId() string {
@@ -629,6 +705,13 @@ func (x *CheckpointRequest) GetUsage() *v1.CallUsage {
 	return nil
 }
 
+func (x *CheckpointRequest) GetCostNanoUsd() int64 {
+	if x != nil {
+		return x.CostNanoUsd
+	}
+	return 0
+}
+
 // CheckpointResponse returns the new lease.
 type CheckpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -640,7 +723,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[3]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +735,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[3]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +748,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{3}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CheckpointResponse) GetExpireTime() *timestamppb.Timestamp {
@@ -700,13 +783,18 @@ type SettleRequest struct {
 	ErrorCode string `protobuf:"bytes,10,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
 	// The X-Request-Id of the HTTP request; may be empty. Example: "req_2f1c".
 	HttpRequestId string `protobuf:"bytes,11,opt,name=http_request_id,json=httpRequestId,proto3" json:"http_request_id,omitempty"`
+	// The cost of a call that was reserved with pricing, in nano-dollars; at most the held amount is charged. Unset means that
+	// the tokens are charged at the prices of the hold. Example: "420000".
+	CostNanoUsd *int64 `protobuf:"varint,12,opt,name=cost_nano_usd,json=costNanoUsd,proto3,oneof" json:"cost_nano_usd,omitempty"`
+	// What the call used besides plain text tokens; unset when that is nothing.
+	Details       *v1.UsageDetails `protobuf:"bytes,13,opt,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SettleRequest) Reset() {
 	*x = SettleRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[4]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +806,7 @@ func (x *SettleRequest) String() string {
 func (*SettleRequest) ProtoMessage() {}
 
 func (x *SettleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[4]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +819,7 @@ func (x *SettleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettleRequest.ProtoReflect.Descriptor instead.
 func (*SettleRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{4}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SettleRequest) GetHoldId() string {
@@ -811,6 +899,20 @@ func (x *SettleRequest) GetHttpRequestId() string {
 	return ""
 }
 
+func (x *SettleRequest) GetCostNanoUsd() int64 {
+	if x != nil && x.CostNanoUsd != nil {
+		return *x.CostNanoUsd
+	}
+	return 0
+}
+
+func (x *SettleRequest) GetDetails() *v1.UsageDetails {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
 // SettleResponse says what was charged.
 type SettleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -824,7 +926,7 @@ type SettleResponse struct {
 
 func (x *SettleResponse) Reset() {
 	*x = SettleResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[5]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +938,7 @@ func (x *SettleResponse) String() string {
 func (*SettleResponse) ProtoMessage() {}
 
 func (x *SettleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[5]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +951,7 @@ func (x *SettleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettleResponse.ProtoReflect.Descriptor instead.
 func (*SettleResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{5}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SettleResponse) GetCostNanoUsd() int64 {
@@ -877,7 +979,7 @@ type GetEntitlementsRequest struct {
 
 func (x *GetEntitlementsRequest) Reset() {
 	*x = GetEntitlementsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[6]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +991,7 @@ func (x *GetEntitlementsRequest) String() string {
 func (*GetEntitlementsRequest) ProtoMessage() {}
 
 func (x *GetEntitlementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[6]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1004,7 @@ func (x *GetEntitlementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntitlementsRequest.ProtoReflect.Descriptor instead.
 func (*GetEntitlementsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{6}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetEntitlementsRequest) GetAccountId() string {
@@ -929,7 +1031,7 @@ type GetEntitlementsResponse struct {
 
 func (x *GetEntitlementsResponse) Reset() {
 	*x = GetEntitlementsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[7]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1043,7 @@ func (x *GetEntitlementsResponse) String() string {
 func (*GetEntitlementsResponse) ProtoMessage() {}
 
 func (x *GetEntitlementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[7]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1056,7 @@ func (x *GetEntitlementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntitlementsResponse.ProtoReflect.Descriptor instead.
 func (*GetEntitlementsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{7}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetEntitlementsResponse) GetPlanId() string {
@@ -994,7 +1096,7 @@ type GetAccountRequest struct {
 
 func (x *GetAccountRequest) Reset() {
 	*x = GetAccountRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[8]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1108,7 @@ func (x *GetAccountRequest) String() string {
 func (*GetAccountRequest) ProtoMessage() {}
 
 func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[8]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1121,7 @@ func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountRequest.ProtoReflect.Descriptor instead.
 func (*GetAccountRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{8}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{9}
 }
 
 // GetAccountResponse carries the account.
@@ -1033,7 +1135,7 @@ type GetAccountResponse struct {
 
 func (x *GetAccountResponse) Reset() {
 	*x = GetAccountResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[9]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1147,7 @@ func (x *GetAccountResponse) String() string {
 func (*GetAccountResponse) ProtoMessage() {}
 
 func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[9]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1160,7 @@ func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountResponse.ProtoReflect.Descriptor instead.
 func (*GetAccountResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{9}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetAccountResponse) GetAccount() *Account {
@@ -1094,7 +1196,7 @@ type GetUsageRequest struct {
 
 func (x *GetUsageRequest) Reset() {
 	*x = GetUsageRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[10]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1208,7 @@ func (x *GetUsageRequest) String() string {
 func (*GetUsageRequest) ProtoMessage() {}
 
 func (x *GetUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[10]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1221,7 @@ func (x *GetUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageRequest.ProtoReflect.Descriptor instead.
 func (*GetUsageRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{10}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetUsageRequest) GetStartDay() string {
@@ -1193,7 +1295,7 @@ type GetUsageResponse struct {
 
 func (x *GetUsageResponse) Reset() {
 	*x = GetUsageResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[11]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1307,7 @@ func (x *GetUsageResponse) String() string {
 func (*GetUsageResponse) ProtoMessage() {}
 
 func (x *GetUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[11]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1320,7 @@ func (x *GetUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageResponse.ProtoReflect.Descriptor instead.
 func (*GetUsageResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{11}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetUsageResponse) GetRows() []*UsageRow {
@@ -1263,7 +1365,7 @@ type ExportUsageRequest struct {
 
 func (x *ExportUsageRequest) Reset() {
 	*x = ExportUsageRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[12]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1377,7 @@ func (x *ExportUsageRequest) String() string {
 func (*ExportUsageRequest) ProtoMessage() {}
 
 func (x *ExportUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[12]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1390,7 @@ func (x *ExportUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUsageRequest.ProtoReflect.Descriptor instead.
 func (*ExportUsageRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{12}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExportUsageRequest) GetStartDay() string {
@@ -1348,7 +1450,7 @@ type ExportUsageResponse struct {
 
 func (x *ExportUsageResponse) Reset() {
 	*x = ExportUsageResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[13]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1462,7 @@ func (x *ExportUsageResponse) String() string {
 func (*ExportUsageResponse) ProtoMessage() {}
 
 func (x *ExportUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[13]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1475,7 @@ func (x *ExportUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUsageResponse.ProtoReflect.Descriptor instead.
 func (*ExportUsageResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{13}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExportUsageResponse) GetRows() []*UsageRow {
@@ -1427,7 +1529,7 @@ type ListRequestsRequest struct {
 
 func (x *ListRequestsRequest) Reset() {
 	*x = ListRequestsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[14]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1541,7 @@ func (x *ListRequestsRequest) String() string {
 func (*ListRequestsRequest) ProtoMessage() {}
 
 func (x *ListRequestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[14]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1554,7 @@ func (x *ListRequestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequestsRequest.ProtoReflect.Descriptor instead.
 func (*ListRequestsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{14}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListRequestsRequest) GetStartTime() *timestamppb.Timestamp {
@@ -1539,7 +1641,7 @@ type ListRequestsResponse struct {
 
 func (x *ListRequestsResponse) Reset() {
 	*x = ListRequestsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[15]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +1653,7 @@ func (x *ListRequestsResponse) String() string {
 func (*ListRequestsResponse) ProtoMessage() {}
 
 func (x *ListRequestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[15]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +1666,7 @@ func (x *ListRequestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequestsResponse.ProtoReflect.Descriptor instead.
 func (*ListRequestsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{15}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListRequestsResponse) GetRequests() []*RequestRecord {
@@ -1616,13 +1718,15 @@ type RequestRecord struct {
 	LatencyMillis int32 `protobuf:"varint,15,opt,name=latency_millis,json=latencyMillis,proto3" json:"latency_millis,omitempty"`
 	// The time from the call's begin to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
 	FirstByteMillis int32 `protobuf:"varint,16,opt,name=first_byte_millis,json=firstByteMillis,proto3" json:"first_byte_millis,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What the call used besides plain text tokens; absent when that is nothing.
+	Details       *v1.UsageDetails `protobuf:"bytes,17,opt,name=details,proto3" json:"details,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestRecord) Reset() {
 	*x = RequestRecord{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[16]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1738,7 @@ func (x *RequestRecord) String() string {
 func (*RequestRecord) ProtoMessage() {}
 
 func (x *RequestRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[16]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1751,7 @@ func (x *RequestRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestRecord.ProtoReflect.Descriptor instead.
 func (*RequestRecord) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{16}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RequestRecord) GetId() string {
@@ -1762,6 +1866,13 @@ func (x *RequestRecord) GetFirstByteMillis() int32 {
 	return 0
 }
 
+func (x *RequestRecord) GetDetails() *v1.UsageDetails {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
 // GetRequestRequest names a record of the log.
 type GetRequestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1775,7 +1886,7 @@ type GetRequestRequest struct {
 
 func (x *GetRequestRequest) Reset() {
 	*x = GetRequestRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[17]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1898,7 @@ func (x *GetRequestRequest) String() string {
 func (*GetRequestRequest) ProtoMessage() {}
 
 func (x *GetRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[17]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1911,7 @@ func (x *GetRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequestRequest.ProtoReflect.Descriptor instead.
 func (*GetRequestRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{17}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetRequestRequest) GetId() string {
@@ -1828,7 +1939,7 @@ type GetRequestResponse struct {
 
 func (x *GetRequestResponse) Reset() {
 	*x = GetRequestResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[18]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +1951,7 @@ func (x *GetRequestResponse) String() string {
 func (*GetRequestResponse) ProtoMessage() {}
 
 func (x *GetRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[18]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +1964,7 @@ func (x *GetRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequestResponse.ProtoReflect.Descriptor instead.
 func (*GetRequestResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{18}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetRequestResponse) GetRequest() *RequestRecord {
@@ -1876,7 +1987,7 @@ type RecordRequestsRequest struct {
 
 func (x *RecordRequestsRequest) Reset() {
 	*x = RecordRequestsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[19]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +1999,7 @@ func (x *RecordRequestsRequest) String() string {
 func (*RecordRequestsRequest) ProtoMessage() {}
 
 func (x *RecordRequestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[19]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2012,7 @@ func (x *RecordRequestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordRequestsRequest.ProtoReflect.Descriptor instead.
 func (*RecordRequestsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{19}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RecordRequestsRequest) GetBatchId() string {
@@ -1945,7 +2056,7 @@ type RefusedRequest struct {
 
 func (x *RefusedRequest) Reset() {
 	*x = RefusedRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2068,7 @@ func (x *RefusedRequest) String() string {
 func (*RefusedRequest) ProtoMessage() {}
 
 func (x *RefusedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[20]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2081,7 @@ func (x *RefusedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedRequest.ProtoReflect.Descriptor instead.
 func (*RefusedRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{20}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RefusedRequest) GetId() string {
@@ -2045,7 +2156,7 @@ type RecordRequestsResponse struct {
 
 func (x *RecordRequestsResponse) Reset() {
 	*x = RecordRequestsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2057,7 +2168,7 @@ func (x *RecordRequestsResponse) String() string {
 func (*RecordRequestsResponse) ProtoMessage() {}
 
 func (x *RecordRequestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[21]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,7 +2181,7 @@ func (x *RecordRequestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordRequestsResponse.ProtoReflect.Descriptor instead.
 func (*RecordRequestsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{21}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{22}
 }
 
 // ListEntriesRequest selects a page.
@@ -2087,7 +2198,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2210,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[22]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2223,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{22}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListEntriesRequest) GetPageSize() int32 {
@@ -2142,7 +2253,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2265,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[23]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +2278,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{23}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -2193,7 +2304,7 @@ type GetTopUpRequest struct {
 
 func (x *GetTopUpRequest) Reset() {
 	*x = GetTopUpRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2316,7 @@ func (x *GetTopUpRequest) String() string {
 func (*GetTopUpRequest) ProtoMessage() {}
 
 func (x *GetTopUpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[24]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2329,7 @@ func (x *GetTopUpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTopUpRequest.ProtoReflect.Descriptor instead.
 func (*GetTopUpRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{24}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{25}
 }
 
 // GetTopUpResponse is how the account's credit is topped up.
@@ -2232,7 +2343,7 @@ type GetTopUpResponse struct {
 
 func (x *GetTopUpResponse) Reset() {
 	*x = GetTopUpResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +2355,7 @@ func (x *GetTopUpResponse) String() string {
 func (*GetTopUpResponse) ProtoMessage() {}
 
 func (x *GetTopUpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[25]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +2368,7 @@ func (x *GetTopUpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTopUpResponse.ProtoReflect.Descriptor instead.
 func (*GetTopUpResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{25}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetTopUpResponse) GetTopUp() *TopUp {
@@ -2284,7 +2395,7 @@ type SetTopUpRequest struct {
 
 func (x *SetTopUpRequest) Reset() {
 	*x = SetTopUpRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2407,7 @@ func (x *SetTopUpRequest) String() string {
 func (*SetTopUpRequest) ProtoMessage() {}
 
 func (x *SetTopUpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[26]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2420,7 @@ func (x *SetTopUpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTopUpRequest.ProtoReflect.Descriptor instead.
 func (*SetTopUpRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{26}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SetTopUpRequest) GetEnabled() bool {
@@ -2351,7 +2462,7 @@ type SetTopUpResponse struct {
 
 func (x *SetTopUpResponse) Reset() {
 	*x = SetTopUpResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2363,7 +2474,7 @@ func (x *SetTopUpResponse) String() string {
 func (*SetTopUpResponse) ProtoMessage() {}
 
 func (x *SetTopUpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[27]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2376,7 +2487,7 @@ func (x *SetTopUpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTopUpResponse.ProtoReflect.Descriptor instead.
 func (*SetTopUpResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{27}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetTopUpResponse) GetTopUp() *TopUp {
@@ -2405,7 +2516,7 @@ type ListSpendLimitsRequest struct {
 
 func (x *ListSpendLimitsRequest) Reset() {
 	*x = ListSpendLimitsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2528,7 @@ func (x *ListSpendLimitsRequest) String() string {
 func (*ListSpendLimitsRequest) ProtoMessage() {}
 
 func (x *ListSpendLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[28]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2541,7 @@ func (x *ListSpendLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSpendLimitsRequest.ProtoReflect.Descriptor instead.
 func (*ListSpendLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{28}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListSpendLimitsRequest) GetAccountId() string {
@@ -2481,7 +2592,7 @@ type ListSpendLimitsResponse struct {
 
 func (x *ListSpendLimitsResponse) Reset() {
 	*x = ListSpendLimitsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2604,7 @@ func (x *ListSpendLimitsResponse) String() string {
 func (*ListSpendLimitsResponse) ProtoMessage() {}
 
 func (x *ListSpendLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[29]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2617,7 @@ func (x *ListSpendLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSpendLimitsResponse.ProtoReflect.Descriptor instead.
 func (*ListSpendLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{29}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListSpendLimitsResponse) GetSpendLimits() []*SpendLimit {
@@ -2544,7 +2655,7 @@ type SetSpendLimitRequest struct {
 
 func (x *SetSpendLimitRequest) Reset() {
 	*x = SetSpendLimitRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2667,7 @@ func (x *SetSpendLimitRequest) String() string {
 func (*SetSpendLimitRequest) ProtoMessage() {}
 
 func (x *SetSpendLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[30]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2680,7 @@ func (x *SetSpendLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSpendLimitRequest.ProtoReflect.Descriptor instead.
 func (*SetSpendLimitRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{30}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetSpendLimitRequest) GetAccountId() string {
@@ -2625,7 +2736,7 @@ type SetSpendLimitResponse struct {
 
 func (x *SetSpendLimitResponse) Reset() {
 	*x = SetSpendLimitResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2748,7 @@ func (x *SetSpendLimitResponse) String() string {
 func (*SetSpendLimitResponse) ProtoMessage() {}
 
 func (x *SetSpendLimitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[31]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2761,7 @@ func (x *SetSpendLimitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSpendLimitResponse.ProtoReflect.Descriptor instead.
 func (*SetSpendLimitResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{31}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetSpendLimitResponse) GetSpendLimit() *SpendLimit {
@@ -2673,7 +2784,7 @@ type DeleteSpendLimitRequest struct {
 
 func (x *DeleteSpendLimitRequest) Reset() {
 	*x = DeleteSpendLimitRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +2796,7 @@ func (x *DeleteSpendLimitRequest) String() string {
 func (*DeleteSpendLimitRequest) ProtoMessage() {}
 
 func (x *DeleteSpendLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[32]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +2809,7 @@ func (x *DeleteSpendLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSpendLimitRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSpendLimitRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{32}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DeleteSpendLimitRequest) GetId() string {
@@ -2724,7 +2835,7 @@ type DeleteSpendLimitResponse struct {
 
 func (x *DeleteSpendLimitResponse) Reset() {
 	*x = DeleteSpendLimitResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2847,7 @@ func (x *DeleteSpendLimitResponse) String() string {
 func (*DeleteSpendLimitResponse) ProtoMessage() {}
 
 func (x *DeleteSpendLimitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[33]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2860,7 @@ func (x *DeleteSpendLimitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSpendLimitResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSpendLimitResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{33}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
 }
 
 // GetOverageRequest selects an account and a page of charges.
@@ -2767,7 +2878,7 @@ type GetOverageRequest struct {
 
 func (x *GetOverageRequest) Reset() {
 	*x = GetOverageRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2779,7 +2890,7 @@ func (x *GetOverageRequest) String() string {
 func (*GetOverageRequest) ProtoMessage() {}
 
 func (x *GetOverageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[34]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,7 +2903,7 @@ func (x *GetOverageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOverageRequest.ProtoReflect.Descriptor instead.
 func (*GetOverageRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{34}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetOverageRequest) GetAccountId() string {
@@ -2845,7 +2956,7 @@ type GetOverageResponse struct {
 
 func (x *GetOverageResponse) Reset() {
 	*x = GetOverageResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2857,7 +2968,7 @@ func (x *GetOverageResponse) String() string {
 func (*GetOverageResponse) ProtoMessage() {}
 
 func (x *GetOverageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[35]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2870,7 +2981,7 @@ func (x *GetOverageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOverageResponse.ProtoReflect.Descriptor instead.
 func (*GetOverageResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{35}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetOverageResponse) GetOverage() *Overage {
@@ -2956,7 +3067,7 @@ type ListPlansRequest struct {
 
 func (x *ListPlansRequest) Reset() {
 	*x = ListPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3079,7 @@ func (x *ListPlansRequest) String() string {
 func (*ListPlansRequest) ProtoMessage() {}
 
 func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[36]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3092,7 @@ func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansRequest.ProtoReflect.Descriptor instead.
 func (*ListPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{36}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListPlansRequest) GetPageSize() int32 {
@@ -3013,7 +3124,7 @@ type ListPlansResponse struct {
 
 func (x *ListPlansResponse) Reset() {
 	*x = ListPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3025,7 +3136,7 @@ func (x *ListPlansResponse) String() string {
 func (*ListPlansResponse) ProtoMessage() {}
 
 func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[37]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3038,7 +3149,7 @@ func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlansResponse.ProtoReflect.Descriptor instead.
 func (*ListPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{37}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListPlansResponse) GetPlans() []*Plan {
@@ -3075,7 +3186,7 @@ type ListEntitlementsRequest struct {
 
 func (x *ListEntitlementsRequest) Reset() {
 	*x = ListEntitlementsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3087,7 +3198,7 @@ func (x *ListEntitlementsRequest) String() string {
 func (*ListEntitlementsRequest) ProtoMessage() {}
 
 func (x *ListEntitlementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[38]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3100,7 +3211,7 @@ func (x *ListEntitlementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntitlementsRequest.ProtoReflect.Descriptor instead.
 func (*ListEntitlementsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{38}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListEntitlementsRequest) GetPageSize() int32 {
@@ -3136,7 +3247,7 @@ type ListEntitlementsResponse struct {
 
 func (x *ListEntitlementsResponse) Reset() {
 	*x = ListEntitlementsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3148,7 +3259,7 @@ func (x *ListEntitlementsResponse) String() string {
 func (*ListEntitlementsResponse) ProtoMessage() {}
 
 func (x *ListEntitlementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[39]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,7 +3272,7 @@ func (x *ListEntitlementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntitlementsResponse.ProtoReflect.Descriptor instead.
 func (*ListEntitlementsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{39}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListEntitlementsResponse) GetPlanId() string {
@@ -3210,7 +3321,7 @@ type CheckEntitlementRequest struct {
 
 func (x *CheckEntitlementRequest) Reset() {
 	*x = CheckEntitlementRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +3333,7 @@ func (x *CheckEntitlementRequest) String() string {
 func (*CheckEntitlementRequest) ProtoMessage() {}
 
 func (x *CheckEntitlementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[40]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +3346,7 @@ func (x *CheckEntitlementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEntitlementRequest.ProtoReflect.Descriptor instead.
 func (*CheckEntitlementRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{40}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CheckEntitlementRequest) GetFeature() string {
@@ -3258,7 +3369,7 @@ type CheckEntitlementResponse struct {
 
 func (x *CheckEntitlementResponse) Reset() {
 	*x = CheckEntitlementResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3270,7 +3381,7 @@ func (x *CheckEntitlementResponse) String() string {
 func (*CheckEntitlementResponse) ProtoMessage() {}
 
 func (x *CheckEntitlementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[41]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3283,7 +3394,7 @@ func (x *CheckEntitlementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEntitlementResponse.ProtoReflect.Descriptor instead.
 func (*CheckEntitlementResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{41}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CheckEntitlementResponse) GetIncluded() bool {
@@ -3321,7 +3432,7 @@ type CreateGrantRequest struct {
 
 func (x *CreateGrantRequest) Reset() {
 	*x = CreateGrantRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3333,7 +3444,7 @@ func (x *CreateGrantRequest) String() string {
 func (*CreateGrantRequest) ProtoMessage() {}
 
 func (x *CreateGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[42]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3346,7 +3457,7 @@ func (x *CreateGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGrantRequest.ProtoReflect.Descriptor instead.
 func (*CreateGrantRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{42}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CreateGrantRequest) GetAccountId() string {
@@ -3395,7 +3506,7 @@ type CreateGrantResponse struct {
 
 func (x *CreateGrantResponse) Reset() {
 	*x = CreateGrantResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3407,7 +3518,7 @@ func (x *CreateGrantResponse) String() string {
 func (*CreateGrantResponse) ProtoMessage() {}
 
 func (x *CreateGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[43]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +3531,7 @@ func (x *CreateGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGrantResponse.ProtoReflect.Descriptor instead.
 func (*CreateGrantResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{43}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CreateGrantResponse) GetGrant() *Grant {
@@ -3456,7 +3567,7 @@ type CreateCheckoutSessionRequest struct {
 
 func (x *CreateCheckoutSessionRequest) Reset() {
 	*x = CreateCheckoutSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3468,7 +3579,7 @@ func (x *CreateCheckoutSessionRequest) String() string {
 func (*CreateCheckoutSessionRequest) ProtoMessage() {}
 
 func (x *CreateCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[44]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3481,7 +3592,7 @@ func (x *CreateCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCheckoutSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateCheckoutSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{44}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CreateCheckoutSessionRequest) GetItem() isCreateCheckoutSessionRequest_Item {
@@ -3566,7 +3677,7 @@ type CreateCheckoutSessionResponse struct {
 
 func (x *CreateCheckoutSessionResponse) Reset() {
 	*x = CreateCheckoutSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3578,7 +3689,7 @@ func (x *CreateCheckoutSessionResponse) String() string {
 func (*CreateCheckoutSessionResponse) ProtoMessage() {}
 
 func (x *CreateCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[45]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3591,7 +3702,7 @@ func (x *CreateCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCheckoutSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreateCheckoutSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{45}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CreateCheckoutSessionResponse) GetCheckoutSession() *CheckoutSession {
@@ -3620,7 +3731,7 @@ type CheckoutSession struct {
 
 func (x *CheckoutSession) Reset() {
 	*x = CheckoutSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +3743,7 @@ func (x *CheckoutSession) String() string {
 func (*CheckoutSession) ProtoMessage() {}
 
 func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[46]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3645,7 +3756,7 @@ func (x *CheckoutSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckoutSession.ProtoReflect.Descriptor instead.
 func (*CheckoutSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{46}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CheckoutSession) GetId() string {
@@ -3694,7 +3805,7 @@ type GetCheckoutSessionRequest struct {
 
 func (x *GetCheckoutSessionRequest) Reset() {
 	*x = GetCheckoutSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3706,7 +3817,7 @@ func (x *GetCheckoutSessionRequest) String() string {
 func (*GetCheckoutSessionRequest) ProtoMessage() {}
 
 func (x *GetCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[47]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3719,7 +3830,7 @@ func (x *GetCheckoutSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckoutSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckoutSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{47}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetCheckoutSessionRequest) GetCheckoutSessionId() string {
@@ -3740,7 +3851,7 @@ type GetCheckoutSessionResponse struct {
 
 func (x *GetCheckoutSessionResponse) Reset() {
 	*x = GetCheckoutSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3752,7 +3863,7 @@ func (x *GetCheckoutSessionResponse) String() string {
 func (*GetCheckoutSessionResponse) ProtoMessage() {}
 
 func (x *GetCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[48]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3765,7 +3876,7 @@ func (x *GetCheckoutSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckoutSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckoutSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{48}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetCheckoutSessionResponse) GetCheckoutSession() *CheckoutSession {
@@ -3784,7 +3895,7 @@ type GetSubscriptionRequest struct {
 
 func (x *GetSubscriptionRequest) Reset() {
 	*x = GetSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3796,7 +3907,7 @@ func (x *GetSubscriptionRequest) String() string {
 func (*GetSubscriptionRequest) ProtoMessage() {}
 
 func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[49]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3809,7 +3920,7 @@ func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*GetSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{49}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
 }
 
 // GetSubscriptionResponse carries the subscription.
@@ -3823,7 +3934,7 @@ type GetSubscriptionResponse struct {
 
 func (x *GetSubscriptionResponse) Reset() {
 	*x = GetSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3835,7 +3946,7 @@ func (x *GetSubscriptionResponse) String() string {
 func (*GetSubscriptionResponse) ProtoMessage() {}
 
 func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[50]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3848,7 +3959,7 @@ func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*GetSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{50}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetSubscriptionResponse) GetSubscription() *Subscription {
@@ -3873,7 +3984,7 @@ type PreviewSubscriptionChangeRequest struct {
 
 func (x *PreviewSubscriptionChangeRequest) Reset() {
 	*x = PreviewSubscriptionChangeRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3885,7 +3996,7 @@ func (x *PreviewSubscriptionChangeRequest) String() string {
 func (*PreviewSubscriptionChangeRequest) ProtoMessage() {}
 
 func (x *PreviewSubscriptionChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[51]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3898,7 +4009,7 @@ func (x *PreviewSubscriptionChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewSubscriptionChangeRequest.ProtoReflect.Descriptor instead.
 func (*PreviewSubscriptionChangeRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{51}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PreviewSubscriptionChangeRequest) GetPlanId() string {
@@ -3933,7 +4044,7 @@ type PreviewSubscriptionChangeResponse struct {
 
 func (x *PreviewSubscriptionChangeResponse) Reset() {
 	*x = PreviewSubscriptionChangeResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3945,7 +4056,7 @@ func (x *PreviewSubscriptionChangeResponse) String() string {
 func (*PreviewSubscriptionChangeResponse) ProtoMessage() {}
 
 func (x *PreviewSubscriptionChangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[52]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3958,7 +4069,7 @@ func (x *PreviewSubscriptionChangeResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use PreviewSubscriptionChangeResponse.ProtoReflect.Descriptor instead.
 func (*PreviewSubscriptionChangeResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{52}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PreviewSubscriptionChangeResponse) GetSubscriptionPreview() *SubscriptionPreview {
@@ -4000,7 +4111,7 @@ type SubscriptionPreview struct {
 
 func (x *SubscriptionPreview) Reset() {
 	*x = SubscriptionPreview{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4123,7 @@ func (x *SubscriptionPreview) String() string {
 func (*SubscriptionPreview) ProtoMessage() {}
 
 func (x *SubscriptionPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[53]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4136,7 @@ func (x *SubscriptionPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionPreview.ProtoReflect.Descriptor instead.
 func (*SubscriptionPreview) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{53}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SubscriptionPreview) GetId() string {
@@ -4116,7 +4227,7 @@ type ChangeSubscriptionRequest struct {
 
 func (x *ChangeSubscriptionRequest) Reset() {
 	*x = ChangeSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4128,7 +4239,7 @@ func (x *ChangeSubscriptionRequest) String() string {
 func (*ChangeSubscriptionRequest) ProtoMessage() {}
 
 func (x *ChangeSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[54]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4141,7 +4252,7 @@ func (x *ChangeSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*ChangeSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{54}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ChangeSubscriptionRequest) GetPreviewId() string {
@@ -4164,7 +4275,7 @@ type ChangeSubscriptionResponse struct {
 
 func (x *ChangeSubscriptionResponse) Reset() {
 	*x = ChangeSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4176,7 +4287,7 @@ func (x *ChangeSubscriptionResponse) String() string {
 func (*ChangeSubscriptionResponse) ProtoMessage() {}
 
 func (x *ChangeSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[55]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4189,7 +4300,7 @@ func (x *ChangeSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*ChangeSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{55}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ChangeSubscriptionResponse) GetSubscription() *Subscription {
@@ -4217,7 +4328,7 @@ type CancelSubscriptionRequest struct {
 
 func (x *CancelSubscriptionRequest) Reset() {
 	*x = CancelSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4229,7 +4340,7 @@ func (x *CancelSubscriptionRequest) String() string {
 func (*CancelSubscriptionRequest) ProtoMessage() {}
 
 func (x *CancelSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[56]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4242,7 +4353,7 @@ func (x *CancelSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*CancelSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{56}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CancelSubscriptionRequest) GetNow() bool {
@@ -4263,7 +4374,7 @@ type CancelSubscriptionResponse struct {
 
 func (x *CancelSubscriptionResponse) Reset() {
 	*x = CancelSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4275,7 +4386,7 @@ func (x *CancelSubscriptionResponse) String() string {
 func (*CancelSubscriptionResponse) ProtoMessage() {}
 
 func (x *CancelSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[57]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4288,7 +4399,7 @@ func (x *CancelSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*CancelSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{57}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CancelSubscriptionResponse) GetSubscription() *Subscription {
@@ -4307,7 +4418,7 @@ type ResumeSubscriptionRequest struct {
 
 func (x *ResumeSubscriptionRequest) Reset() {
 	*x = ResumeSubscriptionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4430,7 @@ func (x *ResumeSubscriptionRequest) String() string {
 func (*ResumeSubscriptionRequest) ProtoMessage() {}
 
 func (x *ResumeSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[58]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4443,7 @@ func (x *ResumeSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{58}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{59}
 }
 
 // ResumeSubscriptionResponse carries the subscription.
@@ -4346,7 +4457,7 @@ type ResumeSubscriptionResponse struct {
 
 func (x *ResumeSubscriptionResponse) Reset() {
 	*x = ResumeSubscriptionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4358,7 +4469,7 @@ func (x *ResumeSubscriptionResponse) String() string {
 func (*ResumeSubscriptionResponse) ProtoMessage() {}
 
 func (x *ResumeSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[59]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4371,7 +4482,7 @@ func (x *ResumeSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{59}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ResumeSubscriptionResponse) GetSubscription() *Subscription {
@@ -4393,7 +4504,7 @@ type CreatePortalSessionRequest struct {
 
 func (x *CreatePortalSessionRequest) Reset() {
 	*x = CreatePortalSessionRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4405,7 +4516,7 @@ func (x *CreatePortalSessionRequest) String() string {
 func (*CreatePortalSessionRequest) ProtoMessage() {}
 
 func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[60]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4418,7 +4529,7 @@ func (x *CreatePortalSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{60}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CreatePortalSessionRequest) GetReturnUrl() string {
@@ -4439,7 +4550,7 @@ type CreatePortalSessionResponse struct {
 
 func (x *CreatePortalSessionResponse) Reset() {
 	*x = CreatePortalSessionResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4451,7 +4562,7 @@ func (x *CreatePortalSessionResponse) String() string {
 func (*CreatePortalSessionResponse) ProtoMessage() {}
 
 func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[61]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4464,7 +4575,7 @@ func (x *CreatePortalSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePortalSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreatePortalSessionResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{61}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CreatePortalSessionResponse) GetPortalSession() *PortalSession {
@@ -4485,7 +4596,7 @@ type PortalSession struct {
 
 func (x *PortalSession) Reset() {
 	*x = PortalSession{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4497,7 +4608,7 @@ func (x *PortalSession) String() string {
 func (*PortalSession) ProtoMessage() {}
 
 func (x *PortalSession) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[62]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4510,7 +4621,7 @@ func (x *PortalSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortalSession.ProtoReflect.Descriptor instead.
 func (*PortalSession) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{62}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PortalSession) GetUrl() string {
@@ -4534,7 +4645,7 @@ type ListInvoicesRequest struct {
 
 func (x *ListInvoicesRequest) Reset() {
 	*x = ListInvoicesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4546,7 +4657,7 @@ func (x *ListInvoicesRequest) String() string {
 func (*ListInvoicesRequest) ProtoMessage() {}
 
 func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[63]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4559,7 +4670,7 @@ func (x *ListInvoicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesRequest.ProtoReflect.Descriptor instead.
 func (*ListInvoicesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{63}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListInvoicesRequest) GetPageSize() int32 {
@@ -4589,7 +4700,7 @@ type ListInvoicesResponse struct {
 
 func (x *ListInvoicesResponse) Reset() {
 	*x = ListInvoicesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4601,7 +4712,7 @@ func (x *ListInvoicesResponse) String() string {
 func (*ListInvoicesResponse) ProtoMessage() {}
 
 func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[64]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4614,7 +4725,7 @@ func (x *ListInvoicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoicesResponse.ProtoReflect.Descriptor instead.
 func (*ListInvoicesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{64}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListInvoicesResponse) GetInvoices() []*Invoice {
@@ -4649,7 +4760,7 @@ type ListNoticesRequest struct {
 
 func (x *ListNoticesRequest) Reset() {
 	*x = ListNoticesRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4661,7 +4772,7 @@ func (x *ListNoticesRequest) String() string {
 func (*ListNoticesRequest) ProtoMessage() {}
 
 func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[65]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4674,7 +4785,7 @@ func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNoticesRequest.ProtoReflect.Descriptor instead.
 func (*ListNoticesRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{65}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListNoticesRequest) GetAccountId() string {
@@ -4718,7 +4829,7 @@ type ListNoticesResponse struct {
 
 func (x *ListNoticesResponse) Reset() {
 	*x = ListNoticesResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4730,7 +4841,7 @@ func (x *ListNoticesResponse) String() string {
 func (*ListNoticesResponse) ProtoMessage() {}
 
 func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[66]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4743,7 +4854,7 @@ func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNoticesResponse.ProtoReflect.Descriptor instead.
 func (*ListNoticesResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{66}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListNoticesResponse) GetNotices() []*Notice {
@@ -4773,7 +4884,7 @@ type ApplyPlansRequest struct {
 
 func (x *ApplyPlansRequest) Reset() {
 	*x = ApplyPlansRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4785,7 +4896,7 @@ func (x *ApplyPlansRequest) String() string {
 func (*ApplyPlansRequest) ProtoMessage() {}
 
 func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[67]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4798,7 +4909,7 @@ func (x *ApplyPlansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPlansRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{67}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ApplyPlansRequest) GetPlanFile() []byte {
@@ -4826,7 +4937,7 @@ type ApplyPlansResponse struct {
 
 func (x *ApplyPlansResponse) Reset() {
 	*x = ApplyPlansResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4838,7 +4949,7 @@ func (x *ApplyPlansResponse) String() string {
 func (*ApplyPlansResponse) ProtoMessage() {}
 
 func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[68]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4851,7 +4962,7 @@ func (x *ApplyPlansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlansResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPlansResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{68}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ApplyPlansResponse) GetChanges() []*PlanChange {
@@ -4882,7 +4993,7 @@ type MigratePlanRequest struct {
 
 func (x *MigratePlanRequest) Reset() {
 	*x = MigratePlanRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4894,7 +5005,7 @@ func (x *MigratePlanRequest) String() string {
 func (*MigratePlanRequest) ProtoMessage() {}
 
 func (x *MigratePlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[69]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4907,7 +5018,7 @@ func (x *MigratePlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigratePlanRequest.ProtoReflect.Descriptor instead.
 func (*MigratePlanRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{69}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *MigratePlanRequest) GetFrom() string {
@@ -4969,7 +5080,7 @@ type MigratePlanResponse struct {
 
 func (x *MigratePlanResponse) Reset() {
 	*x = MigratePlanResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4981,7 +5092,7 @@ func (x *MigratePlanResponse) String() string {
 func (*MigratePlanResponse) ProtoMessage() {}
 
 func (x *MigratePlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[70]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4994,7 +5105,7 @@ func (x *MigratePlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigratePlanResponse.ProtoReflect.Descriptor instead.
 func (*MigratePlanResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{70}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *MigratePlanResponse) GetChanges() []*PlanChange {
@@ -5044,7 +5155,7 @@ type PlanMigration struct {
 
 func (x *PlanMigration) Reset() {
 	*x = PlanMigration{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5056,7 +5167,7 @@ func (x *PlanMigration) String() string {
 func (*PlanMigration) ProtoMessage() {}
 
 func (x *PlanMigration) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[71]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5069,7 +5180,7 @@ func (x *PlanMigration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanMigration.ProtoReflect.Descriptor instead.
 func (*PlanMigration) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{71}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *PlanMigration) GetAccountId() string {
@@ -5120,7 +5231,7 @@ type ListPlanVersionsRequest struct {
 
 func (x *ListPlanVersionsRequest) Reset() {
 	*x = ListPlanVersionsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5132,7 +5243,7 @@ func (x *ListPlanVersionsRequest) String() string {
 func (*ListPlanVersionsRequest) ProtoMessage() {}
 
 func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[72]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5145,7 +5256,7 @@ func (x *ListPlanVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlanVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPlanVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{72}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListPlanVersionsRequest) GetPageSize() int32 {
@@ -5175,7 +5286,7 @@ type ListPlanVersionsResponse struct {
 
 func (x *ListPlanVersionsResponse) Reset() {
 	*x = ListPlanVersionsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5187,7 +5298,7 @@ func (x *ListPlanVersionsResponse) String() string {
 func (*ListPlanVersionsResponse) ProtoMessage() {}
 
 func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[73]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5200,7 +5311,7 @@ func (x *ListPlanVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlanVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPlanVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{73}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListPlanVersionsResponse) GetPlanVersions() []*PlanVersion {
@@ -5236,7 +5347,7 @@ type PlanVersion struct {
 
 func (x *PlanVersion) Reset() {
 	*x = PlanVersion{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5248,7 +5359,7 @@ func (x *PlanVersion) String() string {
 func (*PlanVersion) ProtoMessage() {}
 
 func (x *PlanVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[74]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5261,7 +5372,7 @@ func (x *PlanVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanVersion.ProtoReflect.Descriptor instead.
 func (*PlanVersion) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{74}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *PlanVersion) GetId() string {
@@ -5320,7 +5431,7 @@ type PlanChange struct {
 
 func (x *PlanChange) Reset() {
 	*x = PlanChange{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5332,7 +5443,7 @@ func (x *PlanChange) String() string {
 func (*PlanChange) ProtoMessage() {}
 
 func (x *PlanChange) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[75]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5345,7 +5456,7 @@ func (x *PlanChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanChange.ProtoReflect.Descriptor instead.
 func (*PlanChange) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{75}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *PlanChange) GetKind() PlanChangeKind {
@@ -5401,7 +5512,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5413,7 +5524,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[76]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5426,7 +5537,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{76}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -5445,7 +5556,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5457,7 +5568,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[77]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5470,7 +5581,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{77}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{78}
 }
 
 // SetMemberCountRequest is a report of an organization's members.
@@ -5488,7 +5599,7 @@ type SetMemberCountRequest struct {
 
 func (x *SetMemberCountRequest) Reset() {
 	*x = SetMemberCountRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5500,7 +5611,7 @@ func (x *SetMemberCountRequest) String() string {
 func (*SetMemberCountRequest) ProtoMessage() {}
 
 func (x *SetMemberCountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[78]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5513,7 +5624,7 @@ func (x *SetMemberCountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMemberCountRequest.ProtoReflect.Descriptor instead.
 func (*SetMemberCountRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{78}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *SetMemberCountRequest) GetOrganizationId() string {
@@ -5546,7 +5657,7 @@ type SetMemberCountResponse struct {
 
 func (x *SetMemberCountResponse) Reset() {
 	*x = SetMemberCountResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5558,7 +5669,7 @@ func (x *SetMemberCountResponse) String() string {
 func (*SetMemberCountResponse) ProtoMessage() {}
 
 func (x *SetMemberCountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[79]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5571,7 +5682,7 @@ func (x *SetMemberCountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMemberCountResponse.ProtoReflect.Descriptor instead.
 func (*SetMemberCountResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{79}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{80}
 }
 
 // ExportUserRequest names a person and a page.
@@ -5587,7 +5698,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5599,7 +5710,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[80]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5612,7 +5723,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{80}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -5642,7 +5753,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5654,7 +5765,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[81]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5667,7 +5778,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{81}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ExportUserResponse) GetUsageRecordsJson() string {
@@ -5693,7 +5804,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5705,7 +5816,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[82]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5718,7 +5829,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{82}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{83}
 }
 
 // GetStatusResponse says how well the provider works.
@@ -5734,7 +5845,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[83]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5746,7 +5857,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[83]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5759,7 +5870,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{83}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *GetStatusResponse) GetProvider() *v11.Health {
@@ -5789,7 +5900,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[84]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5801,7 +5912,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[84]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5814,7 +5925,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{84}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -5842,7 +5953,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[85]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5854,7 +5965,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[85]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5867,7 +5978,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{85}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -5902,7 +6013,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[86]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5914,7 +6025,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[86]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5927,7 +6038,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{86}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListEventsRequest) GetState() v12.EventState {
@@ -5992,7 +6103,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[87]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6004,7 +6115,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[87]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6017,7 +6128,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{87}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v12.Event {
@@ -6048,7 +6159,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[88]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6060,7 +6171,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[88]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6073,7 +6184,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{88}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -6101,7 +6212,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[89]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6113,7 +6224,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[89]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6126,7 +6237,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{89}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *GetEventResponse) GetEvent() *v12.Event {
@@ -6152,7 +6263,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[90]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6164,7 +6275,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[90]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6177,7 +6288,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{90}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -6214,7 +6325,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[91]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6226,7 +6337,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[91]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6239,7 +6350,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{91}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -6270,7 +6381,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[92]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6282,7 +6393,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[92]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6295,7 +6406,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{92}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -6333,7 +6444,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[93]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6345,7 +6456,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_billing_v1_billing_proto_msgTypes[93]
+	mi := &file_trivet_billing_v1_billing_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6358,7 +6469,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{93}
+	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -6407,7 +6518,7 @@ var File_trivet_billing_v1_billing_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xc0\x05\n" +
+	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xfa\x05\n" +
 	"\x0eReserveRequest\x12(\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12)\n" +
@@ -6429,19 +6540,25 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x14api_key_spend_period\x18\v \x01(\v2\x19.google.protobuf.DurationR\x11apiKeySpendPeriod\x12;\n" +
 	"\x15expected_input_tokens\x18\f \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x13expectedInputTokens\x120\n" +
 	"\x0fidempotency_key\x18\r \x01(\tB\a\xbaH\x04r\x02\x18@R\x0eidempotencyKey\x12.\n" +
-	"\x0erequest_digest\x18\x0e \x01(\tB\a\xbaH\x04r\x02\x18@R\rrequestDigest\"\xb0\x01\n" +
+	"\x0erequest_digest\x18\x0e \x01(\tB\a\xbaH\x04r\x02\x18@R\rrequestDigest\x128\n" +
+	"\apricing\x18\x0f \x01(\v2\x1e.trivet.billing.v1.CallPricingR\apricing\"\xfd\x01\n" +
+	"\vCallPricing\x12Y\n" +
+	"!input_nano_usd_per_million_tokens\x18\x01 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\x1cinputNanoUsdPerMillionTokens\x12[\n" +
+	"\"output_nano_usd_per_million_tokens\x18\x02 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\x1doutputNanoUsdPerMillionTokens\x126\n" +
+	"\x0efixed_nano_usd\x18\x03 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\ffixedNanoUsd\"\xb0\x01\n" +
 	"\x0fReserveResponse\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\"\n" +
 	"\rheld_nano_usd\x18\x02 \x01(\x03R\vheldNanoUsd\x12#\n" +
 	"\routput_tokens\x18\x03 \x01(\x05R\foutputTokens\x12;\n" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"q\n" +
+	"expireTime\"\x9e\x01\n" +
 	"\x11CheckpointRequest\x12\"\n" +
 	"\ahold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06holdId\x128\n" +
-	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\"Q\n" +
+	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\x12+\n" +
+	"\rcost_nano_usd\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\vcostNanoUsd\"Q\n" +
 	"\x12CheckpointResponse\x12;\n" +
 	"\vexpire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x96\x04\n" +
+	"expireTime\"\x93\x05\n" +
 	"\rSettleRequest\x12\"\n" +
 	"\ahold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06holdId\x128\n" +
 	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\x12B\n" +
@@ -6455,7 +6572,10 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
 	"error_code\x18\n" +
 	" \x01(\tB\a\xbaH\x04r\x02\x18@R\terrorCode\x12/\n" +
-	"\x0fhttp_request_id\x18\v \x01(\tB\a\xbaH\x04r\x02\x18@R\rhttpRequestId\"^\n" +
+	"\x0fhttp_request_id\x18\v \x01(\tB\a\xbaH\x04r\x02\x18@R\rhttpRequestId\x120\n" +
+	"\rcost_nano_usd\x18\f \x01(\x03B\a\xbaH\x04\"\x02(\x00H\x00R\vcostNanoUsd\x88\x01\x01\x127\n" +
+	"\adetails\x18\r \x01(\v2\x1d.trivet.usage.v1.UsageDetailsR\adetailsB\x10\n" +
+	"\x0e_cost_nano_usd\"^\n" +
 	"\x0eSettleResponse\x12\"\n" +
 	"\rcost_nano_usd\x18\x01 \x01(\x03R\vcostNanoUsd\x12(\n" +
 	"\x10balance_nano_usd\x18\x02 \x01(\x03R\x0ebalanceNanoUsd\"C\n" +
@@ -6517,7 +6637,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	" \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\taccountId\"|\n" +
 	"\x14ListRequestsResponse\x12<\n" +
 	"\brequests\x18\x01 \x03(\v2 .trivet.billing.v1.RequestRecordR\brequests\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc9\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x82\x05\n" +
 	"\rRequestRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -6538,7 +6658,8 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\fserved_model\x18\r \x01(\tR\vservedModel\x12.\n" +
 	"\x13provider_request_id\x18\x0e \x01(\tR\x11providerRequestId\x12%\n" +
 	"\x0elatency_millis\x18\x0f \x01(\x05R\rlatencyMillis\x12*\n" +
-	"\x11first_byte_millis\x18\x10 \x01(\x05R\x0ffirstByteMillis\"Z\n" +
+	"\x11first_byte_millis\x18\x10 \x01(\x05R\x0ffirstByteMillis\x127\n" +
+	"\adetails\x18\x11 \x01(\v2\x1d.trivet.usage.v1.UsageDetailsR\adetails\"Z\n" +
 	"\x11GetRequestRequest\x12\x1c\n" +
 	"\x02id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18@R\x02id\x12'\n" +
 	"\n" +
@@ -6958,7 +7079,7 @@ func file_trivet_billing_v1_billing_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
+var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
 var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(Outcome)(0),                              // 0: trivet.billing.v1.Outcome
 	(UsageGrouping)(0),                        // 1: trivet.billing.v1.UsageGrouping
@@ -6966,291 +7087,296 @@ var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(PlanMigrationResult)(0),                  // 3: trivet.billing.v1.PlanMigrationResult
 	(PlanChangeKind)(0),                       // 4: trivet.billing.v1.PlanChangeKind
 	(*ReserveRequest)(nil),                    // 5: trivet.billing.v1.ReserveRequest
-	(*ReserveResponse)(nil),                   // 6: trivet.billing.v1.ReserveResponse
-	(*CheckpointRequest)(nil),                 // 7: trivet.billing.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),                // 8: trivet.billing.v1.CheckpointResponse
-	(*SettleRequest)(nil),                     // 9: trivet.billing.v1.SettleRequest
-	(*SettleResponse)(nil),                    // 10: trivet.billing.v1.SettleResponse
-	(*GetEntitlementsRequest)(nil),            // 11: trivet.billing.v1.GetEntitlementsRequest
-	(*GetEntitlementsResponse)(nil),           // 12: trivet.billing.v1.GetEntitlementsResponse
-	(*GetAccountRequest)(nil),                 // 13: trivet.billing.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),                // 14: trivet.billing.v1.GetAccountResponse
-	(*GetUsageRequest)(nil),                   // 15: trivet.billing.v1.GetUsageRequest
-	(*GetUsageResponse)(nil),                  // 16: trivet.billing.v1.GetUsageResponse
-	(*ExportUsageRequest)(nil),                // 17: trivet.billing.v1.ExportUsageRequest
-	(*ExportUsageResponse)(nil),               // 18: trivet.billing.v1.ExportUsageResponse
-	(*ListRequestsRequest)(nil),               // 19: trivet.billing.v1.ListRequestsRequest
-	(*ListRequestsResponse)(nil),              // 20: trivet.billing.v1.ListRequestsResponse
-	(*RequestRecord)(nil),                     // 21: trivet.billing.v1.RequestRecord
-	(*GetRequestRequest)(nil),                 // 22: trivet.billing.v1.GetRequestRequest
-	(*GetRequestResponse)(nil),                // 23: trivet.billing.v1.GetRequestResponse
-	(*RecordRequestsRequest)(nil),             // 24: trivet.billing.v1.RecordRequestsRequest
-	(*RefusedRequest)(nil),                    // 25: trivet.billing.v1.RefusedRequest
-	(*RecordRequestsResponse)(nil),            // 26: trivet.billing.v1.RecordRequestsResponse
-	(*ListEntriesRequest)(nil),                // 27: trivet.billing.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),               // 28: trivet.billing.v1.ListEntriesResponse
-	(*GetTopUpRequest)(nil),                   // 29: trivet.billing.v1.GetTopUpRequest
-	(*GetTopUpResponse)(nil),                  // 30: trivet.billing.v1.GetTopUpResponse
-	(*SetTopUpRequest)(nil),                   // 31: trivet.billing.v1.SetTopUpRequest
-	(*SetTopUpResponse)(nil),                  // 32: trivet.billing.v1.SetTopUpResponse
-	(*ListSpendLimitsRequest)(nil),            // 33: trivet.billing.v1.ListSpendLimitsRequest
-	(*ListSpendLimitsResponse)(nil),           // 34: trivet.billing.v1.ListSpendLimitsResponse
-	(*SetSpendLimitRequest)(nil),              // 35: trivet.billing.v1.SetSpendLimitRequest
-	(*SetSpendLimitResponse)(nil),             // 36: trivet.billing.v1.SetSpendLimitResponse
-	(*DeleteSpendLimitRequest)(nil),           // 37: trivet.billing.v1.DeleteSpendLimitRequest
-	(*DeleteSpendLimitResponse)(nil),          // 38: trivet.billing.v1.DeleteSpendLimitResponse
-	(*GetOverageRequest)(nil),                 // 39: trivet.billing.v1.GetOverageRequest
-	(*GetOverageResponse)(nil),                // 40: trivet.billing.v1.GetOverageResponse
-	(*ListPlansRequest)(nil),                  // 41: trivet.billing.v1.ListPlansRequest
-	(*ListPlansResponse)(nil),                 // 42: trivet.billing.v1.ListPlansResponse
-	(*ListEntitlementsRequest)(nil),           // 43: trivet.billing.v1.ListEntitlementsRequest
-	(*ListEntitlementsResponse)(nil),          // 44: trivet.billing.v1.ListEntitlementsResponse
-	(*CheckEntitlementRequest)(nil),           // 45: trivet.billing.v1.CheckEntitlementRequest
-	(*CheckEntitlementResponse)(nil),          // 46: trivet.billing.v1.CheckEntitlementResponse
-	(*CreateGrantRequest)(nil),                // 47: trivet.billing.v1.CreateGrantRequest
-	(*CreateGrantResponse)(nil),               // 48: trivet.billing.v1.CreateGrantResponse
-	(*CreateCheckoutSessionRequest)(nil),      // 49: trivet.billing.v1.CreateCheckoutSessionRequest
-	(*CreateCheckoutSessionResponse)(nil),     // 50: trivet.billing.v1.CreateCheckoutSessionResponse
-	(*CheckoutSession)(nil),                   // 51: trivet.billing.v1.CheckoutSession
-	(*GetCheckoutSessionRequest)(nil),         // 52: trivet.billing.v1.GetCheckoutSessionRequest
-	(*GetCheckoutSessionResponse)(nil),        // 53: trivet.billing.v1.GetCheckoutSessionResponse
-	(*GetSubscriptionRequest)(nil),            // 54: trivet.billing.v1.GetSubscriptionRequest
-	(*GetSubscriptionResponse)(nil),           // 55: trivet.billing.v1.GetSubscriptionResponse
-	(*PreviewSubscriptionChangeRequest)(nil),  // 56: trivet.billing.v1.PreviewSubscriptionChangeRequest
-	(*PreviewSubscriptionChangeResponse)(nil), // 57: trivet.billing.v1.PreviewSubscriptionChangeResponse
-	(*SubscriptionPreview)(nil),               // 58: trivet.billing.v1.SubscriptionPreview
-	(*ChangeSubscriptionRequest)(nil),         // 59: trivet.billing.v1.ChangeSubscriptionRequest
-	(*ChangeSubscriptionResponse)(nil),        // 60: trivet.billing.v1.ChangeSubscriptionResponse
-	(*CancelSubscriptionRequest)(nil),         // 61: trivet.billing.v1.CancelSubscriptionRequest
-	(*CancelSubscriptionResponse)(nil),        // 62: trivet.billing.v1.CancelSubscriptionResponse
-	(*ResumeSubscriptionRequest)(nil),         // 63: trivet.billing.v1.ResumeSubscriptionRequest
-	(*ResumeSubscriptionResponse)(nil),        // 64: trivet.billing.v1.ResumeSubscriptionResponse
-	(*CreatePortalSessionRequest)(nil),        // 65: trivet.billing.v1.CreatePortalSessionRequest
-	(*CreatePortalSessionResponse)(nil),       // 66: trivet.billing.v1.CreatePortalSessionResponse
-	(*PortalSession)(nil),                     // 67: trivet.billing.v1.PortalSession
-	(*ListInvoicesRequest)(nil),               // 68: trivet.billing.v1.ListInvoicesRequest
-	(*ListInvoicesResponse)(nil),              // 69: trivet.billing.v1.ListInvoicesResponse
-	(*ListNoticesRequest)(nil),                // 70: trivet.billing.v1.ListNoticesRequest
-	(*ListNoticesResponse)(nil),               // 71: trivet.billing.v1.ListNoticesResponse
-	(*ApplyPlansRequest)(nil),                 // 72: trivet.billing.v1.ApplyPlansRequest
-	(*ApplyPlansResponse)(nil),                // 73: trivet.billing.v1.ApplyPlansResponse
-	(*MigratePlanRequest)(nil),                // 74: trivet.billing.v1.MigratePlanRequest
-	(*MigratePlanResponse)(nil),               // 75: trivet.billing.v1.MigratePlanResponse
-	(*PlanMigration)(nil),                     // 76: trivet.billing.v1.PlanMigration
-	(*ListPlanVersionsRequest)(nil),           // 77: trivet.billing.v1.ListPlanVersionsRequest
-	(*ListPlanVersionsResponse)(nil),          // 78: trivet.billing.v1.ListPlanVersionsResponse
-	(*PlanVersion)(nil),                       // 79: trivet.billing.v1.PlanVersion
-	(*PlanChange)(nil),                        // 80: trivet.billing.v1.PlanChange
-	(*EraseUserRequest)(nil),                  // 81: trivet.billing.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),                 // 82: trivet.billing.v1.EraseUserResponse
-	(*SetMemberCountRequest)(nil),             // 83: trivet.billing.v1.SetMemberCountRequest
-	(*SetMemberCountResponse)(nil),            // 84: trivet.billing.v1.SetMemberCountResponse
-	(*ExportUserRequest)(nil),                 // 85: trivet.billing.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),                // 86: trivet.billing.v1.ExportUserResponse
-	(*GetStatusRequest)(nil),                  // 87: trivet.billing.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),                 // 88: trivet.billing.v1.GetStatusResponse
-	(*ReceiveWebhookRequest)(nil),             // 89: trivet.billing.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),            // 90: trivet.billing.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),                 // 91: trivet.billing.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),                // 92: trivet.billing.v1.ListEventsResponse
-	(*GetEventRequest)(nil),                   // 93: trivet.billing.v1.GetEventRequest
-	(*GetEventResponse)(nil),                  // 94: trivet.billing.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),              // 95: trivet.billing.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),             // 96: trivet.billing.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),                  // 97: trivet.billing.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),                 // 98: trivet.billing.v1.ReconcileResponse
-	nil,                                       // 99: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*durationpb.Duration)(nil),               // 100: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 101: google.protobuf.Timestamp
-	(*v1.CallUsage)(nil),                      // 102: trivet.usage.v1.CallUsage
-	(*Limits)(nil),                            // 103: trivet.billing.v1.Limits
-	(*Account)(nil),                           // 104: trivet.billing.v1.Account
-	(*UsageRow)(nil),                          // 105: trivet.billing.v1.UsageRow
-	(*UsageSummary)(nil),                      // 106: trivet.billing.v1.UsageSummary
-	(*Entry)(nil),                             // 107: trivet.billing.v1.Entry
-	(*TopUp)(nil),                             // 108: trivet.billing.v1.TopUp
-	(*SpendLimit)(nil),                        // 109: trivet.billing.v1.SpendLimit
-	(SpendWindow)(0),                          // 110: trivet.billing.v1.SpendWindow
-	(*Overage)(nil),                           // 111: trivet.billing.v1.Overage
-	(*OveragePeriod)(nil),                     // 112: trivet.billing.v1.OveragePeriod
-	(*OverageCharge)(nil),                     // 113: trivet.billing.v1.OverageCharge
-	(*Plan)(nil),                              // 114: trivet.billing.v1.Plan
-	(*Pack)(nil),                              // 115: trivet.billing.v1.Pack
-	(*Grant)(nil),                             // 116: trivet.billing.v1.Grant
-	(BillingInterval)(0),                      // 117: trivet.billing.v1.BillingInterval
-	(*Subscription)(nil),                      // 118: trivet.billing.v1.Subscription
-	(*Invoice)(nil),                           // 119: trivet.billing.v1.Invoice
-	(NoticeKind)(0),                           // 120: trivet.billing.v1.NoticeKind
-	(*Notice)(nil),                            // 121: trivet.billing.v1.Notice
-	(*v11.Health)(nil),                        // 122: trivet.status.v1.Health
-	(v12.EventState)(0),                       // 123: trivet.inbox.v1.EventState
-	(*v12.Event)(nil),                         // 124: trivet.inbox.v1.Event
+	(*CallPricing)(nil),                       // 6: trivet.billing.v1.CallPricing
+	(*ReserveResponse)(nil),                   // 7: trivet.billing.v1.ReserveResponse
+	(*CheckpointRequest)(nil),                 // 8: trivet.billing.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),                // 9: trivet.billing.v1.CheckpointResponse
+	(*SettleRequest)(nil),                     // 10: trivet.billing.v1.SettleRequest
+	(*SettleResponse)(nil),                    // 11: trivet.billing.v1.SettleResponse
+	(*GetEntitlementsRequest)(nil),            // 12: trivet.billing.v1.GetEntitlementsRequest
+	(*GetEntitlementsResponse)(nil),           // 13: trivet.billing.v1.GetEntitlementsResponse
+	(*GetAccountRequest)(nil),                 // 14: trivet.billing.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),                // 15: trivet.billing.v1.GetAccountResponse
+	(*GetUsageRequest)(nil),                   // 16: trivet.billing.v1.GetUsageRequest
+	(*GetUsageResponse)(nil),                  // 17: trivet.billing.v1.GetUsageResponse
+	(*ExportUsageRequest)(nil),                // 18: trivet.billing.v1.ExportUsageRequest
+	(*ExportUsageResponse)(nil),               // 19: trivet.billing.v1.ExportUsageResponse
+	(*ListRequestsRequest)(nil),               // 20: trivet.billing.v1.ListRequestsRequest
+	(*ListRequestsResponse)(nil),              // 21: trivet.billing.v1.ListRequestsResponse
+	(*RequestRecord)(nil),                     // 22: trivet.billing.v1.RequestRecord
+	(*GetRequestRequest)(nil),                 // 23: trivet.billing.v1.GetRequestRequest
+	(*GetRequestResponse)(nil),                // 24: trivet.billing.v1.GetRequestResponse
+	(*RecordRequestsRequest)(nil),             // 25: trivet.billing.v1.RecordRequestsRequest
+	(*RefusedRequest)(nil),                    // 26: trivet.billing.v1.RefusedRequest
+	(*RecordRequestsResponse)(nil),            // 27: trivet.billing.v1.RecordRequestsResponse
+	(*ListEntriesRequest)(nil),                // 28: trivet.billing.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),               // 29: trivet.billing.v1.ListEntriesResponse
+	(*GetTopUpRequest)(nil),                   // 30: trivet.billing.v1.GetTopUpRequest
+	(*GetTopUpResponse)(nil),                  // 31: trivet.billing.v1.GetTopUpResponse
+	(*SetTopUpRequest)(nil),                   // 32: trivet.billing.v1.SetTopUpRequest
+	(*SetTopUpResponse)(nil),                  // 33: trivet.billing.v1.SetTopUpResponse
+	(*ListSpendLimitsRequest)(nil),            // 34: trivet.billing.v1.ListSpendLimitsRequest
+	(*ListSpendLimitsResponse)(nil),           // 35: trivet.billing.v1.ListSpendLimitsResponse
+	(*SetSpendLimitRequest)(nil),              // 36: trivet.billing.v1.SetSpendLimitRequest
+	(*SetSpendLimitResponse)(nil),             // 37: trivet.billing.v1.SetSpendLimitResponse
+	(*DeleteSpendLimitRequest)(nil),           // 38: trivet.billing.v1.DeleteSpendLimitRequest
+	(*DeleteSpendLimitResponse)(nil),          // 39: trivet.billing.v1.DeleteSpendLimitResponse
+	(*GetOverageRequest)(nil),                 // 40: trivet.billing.v1.GetOverageRequest
+	(*GetOverageResponse)(nil),                // 41: trivet.billing.v1.GetOverageResponse
+	(*ListPlansRequest)(nil),                  // 42: trivet.billing.v1.ListPlansRequest
+	(*ListPlansResponse)(nil),                 // 43: trivet.billing.v1.ListPlansResponse
+	(*ListEntitlementsRequest)(nil),           // 44: trivet.billing.v1.ListEntitlementsRequest
+	(*ListEntitlementsResponse)(nil),          // 45: trivet.billing.v1.ListEntitlementsResponse
+	(*CheckEntitlementRequest)(nil),           // 46: trivet.billing.v1.CheckEntitlementRequest
+	(*CheckEntitlementResponse)(nil),          // 47: trivet.billing.v1.CheckEntitlementResponse
+	(*CreateGrantRequest)(nil),                // 48: trivet.billing.v1.CreateGrantRequest
+	(*CreateGrantResponse)(nil),               // 49: trivet.billing.v1.CreateGrantResponse
+	(*CreateCheckoutSessionRequest)(nil),      // 50: trivet.billing.v1.CreateCheckoutSessionRequest
+	(*CreateCheckoutSessionResponse)(nil),     // 51: trivet.billing.v1.CreateCheckoutSessionResponse
+	(*CheckoutSession)(nil),                   // 52: trivet.billing.v1.CheckoutSession
+	(*GetCheckoutSessionRequest)(nil),         // 53: trivet.billing.v1.GetCheckoutSessionRequest
+	(*GetCheckoutSessionResponse)(nil),        // 54: trivet.billing.v1.GetCheckoutSessionResponse
+	(*GetSubscriptionRequest)(nil),            // 55: trivet.billing.v1.GetSubscriptionRequest
+	(*GetSubscriptionResponse)(nil),           // 56: trivet.billing.v1.GetSubscriptionResponse
+	(*PreviewSubscriptionChangeRequest)(nil),  // 57: trivet.billing.v1.PreviewSubscriptionChangeRequest
+	(*PreviewSubscriptionChangeResponse)(nil), // 58: trivet.billing.v1.PreviewSubscriptionChangeResponse
+	(*SubscriptionPreview)(nil),               // 59: trivet.billing.v1.SubscriptionPreview
+	(*ChangeSubscriptionRequest)(nil),         // 60: trivet.billing.v1.ChangeSubscriptionRequest
+	(*ChangeSubscriptionResponse)(nil),        // 61: trivet.billing.v1.ChangeSubscriptionResponse
+	(*CancelSubscriptionRequest)(nil),         // 62: trivet.billing.v1.CancelSubscriptionRequest
+	(*CancelSubscriptionResponse)(nil),        // 63: trivet.billing.v1.CancelSubscriptionResponse
+	(*ResumeSubscriptionRequest)(nil),         // 64: trivet.billing.v1.ResumeSubscriptionRequest
+	(*ResumeSubscriptionResponse)(nil),        // 65: trivet.billing.v1.ResumeSubscriptionResponse
+	(*CreatePortalSessionRequest)(nil),        // 66: trivet.billing.v1.CreatePortalSessionRequest
+	(*CreatePortalSessionResponse)(nil),       // 67: trivet.billing.v1.CreatePortalSessionResponse
+	(*PortalSession)(nil),                     // 68: trivet.billing.v1.PortalSession
+	(*ListInvoicesRequest)(nil),               // 69: trivet.billing.v1.ListInvoicesRequest
+	(*ListInvoicesResponse)(nil),              // 70: trivet.billing.v1.ListInvoicesResponse
+	(*ListNoticesRequest)(nil),                // 71: trivet.billing.v1.ListNoticesRequest
+	(*ListNoticesResponse)(nil),               // 72: trivet.billing.v1.ListNoticesResponse
+	(*ApplyPlansRequest)(nil),                 // 73: trivet.billing.v1.ApplyPlansRequest
+	(*ApplyPlansResponse)(nil),                // 74: trivet.billing.v1.ApplyPlansResponse
+	(*MigratePlanRequest)(nil),                // 75: trivet.billing.v1.MigratePlanRequest
+	(*MigratePlanResponse)(nil),               // 76: trivet.billing.v1.MigratePlanResponse
+	(*PlanMigration)(nil),                     // 77: trivet.billing.v1.PlanMigration
+	(*ListPlanVersionsRequest)(nil),           // 78: trivet.billing.v1.ListPlanVersionsRequest
+	(*ListPlanVersionsResponse)(nil),          // 79: trivet.billing.v1.ListPlanVersionsResponse
+	(*PlanVersion)(nil),                       // 80: trivet.billing.v1.PlanVersion
+	(*PlanChange)(nil),                        // 81: trivet.billing.v1.PlanChange
+	(*EraseUserRequest)(nil),                  // 82: trivet.billing.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),                 // 83: trivet.billing.v1.EraseUserResponse
+	(*SetMemberCountRequest)(nil),             // 84: trivet.billing.v1.SetMemberCountRequest
+	(*SetMemberCountResponse)(nil),            // 85: trivet.billing.v1.SetMemberCountResponse
+	(*ExportUserRequest)(nil),                 // 86: trivet.billing.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),                // 87: trivet.billing.v1.ExportUserResponse
+	(*GetStatusRequest)(nil),                  // 88: trivet.billing.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),                 // 89: trivet.billing.v1.GetStatusResponse
+	(*ReceiveWebhookRequest)(nil),             // 90: trivet.billing.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),            // 91: trivet.billing.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),                 // 92: trivet.billing.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),                // 93: trivet.billing.v1.ListEventsResponse
+	(*GetEventRequest)(nil),                   // 94: trivet.billing.v1.GetEventRequest
+	(*GetEventResponse)(nil),                  // 95: trivet.billing.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),              // 96: trivet.billing.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),             // 97: trivet.billing.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),                  // 98: trivet.billing.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),                 // 99: trivet.billing.v1.ReconcileResponse
+	nil,                                       // 100: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	(*durationpb.Duration)(nil),               // 101: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 102: google.protobuf.Timestamp
+	(*v1.CallUsage)(nil),                      // 103: trivet.usage.v1.CallUsage
+	(*v1.UsageDetails)(nil),                   // 104: trivet.usage.v1.UsageDetails
+	(*Limits)(nil),                            // 105: trivet.billing.v1.Limits
+	(*Account)(nil),                           // 106: trivet.billing.v1.Account
+	(*UsageRow)(nil),                          // 107: trivet.billing.v1.UsageRow
+	(*UsageSummary)(nil),                      // 108: trivet.billing.v1.UsageSummary
+	(*Entry)(nil),                             // 109: trivet.billing.v1.Entry
+	(*TopUp)(nil),                             // 110: trivet.billing.v1.TopUp
+	(*SpendLimit)(nil),                        // 111: trivet.billing.v1.SpendLimit
+	(SpendWindow)(0),                          // 112: trivet.billing.v1.SpendWindow
+	(*Overage)(nil),                           // 113: trivet.billing.v1.Overage
+	(*OveragePeriod)(nil),                     // 114: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),                     // 115: trivet.billing.v1.OverageCharge
+	(*Plan)(nil),                              // 116: trivet.billing.v1.Plan
+	(*Pack)(nil),                              // 117: trivet.billing.v1.Pack
+	(*Grant)(nil),                             // 118: trivet.billing.v1.Grant
+	(BillingInterval)(0),                      // 119: trivet.billing.v1.BillingInterval
+	(*Subscription)(nil),                      // 120: trivet.billing.v1.Subscription
+	(*Invoice)(nil),                           // 121: trivet.billing.v1.Invoice
+	(NoticeKind)(0),                           // 122: trivet.billing.v1.NoticeKind
+	(*Notice)(nil),                            // 123: trivet.billing.v1.Notice
+	(*v11.Health)(nil),                        // 124: trivet.status.v1.Health
+	(v12.EventState)(0),                       // 125: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                         // 126: trivet.inbox.v1.Event
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	100, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
-	101, // 1: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	102, // 2: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
-	101, // 3: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	102, // 4: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
-	0,   // 5: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	103, // 6: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	104, // 7: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
-	1,   // 8: trivet.billing.v1.GetUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	105, // 9: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	106, // 10: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
-	1,   // 11: trivet.billing.v1.ExportUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	105, // 12: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	101, // 13: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
-	101, // 14: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
-	0,   // 15: trivet.billing.v1.ListRequestsRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	21,  // 16: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
-	101, // 17: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
-	0,   // 18: trivet.billing.v1.RequestRecord.outcome:type_name -> trivet.billing.v1.Outcome
-	102, // 19: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
-	21,  // 20: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
-	25,  // 21: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
-	101, // 22: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
-	107, // 23: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	108, // 24: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
-	108, // 25: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
-	109, // 26: trivet.billing.v1.ListSpendLimitsResponse.spend_limits:type_name -> trivet.billing.v1.SpendLimit
-	110, // 27: trivet.billing.v1.SetSpendLimitRequest.window:type_name -> trivet.billing.v1.SpendWindow
-	109, // 28: trivet.billing.v1.SetSpendLimitResponse.spend_limit:type_name -> trivet.billing.v1.SpendLimit
-	111, // 29: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
-	112, // 30: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
-	113, // 31: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
-	114, // 32: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	115, // 33: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
-	103, // 34: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	101, // 35: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	116, // 36: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	117, // 37: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
-	51,  // 38: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	2,   // 39: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
-	101, // 40: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
-	51,  // 41: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	118, // 42: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	117, // 43: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
-	58,  // 44: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
-	117, // 45: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
-	101, // 46: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
-	101, // 47: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
-	118, // 48: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	118, // 49: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	118, // 50: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	67,  // 51: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
-	119, // 52: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	120, // 53: trivet.billing.v1.ListNoticesRequest.kind:type_name -> trivet.billing.v1.NoticeKind
-	121, // 54: trivet.billing.v1.ListNoticesResponse.notices:type_name -> trivet.billing.v1.Notice
-	80,  // 55: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
-	80,  // 56: trivet.billing.v1.MigratePlanResponse.changes:type_name -> trivet.billing.v1.PlanChange
-	76,  // 57: trivet.billing.v1.MigratePlanResponse.migrations:type_name -> trivet.billing.v1.PlanMigration
-	3,   // 58: trivet.billing.v1.PlanMigration.result:type_name -> trivet.billing.v1.PlanMigrationResult
-	101, // 59: trivet.billing.v1.PlanMigration.effective_time:type_name -> google.protobuf.Timestamp
-	79,  // 60: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
-	114, // 61: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
-	115, // 62: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
-	4,   // 63: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
-	122, // 64: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	122, // 65: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	99,  // 66: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	123, // 67: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	101, // 68: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	124, // 69: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	124, // 70: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	101, // 71: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	100, // 72: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	5,   // 73: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	7,   // 74: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	9,   // 75: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	11,  // 76: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	13,  // 77: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	15,  // 78: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	17,  // 79: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
-	19,  // 80: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
-	22,  // 81: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
-	24,  // 82: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
-	27,  // 83: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	39,  // 84: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
-	33,  // 85: trivet.billing.v1.BillingService.ListSpendLimits:input_type -> trivet.billing.v1.ListSpendLimitsRequest
-	35,  // 86: trivet.billing.v1.BillingService.SetSpendLimit:input_type -> trivet.billing.v1.SetSpendLimitRequest
-	37,  // 87: trivet.billing.v1.BillingService.DeleteSpendLimit:input_type -> trivet.billing.v1.DeleteSpendLimitRequest
-	41,  // 88: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	43,  // 89: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
-	45,  // 90: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
-	47,  // 91: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	49,  // 92: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	52,  // 93: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
-	65,  // 94: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	54,  // 95: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
-	56,  // 96: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
-	59,  // 97: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
-	61,  // 98: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
-	63,  // 99: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
-	29,  // 100: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
-	31,  // 101: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
-	68,  // 102: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	70,  // 103: trivet.billing.v1.BillingService.ListNotices:input_type -> trivet.billing.v1.ListNoticesRequest
-	72,  // 104: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	74,  // 105: trivet.billing.v1.BillingService.MigratePlan:input_type -> trivet.billing.v1.MigratePlanRequest
-	77,  // 106: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
-	83,  // 107: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
-	81,  // 108: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	85,  // 109: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
-	87,  // 110: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	89,  // 111: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	91,  // 112: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	93,  // 113: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	95,  // 114: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	97,  // 115: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	6,   // 116: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	8,   // 117: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	10,  // 118: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	12,  // 119: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	14,  // 120: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	16,  // 121: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	18,  // 122: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
-	20,  // 123: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
-	23,  // 124: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
-	26,  // 125: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
-	28,  // 126: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	40,  // 127: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
-	34,  // 128: trivet.billing.v1.BillingService.ListSpendLimits:output_type -> trivet.billing.v1.ListSpendLimitsResponse
-	36,  // 129: trivet.billing.v1.BillingService.SetSpendLimit:output_type -> trivet.billing.v1.SetSpendLimitResponse
-	38,  // 130: trivet.billing.v1.BillingService.DeleteSpendLimit:output_type -> trivet.billing.v1.DeleteSpendLimitResponse
-	42,  // 131: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	44,  // 132: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
-	46,  // 133: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
-	48,  // 134: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	50,  // 135: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	53,  // 136: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
-	66,  // 137: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	55,  // 138: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
-	57,  // 139: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
-	60,  // 140: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
-	62,  // 141: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
-	64,  // 142: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
-	30,  // 143: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
-	32,  // 144: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
-	69,  // 145: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	71,  // 146: trivet.billing.v1.BillingService.ListNotices:output_type -> trivet.billing.v1.ListNoticesResponse
-	73,  // 147: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	75,  // 148: trivet.billing.v1.BillingService.MigratePlan:output_type -> trivet.billing.v1.MigratePlanResponse
-	78,  // 149: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
-	84,  // 150: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
-	82,  // 151: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	86,  // 152: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
-	88,  // 153: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	90,  // 154: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	92,  // 155: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	94,  // 156: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	96,  // 157: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	98,  // 158: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	116, // [116:159] is the sub-list for method output_type
-	73,  // [73:116] is the sub-list for method input_type
-	73,  // [73:73] is the sub-list for extension type_name
-	73,  // [73:73] is the sub-list for extension extendee
-	0,   // [0:73] is the sub-list for field type_name
+	101, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	6,   // 1: trivet.billing.v1.ReserveRequest.pricing:type_name -> trivet.billing.v1.CallPricing
+	102, // 2: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	103, // 3: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	102, // 4: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	103, // 5: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	0,   // 6: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
+	104, // 7: trivet.billing.v1.SettleRequest.details:type_name -> trivet.usage.v1.UsageDetails
+	105, // 8: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	106, // 9: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	1,   // 10: trivet.billing.v1.GetUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
+	107, // 11: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	108, // 12: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
+	1,   // 13: trivet.billing.v1.ExportUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
+	107, // 14: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	102, // 15: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
+	102, // 16: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,   // 17: trivet.billing.v1.ListRequestsRequest.outcome:type_name -> trivet.billing.v1.Outcome
+	22,  // 18: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
+	102, // 19: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
+	0,   // 20: trivet.billing.v1.RequestRecord.outcome:type_name -> trivet.billing.v1.Outcome
+	103, // 21: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
+	104, // 22: trivet.billing.v1.RequestRecord.details:type_name -> trivet.usage.v1.UsageDetails
+	22,  // 23: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
+	26,  // 24: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
+	102, // 25: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
+	109, // 26: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	110, // 27: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	110, // 28: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	111, // 29: trivet.billing.v1.ListSpendLimitsResponse.spend_limits:type_name -> trivet.billing.v1.SpendLimit
+	112, // 30: trivet.billing.v1.SetSpendLimitRequest.window:type_name -> trivet.billing.v1.SpendWindow
+	111, // 31: trivet.billing.v1.SetSpendLimitResponse.spend_limit:type_name -> trivet.billing.v1.SpendLimit
+	113, // 32: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
+	114, // 33: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
+	115, // 34: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
+	116, // 35: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	117, // 36: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
+	105, // 37: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	102, // 38: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	118, // 39: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	119, // 40: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	52,  // 41: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	2,   // 42: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
+	102, // 43: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
+	52,  // 44: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
+	120, // 45: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	119, // 46: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	59,  // 47: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
+	119, // 48: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
+	102, // 49: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
+	102, // 50: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
+	120, // 51: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	120, // 52: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	120, // 53: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	68,  // 54: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
+	121, // 55: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	122, // 56: trivet.billing.v1.ListNoticesRequest.kind:type_name -> trivet.billing.v1.NoticeKind
+	123, // 57: trivet.billing.v1.ListNoticesResponse.notices:type_name -> trivet.billing.v1.Notice
+	81,  // 58: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	81,  // 59: trivet.billing.v1.MigratePlanResponse.changes:type_name -> trivet.billing.v1.PlanChange
+	77,  // 60: trivet.billing.v1.MigratePlanResponse.migrations:type_name -> trivet.billing.v1.PlanMigration
+	3,   // 61: trivet.billing.v1.PlanMigration.result:type_name -> trivet.billing.v1.PlanMigrationResult
+	102, // 62: trivet.billing.v1.PlanMigration.effective_time:type_name -> google.protobuf.Timestamp
+	80,  // 63: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
+	116, // 64: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
+	117, // 65: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
+	4,   // 66: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
+	124, // 67: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	124, // 68: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	100, // 69: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	125, // 70: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	102, // 71: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	126, // 72: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	126, // 73: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	102, // 74: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	101, // 75: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	5,   // 76: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	8,   // 77: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	10,  // 78: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	12,  // 79: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	14,  // 80: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	16,  // 81: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	18,  // 82: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
+	20,  // 83: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
+	23,  // 84: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
+	25,  // 85: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
+	28,  // 86: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	40,  // 87: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
+	34,  // 88: trivet.billing.v1.BillingService.ListSpendLimits:input_type -> trivet.billing.v1.ListSpendLimitsRequest
+	36,  // 89: trivet.billing.v1.BillingService.SetSpendLimit:input_type -> trivet.billing.v1.SetSpendLimitRequest
+	38,  // 90: trivet.billing.v1.BillingService.DeleteSpendLimit:input_type -> trivet.billing.v1.DeleteSpendLimitRequest
+	42,  // 91: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	44,  // 92: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
+	46,  // 93: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
+	48,  // 94: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	50,  // 95: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	53,  // 96: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
+	66,  // 97: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	55,  // 98: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
+	57,  // 99: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
+	60,  // 100: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
+	62,  // 101: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
+	64,  // 102: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
+	30,  // 103: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
+	32,  // 104: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
+	69,  // 105: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	71,  // 106: trivet.billing.v1.BillingService.ListNotices:input_type -> trivet.billing.v1.ListNoticesRequest
+	73,  // 107: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	75,  // 108: trivet.billing.v1.BillingService.MigratePlan:input_type -> trivet.billing.v1.MigratePlanRequest
+	78,  // 109: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
+	84,  // 110: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
+	82,  // 111: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	86,  // 112: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
+	88,  // 113: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	90,  // 114: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	92,  // 115: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	94,  // 116: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	96,  // 117: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	98,  // 118: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	7,   // 119: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	9,   // 120: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	11,  // 121: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	13,  // 122: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	15,  // 123: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	17,  // 124: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	19,  // 125: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
+	21,  // 126: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
+	24,  // 127: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
+	27,  // 128: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
+	29,  // 129: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	41,  // 130: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
+	35,  // 131: trivet.billing.v1.BillingService.ListSpendLimits:output_type -> trivet.billing.v1.ListSpendLimitsResponse
+	37,  // 132: trivet.billing.v1.BillingService.SetSpendLimit:output_type -> trivet.billing.v1.SetSpendLimitResponse
+	39,  // 133: trivet.billing.v1.BillingService.DeleteSpendLimit:output_type -> trivet.billing.v1.DeleteSpendLimitResponse
+	43,  // 134: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	45,  // 135: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
+	47,  // 136: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
+	49,  // 137: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	51,  // 138: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	54,  // 139: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
+	67,  // 140: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	56,  // 141: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
+	58,  // 142: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
+	61,  // 143: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
+	63,  // 144: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
+	65,  // 145: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
+	31,  // 146: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
+	33,  // 147: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
+	70,  // 148: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	72,  // 149: trivet.billing.v1.BillingService.ListNotices:output_type -> trivet.billing.v1.ListNoticesResponse
+	74,  // 150: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	76,  // 151: trivet.billing.v1.BillingService.MigratePlan:output_type -> trivet.billing.v1.MigratePlanResponse
+	79,  // 152: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
+	85,  // 153: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
+	83,  // 154: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	87,  // 155: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
+	89,  // 156: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	91,  // 157: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	93,  // 158: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	95,  // 159: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	97,  // 160: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	99,  // 161: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	119, // [119:162] is the sub-list for method output_type
+	76,  // [76:119] is the sub-list for method input_type
+	76,  // [76:76] is the sub-list for extension type_name
+	76,  // [76:76] is the sub-list for extension extendee
+	0,   // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
@@ -7259,7 +7385,8 @@ func file_trivet_billing_v1_billing_proto_init() {
 		return
 	}
 	file_trivet_billing_v1_account_proto_init()
-	file_trivet_billing_v1_billing_proto_msgTypes[44].OneofWrappers = []any{
+	file_trivet_billing_v1_billing_proto_msgTypes[5].OneofWrappers = []any{}
+	file_trivet_billing_v1_billing_proto_msgTypes[45].OneofWrappers = []any{
 		(*CreateCheckoutSessionRequest_PlanId)(nil),
 		(*CreateCheckoutSessionRequest_PackId)(nil),
 	}
@@ -7269,7 +7396,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_billing_proto_rawDesc), len(file_trivet_billing_v1_billing_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   95,
+			NumMessages:   96,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

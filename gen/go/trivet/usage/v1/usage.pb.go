@@ -97,6 +97,124 @@ func (x *CallUsage) GetReasoningTokens() int32 {
 	return 0
 }
 
+// UsageDetails counts what a call used besides plain text tokens. Token counts are parts of those in CallUsage.
+type UsageDetails struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The part of the input tokens that was sound; 0 or more. Example: 140.
+	AudioInputTokens int32 `protobuf:"varint,1,opt,name=audio_input_tokens,json=audioInputTokens,proto3" json:"audio_input_tokens,omitempty"`
+	// The part of the input tokens that was images; 0 or more. Example: 323.
+	ImageInputTokens int32 `protobuf:"varint,2,opt,name=image_input_tokens,json=imageInputTokens,proto3" json:"image_input_tokens,omitempty"`
+	// The part of the output tokens that was sound; 0 or more. Example: 250.
+	AudioOutputTokens int32 `protobuf:"varint,3,opt,name=audio_output_tokens,json=audioOutputTokens,proto3" json:"audio_output_tokens,omitempty"`
+	// The part of the output tokens that was images; 0 or more. Example: 1056.
+	ImageOutputTokens int32 `protobuf:"varint,4,opt,name=image_output_tokens,json=imageOutputTokens,proto3" json:"image_output_tokens,omitempty"`
+	// The number of images that were made; 0 or more. Example: 2.
+	Images int32 `protobuf:"varint,5,opt,name=images,proto3" json:"images,omitempty"`
+	// The length of the sound that was transcribed, in milliseconds; 0 or more. Example: 8470.
+	AudioMillis int32 `protobuf:"varint,6,opt,name=audio_millis,json=audioMillis,proto3" json:"audio_millis,omitempty"`
+	// The number of characters that were spoken; 0 or more. Example: 42.
+	Characters int32 `protobuf:"varint,7,opt,name=characters,proto3" json:"characters,omitempty"`
+	// The number of times that the provider ran a tool of its own; 0 or more. Example: 3.
+	ToolCalls int32 `protobuf:"varint,8,opt,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
+	// The service tier whose prices apply; empty for the standard prices. Example: "flex".
+	ServiceTier   string `protobuf:"bytes,9,opt,name=service_tier,json=serviceTier,proto3" json:"service_tier,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageDetails) Reset() {
+	*x = UsageDetails{}
+	mi := &file_trivet_usage_v1_usage_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageDetails) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageDetails) ProtoMessage() {}
+
+func (x *UsageDetails) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_usage_v1_usage_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageDetails.ProtoReflect.Descriptor instead.
+func (*UsageDetails) Descriptor() ([]byte, []int) {
+	return file_trivet_usage_v1_usage_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *UsageDetails) GetAudioInputTokens() int32 {
+	if x != nil {
+		return x.AudioInputTokens
+	}
+	return 0
+}
+
+func (x *UsageDetails) GetImageInputTokens() int32 {
+	if x != nil {
+		return x.ImageInputTokens
+	}
+	return 0
+}
+
+func (x *UsageDetails) GetAudioOutputTokens() int32 {
+	if x != nil {
+		return x.AudioOutputTokens
+	}
+	return 0
+}
+
+func (x *UsageDetails) GetImageOutputTokens() int32 {
+	if x != nil {
+		return x.ImageOutputTokens
+	}
+	return 0
+}
+
+func (x *UsageDetails) GetImages() int32 {
+	if x != nil {
+		return x.Images
+	}
+	return 0
+}
+
+func (x *UsageDetails) GetAudioMillis() int32 {
+	if x != nil {
+		return x.AudioMillis
+	}
+	return 0
+}
+
+func (x *UsageDetails) GetCharacters() int32 {
+	if x != nil {
+		return x.Characters
+	}
+	return 0
+}
+
+func (x *UsageDetails) GetToolCalls() int32 {
+	if x != nil {
+		return x.ToolCalls
+	}
+	return 0
+}
+
+func (x *UsageDetails) GetServiceTier() string {
+	if x != nil {
+		return x.ServiceTier
+	}
+	return ""
+}
+
 // UsageTotal sums the tokens of many calls. The counts are 64-bit integers, which JSON shows as strings.
 type UsageTotal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -114,7 +232,7 @@ type UsageTotal struct {
 
 func (x *UsageTotal) Reset() {
 	*x = UsageTotal{}
-	mi := &file_trivet_usage_v1_usage_proto_msgTypes[1]
+	mi := &file_trivet_usage_v1_usage_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -126,7 +244,7 @@ func (x *UsageTotal) String() string {
 func (*UsageTotal) ProtoMessage() {}
 
 func (x *UsageTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_usage_v1_usage_proto_msgTypes[1]
+	mi := &file_trivet_usage_v1_usage_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -139,7 +257,7 @@ func (x *UsageTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageTotal.ProtoReflect.Descriptor instead.
 func (*UsageTotal) Descriptor() ([]byte, []int) {
-	return file_trivet_usage_v1_usage_proto_rawDescGZIP(), []int{1}
+	return file_trivet_usage_v1_usage_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *UsageTotal) GetInputTokens() int64 {
@@ -179,7 +297,20 @@ const file_trivet_usage_v1_usage_proto_rawDesc = "" +
 	"\finput_tokens\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vinputTokens\x127\n" +
 	"\x13cached_input_tokens\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x11cachedInputTokens\x12,\n" +
 	"\routput_tokens\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\foutputTokens\x122\n" +
-	"\x10reasoning_tokens\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x0freasoningTokens\"\xaf\x01\n" +
+	"\x10reasoning_tokens\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x0freasoningTokens\"\xb8\x03\n" +
+	"\fUsageDetails\x125\n" +
+	"\x12audio_input_tokens\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x10audioInputTokens\x125\n" +
+	"\x12image_input_tokens\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x10imageInputTokens\x127\n" +
+	"\x13audio_output_tokens\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x11audioOutputTokens\x127\n" +
+	"\x13image_output_tokens\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x11imageOutputTokens\x12\x1f\n" +
+	"\x06images\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x06images\x12*\n" +
+	"\faudio_millis\x18\x06 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vaudioMillis\x12'\n" +
+	"\n" +
+	"characters\x18\a \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\n" +
+	"characters\x12&\n" +
+	"\n" +
+	"tool_calls\x18\b \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\ttoolCalls\x12*\n" +
+	"\fservice_tier\x18\t \x01(\tB\a\xbaH\x04r\x02\x18 R\vserviceTier\"\xaf\x01\n" +
 	"\n" +
 	"UsageTotal\x12!\n" +
 	"\finput_tokens\x18\x01 \x01(\x03R\vinputTokens\x12.\n" +
@@ -199,10 +330,11 @@ func file_trivet_usage_v1_usage_proto_rawDescGZIP() []byte {
 	return file_trivet_usage_v1_usage_proto_rawDescData
 }
 
-var file_trivet_usage_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_trivet_usage_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_trivet_usage_v1_usage_proto_goTypes = []any{
-	(*CallUsage)(nil),  // 0: trivet.usage.v1.CallUsage
-	(*UsageTotal)(nil), // 1: trivet.usage.v1.UsageTotal
+	(*CallUsage)(nil),    // 0: trivet.usage.v1.CallUsage
+	(*UsageDetails)(nil), // 1: trivet.usage.v1.UsageDetails
+	(*UsageTotal)(nil),   // 2: trivet.usage.v1.UsageTotal
 }
 var file_trivet_usage_v1_usage_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -223,7 +355,7 @@ func file_trivet_usage_v1_usage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_usage_v1_usage_proto_rawDesc), len(file_trivet_usage_v1_usage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

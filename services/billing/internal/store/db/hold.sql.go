@@ -72,7 +72,7 @@ func (q *Queries) DeleteFoldedHold(ctx context.Context, arg DeleteFoldedHoldPara
 }
 
 const getHold = `-- name: GetHold :one
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time FROM hold WHERE id = $1
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time, details, used_cost FROM hold WHERE id = $1
 `
 
 func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
@@ -119,6 +119,8 @@ func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
 		&i.HTTPRequestID,
 		&i.Overage,
 		&i.OverageStartTime,
+		&i.Details,
+		&i.UsedCost,
 	)
 	return i, err
 }
@@ -159,7 +161,7 @@ func (q *Queries) ListAccountsToFold(ctx context.Context, arg ListAccountsToFold
 }
 
 const listClosedHolds = `-- name: ListClosedHolds :many
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time FROM hold WHERE account_id = $1 AND fold <> 2 AND state <> 'open' LIMIT CAST($2 AS BIGINT)
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time, details, used_cost FROM hold WHERE account_id = $1 AND fold <> 2 AND state <> 'open' LIMIT CAST($2 AS BIGINT)
 `
 
 type ListClosedHoldsParams struct {
@@ -218,6 +220,8 @@ func (q *Queries) ListClosedHolds(ctx context.Context, arg ListClosedHoldsParams
 			&i.HTTPRequestID,
 			&i.Overage,
 			&i.OverageStartTime,
+			&i.Details,
+			&i.UsedCost,
 		); err != nil {
 			return nil, err
 		}
@@ -233,7 +237,7 @@ func (q *Queries) ListClosedHolds(ctx context.Context, arg ListClosedHoldsParams
 }
 
 const listExpiredHolds = `-- name: ListExpiredHolds :many
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time FROM hold
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time, details, used_cost FROM hold
 WHERE fold <> 2 AND state = 'open' AND lease_time <= $1 AND (lease_time, id) > (CAST($2 AS BIGINT), CAST($3 AS TEXT))
 ORDER BY lease_time, id LIMIT CAST($4 AS BIGINT)
 `
@@ -300,6 +304,8 @@ func (q *Queries) ListExpiredHolds(ctx context.Context, arg ListExpiredHoldsPara
 			&i.HTTPRequestID,
 			&i.Overage,
 			&i.OverageStartTime,
+			&i.Details,
+			&i.UsedCost,
 		); err != nil {
 			return nil, err
 		}

@@ -115,6 +115,8 @@ type Hold struct {
 	HTTPRequestID         string
 	Overage               int64
 	OverageStartTime      int64
+	Details               string
+	UsedCost              int64
 }
 
 type MemberCount struct {

@@ -947,6 +947,13 @@ export declare type Model = Message$1<"trivet.ai.v1.Model"> & {
    * @generated from field: repeated string aliases = 9;
    */
   aliases: string[];
+
+  /**
+   * What the model costs besides its tokens of text at the standard prices; empty for most models.
+   *
+   * @generated from field: repeated trivet.ai.v1.ModelPrice prices = 10;
+   */
+  prices: ModelPrice[];
 };
 
 /**
@@ -954,6 +961,44 @@ export declare type Model = Message$1<"trivet.ai.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export declare const ModelSchema: GenMessage<Model>;
+
+/**
+ * ModelPrice is the price of one kind of usage.
+ *
+ * @generated from message trivet.ai.v1.ModelPrice
+ */
+export declare type ModelPrice = Message$1<"trivet.ai.v1.ModelPrice"> & {
+  /**
+   * What is priced: "audio_input", "image_input", "audio_output" or "image_output" (a million tokens), "image" (one image),
+   * "minute" (a minute of sound), "characters" (a million of them), "tool" (one call), or "tier_input",
+   * "tier_cached_input", "tier_output", "long_input", "long_cached_input" and "long_output" (a million tokens of text at
+   * the prices of a service tier, or of a long input, and both with "tier_long_"). Example: "image".
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * What distinguishes prices of the same kind: the quality and size of an image, the type of a tool, the name of a tier, or
+   * the number of input tokens above which a long price applies; empty for other kinds. Example: "hd/1024x1024".
+   *
+   * @generated from field: string variant = 2;
+   */
+  variant: string;
+
+  /**
+   * The price, in nano-dollars. Example: "80000000" ($0.08).
+   *
+   * @generated from field: int64 price_nano_usd = 3;
+   */
+  priceNanoUsd: bigint;
+};
+
+/**
+ * Describes the message trivet.ai.v1.ModelPrice.
+ * Use `create(ModelPriceSchema)` to create a new message.
+ */
+export declare const ModelPriceSchema: GenMessage<ModelPrice>;
 
 /**
  * RelayRequest is an HTTP request in OpenAI's wire format.
@@ -1180,6 +1225,27 @@ export enum ModelKind {
    * @generated from enum value: MODEL_KIND_MODERATION = 4;
    */
   MODERATION = 4,
+
+  /**
+   * Makes images: POST /v1/images/generations and POST /v1/images/edits.
+   *
+   * @generated from enum value: MODEL_KIND_IMAGE = 5;
+   */
+  IMAGE = 5,
+
+  /**
+   * Speaks texts: POST /v1/audio/speech.
+   *
+   * @generated from enum value: MODEL_KIND_SPEECH = 6;
+   */
+  SPEECH = 6,
+
+  /**
+   * Turns sound into text: POST /v1/audio/transcriptions and POST /v1/audio/translations.
+   *
+   * @generated from enum value: MODEL_KIND_TRANSCRIPTION = 7;
+   */
+  TRANSCRIPTION = 7,
 }
 
 /**
@@ -1276,6 +1342,41 @@ export enum Endpoint {
    * @generated from enum value: ENDPOINT_RESPONSE_INPUT_ITEMS = 11;
    */
   RESPONSE_INPUT_ITEMS = 11,
+
+  /**
+   * POST /v1/images/generations.
+   *
+   * @generated from enum value: ENDPOINT_IMAGES_GENERATIONS = 12;
+   */
+  IMAGES_GENERATIONS = 12,
+
+  /**
+   * POST /v1/images/edits; the body is a form.
+   *
+   * @generated from enum value: ENDPOINT_IMAGES_EDITS = 13;
+   */
+  IMAGES_EDITS = 13,
+
+  /**
+   * POST /v1/audio/speech; the answer is sound.
+   *
+   * @generated from enum value: ENDPOINT_AUDIO_SPEECH = 14;
+   */
+  AUDIO_SPEECH = 14,
+
+  /**
+   * POST /v1/audio/transcriptions; the body is a form.
+   *
+   * @generated from enum value: ENDPOINT_AUDIO_TRANSCRIPTIONS = 15;
+   */
+  AUDIO_TRANSCRIPTIONS = 15,
+
+  /**
+   * POST /v1/audio/translations; the body is a form.
+   *
+   * @generated from enum value: ENDPOINT_AUDIO_TRANSLATIONS = 16;
+   */
+  AUDIO_TRANSLATIONS = 16,
 }
 
 /**

@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
-import type { CallUsage } from "../../usage/v1/usage_pb.js";
+import type { CallUsage, UsageDetails } from "../../usage/v1/usage_pb.js";
 import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Notice, NoticeKind, Overage, OverageCharge, OveragePeriod, Pack, Plan, SpendLimit, SpendWindow, Subscription, TopUp, UsageRow, UsageSummary } from "./account_pb.js";
 import type { Health } from "../../status/v1/status_pb.js";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
@@ -124,6 +124,13 @@ export declare type ReserveRequest = Message<"trivet.billing.v1.ReserveRequest">
    * @generated from field: string request_digest = 14;
    */
   requestDigest: string;
+
+  /**
+   * The highest price of a call that the three prices of the model's tokens do not describe; unset for other calls.
+   *
+   * @generated from field: trivet.billing.v1.CallPricing pricing = 15;
+   */
+  pricing?: CallPricing | undefined;
 };
 
 /**
@@ -131,6 +138,41 @@ export declare type ReserveRequest = Message<"trivet.billing.v1.ReserveRequest">
  * Use `create(ReserveRequestSchema)` to create a new message.
  */
 export declare const ReserveRequestSchema: GenMessage<ReserveRequest>;
+
+/**
+ * CallPricing is the highest price that a call can have.
+ *
+ * @generated from message trivet.billing.v1.CallPricing
+ */
+export declare type CallPricing = Message<"trivet.billing.v1.CallPricing"> & {
+  /**
+   * The price of a million input tokens of the dearest kind, in nano-dollars. Example: "10000000000" ($10).
+   *
+   * @generated from field: int64 input_nano_usd_per_million_tokens = 1;
+   */
+  inputNanoUsdPerMillionTokens: bigint;
+
+  /**
+   * The price of a million output tokens of the dearest kind, in nano-dollars. Example: "40000000000" ($40).
+   *
+   * @generated from field: int64 output_nano_usd_per_million_tokens = 2;
+   */
+  outputNanoUsdPerMillionTokens: bigint;
+
+  /**
+   * The highest price of everything that is not a token, such as images, minutes, characters and calls of tools, in
+   * nano-dollars. Example: "80000000" ($0.08).
+   *
+   * @generated from field: int64 fixed_nano_usd = 3;
+   */
+  fixedNanoUsd: bigint;
+};
+
+/**
+ * Describes the message trivet.billing.v1.CallPricing.
+ * Use `create(CallPricingSchema)` to create a new message.
+ */
+export declare const CallPricingSchema: GenMessage<CallPricing>;
 
 /**
  * ReserveResponse is a hold.
@@ -194,6 +236,13 @@ export declare type CheckpointRequest = Message<"trivet.billing.v1.CheckpointReq
    * @generated from field: trivet.usage.v1.CallUsage usage = 2;
    */
   usage?: CallUsage | undefined;
+
+  /**
+   * The cost so far of a call that was reserved with pricing, in nano-dollars. Example: "420000".
+   *
+   * @generated from field: int64 cost_nano_usd = 3;
+   */
+  costNanoUsd: bigint;
 };
 
 /**
@@ -304,6 +353,21 @@ export declare type SettleRequest = Message<"trivet.billing.v1.SettleRequest"> &
    * @generated from field: string http_request_id = 11;
    */
   httpRequestId: string;
+
+  /**
+   * The cost of a call that was reserved with pricing, in nano-dollars; at most the held amount is charged. Unset means that
+   * the tokens are charged at the prices of the hold. Example: "420000".
+   *
+   * @generated from field: optional int64 cost_nano_usd = 12;
+   */
+  costNanoUsd?: bigint | undefined;
+
+  /**
+   * What the call used besides plain text tokens; unset when that is nothing.
+   *
+   * @generated from field: trivet.usage.v1.UsageDetails details = 13;
+   */
+  details?: UsageDetails | undefined;
 };
 
 /**
@@ -856,6 +920,13 @@ export declare type RequestRecord = Message<"trivet.billing.v1.RequestRecord"> &
    * @generated from field: int32 first_byte_millis = 16;
    */
   firstByteMillis: number;
+
+  /**
+   * What the call used besides plain text tokens; absent when that is nothing.
+   *
+   * @generated from field: trivet.usage.v1.UsageDetails details = 17;
+   */
+  details?: UsageDetails | undefined;
 };
 
 /**

@@ -54,6 +54,82 @@ export declare type CallUsage = Message<"trivet.usage.v1.CallUsage"> & {
 export declare const CallUsageSchema: GenMessage<CallUsage>;
 
 /**
+ * UsageDetails counts what a call used besides plain text tokens. Token counts are parts of those in CallUsage.
+ *
+ * @generated from message trivet.usage.v1.UsageDetails
+ */
+export declare type UsageDetails = Message<"trivet.usage.v1.UsageDetails"> & {
+  /**
+   * The part of the input tokens that was sound; 0 or more. Example: 140.
+   *
+   * @generated from field: int32 audio_input_tokens = 1;
+   */
+  audioInputTokens: number;
+
+  /**
+   * The part of the input tokens that was images; 0 or more. Example: 323.
+   *
+   * @generated from field: int32 image_input_tokens = 2;
+   */
+  imageInputTokens: number;
+
+  /**
+   * The part of the output tokens that was sound; 0 or more. Example: 250.
+   *
+   * @generated from field: int32 audio_output_tokens = 3;
+   */
+  audioOutputTokens: number;
+
+  /**
+   * The part of the output tokens that was images; 0 or more. Example: 1056.
+   *
+   * @generated from field: int32 image_output_tokens = 4;
+   */
+  imageOutputTokens: number;
+
+  /**
+   * The number of images that were made; 0 or more. Example: 2.
+   *
+   * @generated from field: int32 images = 5;
+   */
+  images: number;
+
+  /**
+   * The length of the sound that was transcribed, in milliseconds; 0 or more. Example: 8470.
+   *
+   * @generated from field: int32 audio_millis = 6;
+   */
+  audioMillis: number;
+
+  /**
+   * The number of characters that were spoken; 0 or more. Example: 42.
+   *
+   * @generated from field: int32 characters = 7;
+   */
+  characters: number;
+
+  /**
+   * The number of times that the provider ran a tool of its own; 0 or more. Example: 3.
+   *
+   * @generated from field: int32 tool_calls = 8;
+   */
+  toolCalls: number;
+
+  /**
+   * The service tier whose prices apply; empty for the standard prices. Example: "flex".
+   *
+   * @generated from field: string service_tier = 9;
+   */
+  serviceTier: string;
+};
+
+/**
+ * Describes the message trivet.usage.v1.UsageDetails.
+ * Use `create(UsageDetailsSchema)` to create a new message.
+ */
+export declare const UsageDetailsSchema: GenMessage<UsageDetails>;
+
+/**
  * UsageTotal sums the tokens of many calls. The counts are 64-bit integers, which JSON shows as strings.
  *
  * @generated from message trivet.usage.v1.UsageTotal

@@ -10,7 +10,7 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file trivet/usage/v1/usage.proto.
  */
 export const file_trivet_usage_v1_usage = /*@__PURE__*/
-  fileDesc("Cht0cml2ZXQvdXNhZ2UvdjEvdXNhZ2UucHJvdG8SD3RyaXZldC51c2FnZS52MSJvCglDYWxsVXNhZ2USFAoMaW5wdXRfdG9rZW5zGAEgASgFEhsKE2NhY2hlZF9pbnB1dF90b2tlbnMYAiABKAUSFQoNb3V0cHV0X3Rva2VucxgDIAEoBRIYChByZWFzb25pbmdfdG9rZW5zGAQgASgFInAKClVzYWdlVG90YWwSFAoMaW5wdXRfdG9rZW5zGAEgASgDEhsKE2NhY2hlZF9pbnB1dF90b2tlbnMYAiABKAMSFQoNb3V0cHV0X3Rva2VucxgDIAEoAxIYChByZWFzb25pbmdfdG9rZW5zGAQgASgDQj1aO2dpdGh1Yi5jb20vdHJpdmV0LWRldi90cml2ZXQvZ2VuL2dvL3RyaXZldC91c2FnZS92MTt1c2FnZXYxYgZwcm90bzM");
+  fileDesc("Cht0cml2ZXQvdXNhZ2UvdjEvdXNhZ2UucHJvdG8SD3RyaXZldC51c2FnZS52MSJvCglDYWxsVXNhZ2USFAoMaW5wdXRfdG9rZW5zGAEgASgFEhsKE2NhY2hlZF9pbnB1dF90b2tlbnMYAiABKAUSFQoNb3V0cHV0X3Rva2VucxgDIAEoBRIYChByZWFzb25pbmdfdG9rZW5zGAQgASgFIuQBCgxVc2FnZURldGFpbHMSGgoSYXVkaW9faW5wdXRfdG9rZW5zGAEgASgFEhoKEmltYWdlX2lucHV0X3Rva2VucxgCIAEoBRIbChNhdWRpb19vdXRwdXRfdG9rZW5zGAMgASgFEhsKE2ltYWdlX291dHB1dF90b2tlbnMYBCABKAUSDgoGaW1hZ2VzGAUgASgFEhQKDGF1ZGlvX21pbGxpcxgGIAEoBRISCgpjaGFyYWN0ZXJzGAcgASgFEhIKCnRvb2xfY2FsbHMYCCABKAUSFAoMc2VydmljZV90aWVyGAkgASgJInAKClVzYWdlVG90YWwSFAoMaW5wdXRfdG9rZW5zGAEgASgDEhsKE2NhY2hlZF9pbnB1dF90b2tlbnMYAiABKAMSFQoNb3V0cHV0X3Rva2VucxgDIAEoAxIYChByZWFzb25pbmdfdG9rZW5zGAQgASgDQj1aO2dpdGh1Yi5jb20vdHJpdmV0LWRldi90cml2ZXQvZ2VuL2dvL3RyaXZldC91c2FnZS92MTt1c2FnZXYxYgZwcm90bzM");
 
 /**
  * Describes the message trivet.usage.v1.CallUsage.
@@ -20,9 +20,16 @@ export const CallUsageSchema = /*@__PURE__*/
   messageDesc(file_trivet_usage_v1_usage, 0);
 
 /**
+ * Describes the message trivet.usage.v1.UsageDetails.
+ * Use `create(UsageDetailsSchema)` to create a new message.
+ */
+export const UsageDetailsSchema = /*@__PURE__*/
+  messageDesc(file_trivet_usage_v1_usage, 1);
+
+/**
  * Describes the message trivet.usage.v1.UsageTotal.
  * Use `create(UsageTotalSchema)` to create a new message.
  */
 export const UsageTotalSchema = /*@__PURE__*/
-  messageDesc(file_trivet_usage_v1_usage, 1);
+  messageDesc(file_trivet_usage_v1_usage, 2);
 

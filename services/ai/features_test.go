@@ -1,0 +1,198 @@
+package ai_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
+)
+
+const responses = aiv1.Endpoint_ENDPOINT_RESPONSES
+
+// dearModels is a list with a price for every kind.
+const dearModels = `
+targets:
+  a: {kind: compatible, base_url: "%s/v1"}
+  b: {kind: compatible, base_url: "%s/v1"}
+models:
+  dear:
+    {kind: chat, provider: x, vocabulary: o200k_base, context_tokens: 100000, max_output_tokens: 4000, default_output_tokens: 1000, input: "1", cached_input: "0.25", output: "4",
+     audio_input: "10", image_input: "2", audio_output: "20", refused_fields: [],
+     long_context: {above: 1000, input: "2", cached_input: "0.5", output: "6"},
+     service_tiers: {flex: {input: "0.5", cached_input: "0.125", output: "2", long_context: {above: 1000, input: "1", output: "3"}},
+                     priority: {input: "3", output: "12", long_context: {above: 500, input: "5", output: "15"}}},
+     tools: {web_search: "0.01", code_interpreter: "0.03"}, targets: [{target: a}, {target: b, priority: 2}]}
+  draw: {kind: image, provider: x, context_tokens: 90000, max_output_tokens: 6000, input: "5", image_input: "10", image_output: "40", targets: [{target: a}, {target: b, priority: 2}]}
+  paint: {kind: image, provider: x, context_tokens: 9000, input: "0", images: {"standard/1024x1024": "0.04", "hd/1024x1024": "0.08"}, targets: [{target: a}, {target: b, priority: 2}]}
+  hear: {kind: transcription, provider: x, context_tokens: 4096, input: "0", minute: "0.006", max_audio_seconds: 60, targets: [{target: a}, {target: b, priority: 2}]}
+  listen: {kind: transcription, provider: x, context_tokens: 16000, max_output_tokens: 2000, input: "2", audio_input: "6", output: "10", max_audio_seconds: 600, targets: [{target: a}, {target: b, priority: 2}]}
+`
+
+// usageOf is an answer to a chat with that usage.
+func usageOf(tier string, input, cached, sound, output, spoken int64) string {
+	return fmt.Sprintf(`{"id":"c","object":"chat.completion","model":"m","service_tier":%q,"choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}],`+
+		`"usage":{"prompt_tokens":%d,"completion_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d,"audio_tokens":%d},"completion_tokens_details":{"audio_tokens":%d}}}`,
+		tier, input, output, cached, sound, spoken)
+}
+
+// TestFeaturesAreBilledAtTheirPrice covers tiers, long inputs, sound and tools.
+func TestFeaturesAreBilledAtTheirPrice(t *testing.T) {
+	long := fmt.Sprintf(`"%01500d"`, 0)
+	responseOf := func(items string) string {
+		return `{"id":"resp_1","object":"response","status":"completed","model":"m","service_tier":"default","output":[` + items +
+			`{"type":"message","id":"msg_1","role":"assistant","status":"completed","content":[{"type":"output_text","text":"a","annotations":[]}]}],"usage":{"input_tokens":100,"output_tokens":10,"total_tokens":110}}`
+	}
+	const search = `{"type":"web_search_call","id":"ws_1","status":"completed"},`
+	const tools = `{"model":"dear","input":"a","store":false,"max_tool_calls":3,"tools":[{"type":"web_search"},{"type":"code_interpreter","container":{"type":"auto"}}]}`
+	chats := aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS
+	for name, c := range map[string]struct {
+		endpoint        aiv1.Endpoint
+		request, answer string
+		cost            int64
+		details         *usagev1.UsageDetails
+	}{
+		"flex": {chats, `{"model":"dear","service_tier":"flex","messages":[{"role":"user","content":"a"}]}`, usageOf("flex", 5, 2, 0, 10, 0), 3*500 + 2*125 + 10*2000, &usagev1.UsageDetails{ServiceTier: "flex"}},
+		"priority, served as default": {
+			chats, `{"model":"dear","service_tier":"priority","messages":[{"role":"user","content":"a"}]}`, usageOf("default", 5, 2, 0, 10, 0), 3*1000 + 2*250 + 10*4000, nil,
+		},
+		"a tier that nobody asked for": {
+			chats, `{"model":"dear","service_tier":"flex","messages":[{"role":"user","content":"a"}]}`, usageOf("priority", 5, 0, 0, 10, 0), 5*500 + 10*2000, &usagev1.UsageDetails{ServiceTier: "flex"},
+		},
+		"a long input":       {chats, `{"model":"dear","messages":[{"role":"user","content":` + long + `}]}`, usageOf("default", 1400, 400, 0, 10, 0), 1000*2000 + 400*500 + 10*6000, nil},
+		"not that long":      {chats, `{"model":"dear","messages":[{"role":"user","content":` + long + `}]}`, usageOf("default", 800, 0, 0, 10, 0), 800*1000 + 10*4000, nil},
+		"sound in and out":   {chats, `{"model":"dear","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"` + fmt.Sprintf("%06400d", 0) + `","format":"wav"}}]}]}`, usageOf("default", 60, 0, 50, 10, 6), 10*1000 + 50*10_000 + 4*4000 + 6*20_000, &usagev1.UsageDetails{AudioInputTokens: 50, AudioOutputTokens: 6}},
+		"tools":              {responses, tools, responseOf(search + search + `{"type":"code_interpreter_call","id":"ci_1"},`), 100*1000 + 10*4000 + 2*10_000_000 + 30_000_000, &usagev1.UsageDetails{ToolCalls: 3}},
+		"tools, unused":      {responses, tools, responseOf(""), 100*1000 + 10*4000, nil},
+		"more than promised": {responses, tools, responseOf(search + search + search + search), 100*1000 + 10*4000 + 3*10_000_000, &usagev1.UsageDetails{ToolCalls: 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := serve(t, raw("application/json", c.answer))
+			h := newFixture(t, withModels(fmt.Sprintf(dearModels, server, server)))
+			a := h.relay(c.endpoint, c.request)
+			require.Nil(t, a.err)
+			require.EqualValues(t, 200, a.head.GetStatus())
+			hold := h.settled()
+			require.Equal(t, c.cost, hold.Cost)
+			require.LessOrEqual(t, hold.Cost, hold.Response.GetHeldNanoUsd())
+			require.Equal(t, c.details.String(), hold.Settled[0].GetDetails().String())
+		})
+	}
+}
+
+// TestStreamsOfFeatures reads the tier and the tools from events.
+func TestStreamsOfFeatures(t *testing.T) {
+	chunk := `data: {"id":"c","service_tier":"flex","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}` + "\n\n" +
+		`data: {"id":"c","service_tier":"default","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":10}}` + "\n\n" + done
+	server := serve(t, raw("text/event-stream", chunk))
+	h := newFixture(t, withModels(fmt.Sprintf(dearModels, server, server)))
+	require.Nil(t, h.chat(`{"model":"dear","service_tier":"flex","stream":true,"messages":[{"role":"user","content":"a"}]}`).err)
+	require.EqualValues(t, 5*1000+10*4000, h.settled().Cost, "it was served at the standard tier")
+
+	events := `data: {"type":"response.created","response":{"id":"resp_1","object":"response","status":"in_progress","output":[]}}` + "\n\n" +
+		`data: {"type":"response.output_item.added","output_index":0,"item":{"type":"web_search_call","id":"ws_1"}}` + "\n\n" +
+		`data: {"type":"response.output_item.done","output_index":0,"item":{"type":"web_search_call","id":"ws_1"}}` + "\n\n" +
+		`data: {"type":"response.output_text.delta","output_index":1,"item_id":"msg_1","content_index":0,"delta":"a"}` + "\n\n"
+	end := `data: {"type":"response.completed","response":{"id":"resp_1","object":"response","status":"completed","output":[{"type":"web_search_call","id":"ws_1"},` +
+		`{"type":"message","id":"msg_1","role":"assistant","content":[{"type":"output_text","text":"a"}]}],"usage":{"input_tokens":100,"output_tokens":10,"total_tokens":110}}}` + "\n\n"
+	const request = `{"model":"dear","input":"a","store":false,"stream":true,"max_tool_calls":3,"tools":[{"type":"web_search"}]}`
+	server = serve(t, raw("text/event-stream", events+end))
+	h = newFixture(t, withModels(fmt.Sprintf(dearModels, server, server)))
+	require.Nil(t, h.relay(responses, request).err)
+	require.EqualValues(t, 100*1000+10*4000+10_000_000, h.settled().Cost)
+
+	server = serve(t, raw("text/event-stream", events))
+	h = newFixture(t, withModels(fmt.Sprintf(dearModels, server, server)))
+	require.NotNil(t, h.relay(responses, request).err)
+	require.GreaterOrEqual(t, h.settled().Cost, int64(10_000_000), "the search was made, although the answer was cut")
+}
+
+// TestFeaturesWithoutAPrice are refused by their fields.
+func TestFeaturesWithoutAPrice(t *testing.T) {
+	for request, field := range map[string]string{
+		`{"model":"dear","input":"a","store":false,"service_tier":"scale"}`:                                                                                     "service_tier",
+		`{"model":"dear","input":"a","store":false,"service_tier":7}`:                                                                                           "service_tier",
+		`{"model":"dear","input":"a","store":false,"service_tier":""}`:                                                                                          "service_tier",
+		`{"model":"dear","input":"a","store":false,"tools":[{"type":"web_search"}]}`:                                                                            "max_tool_calls",
+		`{"model":"dear","input":"a","store":false,"max_tool_calls":129,"tools":[{"type":"web_search"}]}`:                                                       "max_tool_calls",
+		`{"model":"dear","input":"a","store":false,"max_tool_calls":0,"tools":[{"type":"web_search"}]}`:                                                         "max_tool_calls",
+		`{"model":"dear","input":"a","store":false,"max_tool_calls":1,"tools":[{"type":"web_search"},{"type":"mcp"}]}`:                                          "tools[0].type",
+		`{"model":"dear","input":"a","store":false,"max_tool_calls":1,"tools":[{"type":"file_search","vector_store_ids":["vs_1"]}]}`:                            "tools[0].vector_store_ids",
+		`{"model":"dear","input":"a","store":false,"max_tool_calls":1,"tools":[{"type":"code_interpreter","container":"cntr_1"}]}`:                              "tools[0].container",
+		`{"model":"dear","input":"a","store":false,"max_tool_calls":1,"tools":[{"type":"code_interpreter","container":{"type":"auto","file_ids":["file-1"]}}]}`: "tools[0].container.file_ids",
+	} {
+		h := newFixture(t, withModels(fmt.Sprintf(dearModels, "http://127.0.0.1:1", "http://127.0.0.1:1")))
+		a := h.relay(responses, request)
+		requireReason(t, invalidArgument, a.err)
+		require.Equal(t, field, a.err.Fields[0].Name, request)
+		require.Empty(t, h.billing.Holds())
+	}
+}
+
+// TestHoldsBoundEveryPrice: whatever a provider reports, the charge never exceeds the hold, for every feature that has a price,
+// at the first target and at the one that is asked when the first fails.
+func TestHoldsBoundEveryPrice(t *testing.T) {
+	var answer atomic.Value
+	var failing atomic.Bool
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if failing.CompareAndSwap(true, false) {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		raw("application/json", answer.Load().(string))(w, r) //nolint:forcetypeassert // the test's own
+	})
+	h := newFixture(t, withModels(fmt.Sprintf(dearModels, server, server)))
+	rapid.Check(t, func(t *rapid.T) {
+		n := func(name string, most int64) int64 { return rapid.Int64Range(0, most).Draw(t, name) }
+		tier := rapid.SampledFrom([]string{"default", "flex", "priority"})
+		endpoint, request := aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, plain("")
+		input := n("input", 3000)
+		cached, special := n("cached", input), n("special", input)
+		output := n("output", 20_000)
+		usage := fmt.Sprintf(`"usage":{"seconds":%d,"input_tokens":%d,"output_tokens":%d,"input_tokens_details":{"image_tokens":%d,"audio_tokens":%d}}`, n("seconds", 1000), input, output, special, special)
+		switch kind := rapid.SampledFrom([]string{"chat", "tools", "draw", "edit", "paint", "hear", "listen"}).Draw(t, "kind"); kind {
+		case "chat":
+			request = plain(fmt.Sprintf(`{"model":"dear","service_tier":%q,"max_tokens":%d,"messages":[{"role":"user","content":[{"type":"text","text":"%0*d"},{"type":"input_audio","input_audio":{"data":"%0*d","format":"wav"}}]}]}`,
+				tier.Draw(t, "tier"), n("max", 3999)+1, n("text", 2000)+1, 0, n("sound", 2000)+1, 0))
+			answer.Store(usageOf(tier.Draw(t, "served"), input, cached, special, output, n("spoken", output)))
+		case "tools":
+			endpoint = responses
+			request = plain(fmt.Sprintf(`{"model":"dear","input":"a","store":false,"service_tier":%q,"max_tool_calls":%d,"tools":[{"type":"web_search"},{"type":"code_interpreter"}]}`, tier.Draw(t, "tier"), n("calls", 8)+1))
+			items := ""
+			for range n("runs", 12) {
+				items += fmt.Sprintf(`{"type":"%s_call","id":"x"},`, rapid.SampledFrom([]string{"web_search", "code_interpreter"}).Draw(t, "tool"))
+			}
+			answer.Store(`{"id":"resp_1","object":"response","status":"completed","output":[` + items + `{"type":"message","id":"m","role":"assistant","content":[{"type":"output_text","text":"a"}]}],` + usage + `}`)
+		case "hear", "listen":
+			endpoint, request = transcriptions, form(h.t, "model", kind, "@file", string(make([]byte, n("bytes", 100_000)+1)))
+			answer.Store(`{"text":"a",` + usage + `}`)
+		default:
+			endpoint, request = generations, plain(fmt.Sprintf(`{"model":"draw","prompt":"a","n":%d}`, n("n", 9)+1))
+			if kind == "edit" {
+				endpoint, request = edits, form(h.t, "model", "draw", "prompt", "a", "@image", "x")
+			}
+			if kind == "paint" {
+				request = plain(fmt.Sprintf(`{"model":"paint","prompt":"a","n":%d,"quality":%q}`, n("n", 9)+1, rapid.SampledFrom([]string{"standard", "hd", "auto"}).Draw(t, "quality")))
+			}
+			data, _ := json.Marshal(make([]struct{}, n("images", 20)+1))
+			answer.Store(`{"data":` + string(data) + `,` + usage + `}`)
+		}
+		failing.Store(rapid.Bool().Draw(t, "first target fails"))
+		before := len(h.billing.Holds())
+		a := h.send(endpoint, request)
+		require.Nil(t, a.err)
+		hold := h.billing.Holds()[before]
+		require.Len(t, hold.Settled, 1)
+		if hold.Settled[0].CostNanoUsd != nil { // what was priced, before billing cuts it to the hold
+			require.LessOrEqual(t, hold.Settled[0].GetCostNanoUsd(), hold.Response.GetHeldNanoUsd())
+		}
+		require.LessOrEqual(t, hold.Cost, hold.Response.GetHeldNanoUsd())
+		require.Positive(t, hold.Cost)
+	})
+}

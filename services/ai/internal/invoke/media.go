@@ -1,0 +1,220 @@
+package invoke
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+const (
+	// soundPart is how much sound is passed on at once, in bytes.
+	soundPart = 32 << 10
+	typeText  = "text/plain; charset=utf-8"
+	typeSound = "audio/mpeg"
+)
+
+// takeMedia passes on images, sound or a transcript.
+func (c *call) takeMedia(answer *Answer) error {
+	if c.req.Endpoint == wire.Speech {
+		return c.speak(answer)
+	}
+	body, err := c.readAll(answer.Body)
+	if err != nil {
+		return c.failed(err)
+	}
+	kind, err := c.measureMedia(body, answer.Headers["content-type"])
+	if err != nil {
+		return err
+	}
+	c.finish()
+	answer.Headers["content-type"] = kind
+	c.pass(Head{Status: answer.Status, Headers: answer.Headers}, body)
+	return nil
+}
+
+// measureMedia reads what an answer says of its cost, and returns the Content-Type that it leaves with.
+func (c *call) measureMedia(body []byte, kind string) (string, error) {
+	written := wantsText(c.req.Media.Format)
+	if written && !strings.HasPrefix(kind, typeJSON) {
+		c.priced.read, c.priced.size = true, int64(len(body))
+		return typeText, nil
+	}
+	read, good := wire.ReadMedia(c.req.Endpoint, bytes.TrimPrefix(body, byteOrderMark))
+	if !good {
+		if read.Failed {
+			return "", &failedAnswer{c.refusalOf(wire.ReadFailure(body))}
+		}
+		return "", c.notAnAnswer()
+	}
+	c.priced.answer, c.priced.read, c.priced.size = read, true, int64(len(body))
+	return typeJSON, nil
+}
+
+// wantsText reports whether a transcript in that format is not JSON.
+func wantsText(format string) bool { return format == "text" || format == "srt" || format == "vtt" }
+
+// speak passes on sound as it comes. The head waits for the first bytes, so that another target can be tried until then.
+func (c *call) speak(answer *Answer) error {
+	part := make([]byte, soundPart)
+	n, err := io.ReadAtLeast(answer.Body, part, 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return c.failed(err)
+	}
+	kind := answer.Headers["content-type"]
+	if n == 0 {
+		return c.notAnAnswer()
+	}
+	if strings.HasPrefix(kind, typeJSON) || strings.HasPrefix(kind, "text/") {
+		if f := wire.ReadFailure(part[:n]); f.Message != "" {
+			return &failedAnswer{c.refusalOf(f)}
+		}
+		return c.notAnAnswer()
+	}
+	if !strings.HasPrefix(kind, "audio/") {
+		answer.Headers["content-type"] = typeSound
+	}
+	c.stage, c.headed = answered, true
+	c.sendHead(Head{Status: answer.Status, Headers: answer.Headers})
+	for {
+		if n > 0 {
+			c.sendBody(part[:n])
+		}
+		if errors.Is(err, io.EOF) {
+			c.finish()
+			c.settle()
+			return nil
+		}
+		if err != nil {
+			return c.failed(err)
+		}
+		n, err = answer.Body.Read(part)
+	}
+}
+
+// watchMedia is watch for images and sound: until the answer is there, what is known of the cost is that of the input.
+func (c *call) watchMedia() {
+	most, begun := c.priced.most, c.priced.begun()
+	price := func(q models.Quantities) int64 {
+		cost, _ := c.model.Price(q)
+		return cost
+	}
+	input, all := price(begun), price(most)
+	c.hold.WatchCost(func() int64 {
+		if c.unseen.Load() {
+			return all
+		}
+		return input
+	})
+	c.hold.Watch(func() tokens.Usage {
+		if c.unseen.Load() {
+			return tokens.Usage{Input: most.Input, Output: most.Output}
+		}
+		return tokens.Usage{Input: begun.Input}
+	})
+}
+
+// heardTokens is how many tokens a second of sound has, by the estimate.
+const heardTokens = 10
+
+// begun is what the input of a call most likely is.
+func (p *priced) begun() models.Quantities {
+	q := models.Quantities{Characters: p.most.Characters}
+	if p.most.AudioMillis > 0 {
+		q.AudioMillis = min(roundUp(p.likely, 1000), p.most.AudioMillis)
+	}
+	if p.most.AudioInput > 0 {
+		q.AudioInput = min(roundUp(p.likely, 1000)/1000*heardTokens, p.most.AudioInput)
+		q.Input = q.AudioInput
+	}
+	return q
+}
+
+// owedMedia is owed for images and sound. What the provider reports is billed, within the bound. Without a report the
+// number of images, or the estimate of the length, is.
+func (c *call) owedMedia(final hold.Final, cause error) hold.Final {
+	q := c.priced.most
+	switch {
+	case c.req.Endpoint == wire.Speech:
+	case c.stage == finished && c.priced.read:
+		q, final.Estimated = c.priced.used(c.req.Media, c.model)
+	default:
+		final.Estimated = true
+		c.invoker.deps.Logger.WarnContext(c.up, "an abandoned answer was not read to its end; the call is billed at its hold's bound",
+			slog.Any("reason", cause), slog.String("hold_id", c.hold.ID()), slog.String("model", c.model.ID))
+	}
+	q = c.believe(q)
+	final.Usage = tokens.Usage{Input: q.Input, Cached: q.Cached, Output: q.Output}
+	c.bill(&final, q)
+	return final
+}
+
+// used is what a whole answer says that the call used.
+func (p *priced) used(media *wire.Media, m models.Model) (q models.Quantities, estimated bool) {
+	a, begun := p.answer, p.begun()
+	q.Images, q.Image = a.Images, p.most.Image
+	if p.most.AudioMillis > 0 {
+		q.Images = 0
+		if q.AudioMillis = a.Millis; a.Millis <= 0 {
+			q.AudioMillis, estimated = begun.AudioMillis, true
+		}
+		return q, estimated
+	}
+	if p.most.Image != "" {
+		return q, false
+	}
+	q.Input, q.Output, q.Cached = a.Reported.Input, a.Reported.Output, max(a.Reported.Cached, 0)
+	if q.Output <= 0 && q.Input > 0 && a.Reported.Total > q.Input {
+		q.Output = a.Reported.Total - q.Input
+	}
+	if q.Input <= 0 {
+		q.Input, q.Cached, estimated = begun.Input+tokens.Guess(int64(len(media.Prompt)))+media.InputImages*inputImageTokens, 0, true
+	}
+	if q.Output <= 0 {
+		if q.Output, estimated = tokens.Guess(p.size), true; p.most.ImageOutput > 0 {
+			q.Output = m.MaxOutputTokens * a.Images
+		}
+	}
+	special := part(q.Input, a.AudioInput, a.ImageInput, a.TextInput)
+	switch {
+	case p.most.AudioInput > 0:
+		q.AudioInput, q.Images = special, 0
+	case p.most.ImageInput > 0:
+		q.ImageInput = special
+	}
+	if p.most.ImageOutput > 0 {
+		q.ImageOutput = q.Output - min(max(a.TextOutput, 0), q.Output)
+	}
+	return q, estimated
+}
+
+// part is how many tokens are not text: as reported, else those that are not reported as text.
+func part(all, sound, images, text int64) int64 {
+	if reported := max(sound, images); reported >= 0 {
+		return min(reported, all)
+	}
+	return all - min(max(text, 0), all)
+}
+
+// believe cuts what a provider claims to the bound, and reports an excess to the operator.
+func (c *call) believe(q models.Quantities) models.Quantities {
+	most, claimed := c.priced.most, q
+	q.Input, q.Output, q.Images, q.AudioMillis = min(q.Input, most.Input), min(q.Output, most.Output), min(q.Images, most.Images), min(q.AudioMillis, most.AudioMillis)
+	q.AudioInput, q.ImageInput = min(q.AudioInput, q.Input), min(q.ImageInput, q.Input)
+	q.ImageOutput, q.Cached = min(q.ImageOutput, q.Output), min(q.Cached, q.Input)
+	if claimed.Input == q.Input && claimed.Output == q.Output && claimed.Images == q.Images && claimed.AudioMillis == q.AudioMillis {
+		return q
+	}
+	c.invoker.deps.Recorder.Excess(context.WithoutCancel(c.up), c.model.ID, tokens.Usage{Input: claimed.Input - q.Input, Output: claimed.Output - q.Output})
+	c.invoker.deps.Logger.ErrorContext(c.up, "the provider exceeds the bound of a call; the excess is not billed",
+		slog.String("hold_id", c.hold.ID()), slog.String("model", c.model.ID), slog.String("provider_request_id", c.requestID),
+		slog.Any("claimed", claimed), slog.Any("bound", most))
+	return q
+}

@@ -1,0 +1,183 @@
+package invoke
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
+	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/saturate"
+	"github.com/trivet-dev/trivet/services/ai/internal/audio"
+	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+// priced is what a call can use, and has used, whose price its text tokens do not describe. ai prices such a call itself,
+// by the price list that the call began with.
+type priced struct {
+	worst models.Worst
+	// most is the bound of each kind.
+	most models.Quantities
+	// likely is the estimate of the length of sound, in milliseconds.
+	likely int64
+	// answer is what the provider reported of images or sound, and details of a conversation.
+	answer  wire.MediaAnswer
+	read    bool  // answer was read
+	size    int64 // of answer, in bytes
+	details wire.Details
+}
+
+// reset forgets an attempt that failed.
+func (p *priced) reset() {
+	if p != nil {
+		p.answer, p.read, p.size, p.details = wire.MediaAnswer{}, false, 0, wire.Details{}
+	}
+}
+
+// priceOf bounds a call; nil when the prices of its text tokens describe it.
+func priceOf(req *wire.Request, m models.Model) (p *priced, err error) {
+	if req.Media == nil {
+		p, err = featuresOf(req, m)
+	} else {
+		p, err = mediaOf(req, m)
+	}
+	if p == nil || err != nil {
+		return nil, err
+	}
+	p.worst, err = m.Worst(p.most)
+	return p, err
+}
+
+// Bounds of tokens that the request does not show.
+const (
+	// inputImageTokens bounds an image of a request for images.
+	inputImageTokens = 8_192
+	// soundTokens bounds the tokens of a second of sound: OpenAI's models hear ten.
+	soundTokens = 25
+	// promptTokens frame a prompt.
+	promptTokens = 64
+)
+
+// mediaOf bounds a request for images or sound.
+func mediaOf(req *wire.Request, m models.Model) (*priced, error) {
+	media, p := req.Media, &priced{}
+	prompt := int64(len(media.Prompt)) + promptTokens
+	switch m.Kind {
+	case models.KindSpeech:
+		if p.most.Characters = media.Characters; p.most.Characters > m.ContextTokens {
+			return nil, invalid("input", "has %d characters, which is more than the %d that %s speaks at once", media.Characters, m.ContextTokens, m.ID)
+		}
+	case models.KindTranscription:
+		length := audio.Measure(media.Sound, m.Prices.MaxAudioSeconds)
+		p.likely = length.Likely
+		if m.Prices.Minute > 0 || m.MaxOutputTokens == 0 {
+			p.most.AudioMillis = roundUp(length.Most, 1000) + 1000 // providers round to seconds
+			break
+		}
+		p.most.AudioInput = min(roundUp(length.Most, 1000)/1000*soundTokens+soundTokens, m.ContextTokens)
+		p.most.Input, p.most.Output = min(p.most.AudioInput+prompt, m.ContextTokens), m.MaxOutputTokens
+	default:
+		p.most.Images = media.Images
+		if len(m.Prices.Images) > 0 {
+			return p, p.priceImage(media, m)
+		}
+		p.most.ImageInput = min(media.InputImages*inputImageTokens, m.ContextTokens)
+		p.most.Input = min(p.most.ImageInput+prompt, m.ContextTokens)
+		p.most.Output, p.most.ImageOutput = m.MaxOutputTokens*media.Images, m.MaxOutputTokens*media.Images
+	}
+	return p, nil
+}
+
+// Defaults of OpenAI's models with a price for each image.
+const defaultQuality, defaultSize = "standard", "1024x1024"
+
+// priceImage finds the price of an image of that quality and size.
+func (p *priced) priceImage(media *wire.Media, m models.Model) error {
+	quality, size := media.Quality, media.Size
+	if quality == "" || quality == "auto" {
+		quality = defaultQuality
+	}
+	if size == "" || size == "auto" {
+		size = defaultSize
+	}
+	p.most.Image = quality + "/" + size
+	if _, known := m.Prices.Images[p.most.Image]; known {
+		return nil
+	}
+	field, all := "size", make([]string, 0, len(m.Prices.Images))
+	for one := range m.Prices.Images {
+		all = append(all, one)
+	}
+	if !slices.ContainsFunc(all, func(one string) bool { return strings.HasPrefix(one, quality+"/") }) {
+		field = "quality"
+	}
+	slices.Sort(all)
+	return invalid(field, "has no price: an image of %q at %q is not in the price list of %s, which has %s", quality, size, m.ID, strings.Join(all, ", "))
+}
+
+func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
+
+// reserve completes the request for a hold.
+func (p *priced) reserve(ask *billingv1.ReserveRequest) {
+	ask.Pricing = &billingv1.CallPricing{InputNanoUsdPerMillionTokens: p.worst.Input, OutputNanoUsdPerMillionTokens: p.worst.Output, FixedNanoUsd: p.worst.Fixed}
+	if p.most.Input > 0 || p.media() {
+		ask.InputTokens = saturate.Int32(p.most.Input)
+	}
+	if p.media() {
+		ask.Choices, ask.MaxOutputTokens = 1, saturate.Int32(p.most.Output)
+		ask.MinOutputTokens, ask.ExpectedInputTokens = ask.GetMaxOutputTokens(), ask.GetInputTokens()
+	}
+}
+
+// media reports whether the call is for images or sound.
+func (p *priced) media() bool { return p.most.Images > 0 || p.most.Characters > 0 || p.likely > 0 }
+
+// guess is how many tokens the call may use, for the limits.
+func (p *priced) guess(req *wire.Request, m models.Model) int64 {
+	if req.Media != nil {
+		return p.most.Input + p.most.Output
+	}
+	return req.GuessInput(m) + wanted(req, m)*req.Choices
+}
+
+// bill prices what was used and says what it was.
+func (c *call) bill(final *hold.Final, q models.Quantities) {
+	cost, err := c.model.Price(q)
+	if err != nil { // the bounds have prices, so this is a defect
+		c.invoker.deps.Logger.ErrorContext(c.up, "a call cannot be priced; it is billed at its bound", "error", err, "hold_id", c.hold.ID())
+		cost, _ = models.Model{InputPrice: c.priced.worst.Input, OutputPrice: c.priced.worst.Output}.Cost(final.Usage.Input, 0, final.Usage.Output)
+		cost += c.priced.worst.Fixed
+	}
+	final.Priced, final.Cost = true, cost
+	final.Details = detailsOf(q)
+}
+
+// detailsOf is what the log of calls says besides tokens.
+func detailsOf(q models.Quantities) *usagev1.UsageDetails {
+	var tools int64
+	for _, n := range q.Tools {
+		tools += n
+	}
+	d := &usagev1.UsageDetails{
+		AudioInputTokens: saturate.Int32(q.AudioInput), ImageInputTokens: saturate.Int32(q.ImageInput), AudioOutputTokens: saturate.Int32(q.AudioOutput),
+		ImageOutputTokens: saturate.Int32(q.ImageOutput), Images: saturate.Int32(q.Images), AudioMillis: saturate.Int32(q.AudioMillis),
+		Characters: saturate.Int32(q.Characters), ToolCalls: saturate.Int32(tools), ServiceTier: tierText(q.Tier),
+	}
+	if proto.Size(d) == 0 {
+		return nil
+	}
+	return d
+}
+
+// tierText is a tier in the form that billing accepts.
+func tierText(tier string) string {
+	const most = 32
+	if len(tier) > most || !utf8.ValidString(tier) {
+		return ""
+	}
+	return tier
+}

@@ -1,0 +1,103 @@
+package wire
+
+import (
+	"bytes"
+	"mime"
+	"net/textproto"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	// maxFormParts bounds the parts of a form, and maxPartHeader the header of one, in bytes.
+	maxFormParts, maxPartHeader = 64, 8 << 10
+	// maxFieldText bounds a field of a form that is not a file, in bytes.
+	maxFieldText = 256 << 10
+)
+
+// formPart is a field of a form; its content lies in the body.
+type formPart struct {
+	name, kind string
+	file       bool
+	content    span
+}
+
+// readForm finds the parts of a body of the type multipart/form-data. It is strict: servers read sloppy forms in different
+// ways, and the provider must see what was checked.
+func readForm(contentType string, body []byte) ([]formPart, error) {
+	kind, params, err := mime.ParseMediaType(contentType)
+	boundary := params["boundary"]
+	if err != nil || kind != "multipart/form-data" || boundary == "" || len(boundary) > 70 {
+		return nil, malformed("The Content-Type must be multipart/form-data with a boundary.")
+	}
+	mark := []byte("--" + boundary)
+	if !bytes.HasPrefix(body, mark) {
+		return nil, malformed("The form does not begin with its boundary.")
+	}
+	var parts []formPart
+	for at := len(mark); ; {
+		rest := body[at:]
+		if bytes.HasPrefix(rest, []byte("--")) {
+			if len(bytes.TrimSpace(rest[2:])) > 0 {
+				return nil, malformed("The form has bytes after its end.")
+			}
+			return parts, nil
+		}
+		if !bytes.HasPrefix(rest, []byte("\r\n")) || len(parts) == maxFormParts {
+			return nil, malformed("The form is broken, or has more than 64 fields.")
+		}
+		part, next, err := readPart(body, at+2, mark)
+		if err != nil {
+			return nil, err
+		}
+		parts, at = append(parts, part), next
+	}
+}
+
+// readPart reads the part that begins at an offset, and returns where its closing boundary ends.
+func readPart(body []byte, at int, mark []byte) (p formPart, next int, err error) {
+	size := bytes.Index(body[at:min(len(body), at+maxPartHeader)], []byte("\r\n\r\n"))
+	if size < 0 {
+		return p, 0, malformed("A field of the form has no header, or one that is too long.")
+	}
+	header := string(body[at : at+size])
+	if p, err = partOf(header); err != nil {
+		return p, 0, err
+	}
+	p.content.start = at + size + len("\r\n\r\n")
+	// Some servers end lines without a carriage return, so that no such line may look like a boundary.
+	found := bytes.Index(body[p.content.start:], append([]byte("\n"), mark...))
+	end := p.content.start + found - 1
+	if found < 1 || body[end] != '\r' {
+		return p, 0, malformed("The form is cut off, or its boundary occurs within a field.")
+	}
+	p.content.end = end
+	return p, end + len("\r\n") + len(mark), nil
+}
+
+func partOf(header string) (p formPart, err error) {
+	for line := range strings.SplitSeq(header, "\r\n") {
+		name, value, _ := strings.Cut(line, ":")
+		switch textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)) {
+		case "Content-Disposition":
+			kind, params, err := mime.ParseMediaType(strings.TrimSpace(value))
+			lower := strings.ToLower(value)
+			if err != nil || kind != "form-data" || p.name != "" || params["name"] == "" || strings.Contains(lower, "name*") && !strings.Contains(lower, "filename*") ||
+				strings.Count(lower, "name*") > 1 || !utf8.ValidString(params["name"]) || len(params["name"]) > 128 {
+				return p, malformed("A field of the form has no name, or more than one.")
+			}
+			p.name = params["name"]
+			_, p.file = params["filename"]
+		case "Content-Type":
+			p.kind = strings.TrimSpace(value)
+		case "Content-Transfer-Encoding":
+			if v := strings.ToLower(strings.TrimSpace(value)); v != "binary" && v != "8bit" && v != "7bit" {
+				return p, malformed("A field of the form has a transfer encoding. Send its bytes as they are.")
+			}
+		}
+	}
+	if p.name == "" {
+		return p, malformed("A field of the form has no name.")
+	}
+	return p, nil
+}

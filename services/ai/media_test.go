@@ -1,0 +1,417 @@
+package ai_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
+	"github.com/trivet-dev/trivet/sandbox/fault"
+	"github.com/trivet-dev/trivet/sandbox/openai"
+)
+
+const (
+	generations    = aiv1.Endpoint_ENDPOINT_IMAGES_GENERATIONS
+	edits          = aiv1.Endpoint_ENDPOINT_IMAGES_EDITS
+	speech         = aiv1.Endpoint_ENDPOINT_AUDIO_SPEECH
+	transcriptions = aiv1.Endpoint_ENDPOINT_AUDIO_TRANSCRIPTIONS
+	translations   = aiv1.Endpoint_ENDPOINT_AUDIO_TRANSLATIONS
+
+	spoken = `{"model":"tts-1","voice":"alloy","input":"Hello, Trivet! It is good to be able to speak at last."}`
+	// characters is the number of those in spoken.
+	characters = 54
+)
+
+// posted is a form, or a body of JSON, on its way.
+type posted struct{ kind, body string }
+
+// form writes fields by name and value in that order; a name that begins with @ is that of a file.
+func form(t testing.TB, fields ...string) posted {
+	t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for i := 0; i < len(fields); i += 2 {
+		if name, isFile := strings.CutPrefix(fields[i], "@"); isFile {
+			f, err := w.CreateFormFile(name, "file.wav")
+			require.NoError(t, err)
+			_, err = f.Write([]byte(fields[i+1]))
+			require.NoError(t, err)
+			continue
+		}
+		require.NoError(t, w.WriteField(fields[i], fields[i+1]))
+	}
+	require.NoError(t, w.Close())
+	return posted{w.FormDataContentType(), b.String()}
+}
+
+func plain(body string) posted { return posted{"application/json", body} }
+
+func (h *fixture) send(endpoint aiv1.Endpoint, s posted) answer {
+	h.t.Helper()
+	stream, err := h.Relay(h.t.Context(), &aiv1.RelayRequest{Endpoint: endpoint, Body: []byte(s.body), Headers: map[string]string{"content-type": s.kind}})
+	require.NoError(h.t, err)
+	return drain(stream)
+}
+
+var sound = string(openai.WAV(2500))
+
+// TestMedia makes each kind of call, byte for byte, and bills what the provider reports.
+func TestMedia(t *testing.T) {
+	for name, c := range map[string]struct {
+		endpoint aiv1.Endpoint
+		request  posted
+		path     string
+		kind     string
+		contains string
+		cost     int64
+		details  *usagev1.UsageDetails
+		input    int32
+		output   int32
+	}{
+		"images by tokens": {
+			generations, plain(`{"model":"gpt-image-1","prompt":"a red square","n":2,"size":"1024x1024","quality":"low"}`), "/v1/images/generations",
+			"application/json", `"b64_json"`, 3*5_000 + 544*40_000, &usagev1.UsageDetails{Images: 2, ImageOutputTokens: 544}, 3, 544,
+		},
+		"an image by its price": {
+			generations, plain(`{"model":"dall-e-3","prompt":"a red square","size":"1024x1792","quality":"hd"}`), "/v1/images/generations",
+			"application/json", `"url"`, 120_000_000, &usagev1.UsageDetails{Images: 1}, 0, 0,
+		},
+		"an image at the default price": {
+			generations, plain(`{"model":"dall-e-3","prompt":"a red square"}`), "/v1/images/generations",
+			"application/json", `"url"`, 40_000_000, &usagev1.UsageDetails{Images: 1}, 0, 0,
+		},
+		"an edit": {
+			edits, form(t, "model", "gpt-image-1", "prompt", "make it blue", "quality", "medium", "size", "1024x1024", "@image[]", "png", "@image[]", "png"), "/v1/images/edits",
+			"application/json", `"b64_json"`, 3*5_000 + 646*10_000 + 1056*40_000,
+			&usagev1.UsageDetails{Images: 1, ImageInputTokens: 646, ImageOutputTokens: 1056}, 649, 1056,
+		},
+		"speech": {
+			speech, plain(spoken), "/v1/audio/speech", "audio/mpeg", "\xff\xfb\x90", characters * 15_000, &usagev1.UsageDetails{Characters: characters}, 0, 0,
+		},
+		"speech as WAV": {
+			speech, plain(`{"model":"tts-1-hd","voice":"alloy","input":"höre","response_format":"wav"}`), "/v1/audio/speech", "audio/wav", "RIFF", 4 * 30_000,
+			&usagev1.UsageDetails{Characters: 4}, 0, 0,
+		},
+		"a transcript by the minute": {
+			transcriptions, form(t, "@file", sound, "model", "whisper-1"), "/v1/audio/transcriptions", "application/json", `"text"`, 300_000,
+			&usagev1.UsageDetails{AudioMillis: 3000}, 0, 0,
+		},
+		"a verbose transcript": {
+			transcriptions, form(t, "model", "whisper-1", "response_format", "verbose_json", "@file", sound), "/v1/audio/transcriptions", "application/json", `"segments"`, 300_000,
+			&usagev1.UsageDetails{AudioMillis: 3000}, 0, 0,
+		},
+		"a transcript as subtitles": {
+			transcriptions, form(t, "model", "whisper-1", "response_format", "srt", "@file", sound), "/v1/audio/transcriptions", "text/plain; charset=utf-8", "-->", 300_000,
+			&usagev1.UsageDetails{AudioMillis: 3000}, 0, 0,
+		},
+		"a transcript by tokens": {
+			transcriptions, form(t, "model", "gpt-4o-transcribe", "prompt", "two words", "@file", sound), "/v1/audio/transcriptions", "application/json", `"text"`,
+			25*6_000 + 2*2_500 + 6*10_000, &usagev1.UsageDetails{AudioInputTokens: 25}, 27, 6,
+		},
+		"a translation": {
+			translations, form(t, "model", "whisper-1", "response_format", "text", "@file", sound), "/v1/audio/translations", "text/plain; charset=utf-8", "Translated", 300_000,
+			&usagev1.UsageDetails{AudioMillis: 3000}, 0, 0,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t)
+			a := h.send(c.endpoint, c.request)
+			require.Nil(t, a.err)
+			require.EqualValues(t, 200, a.head.GetStatus(), a.body)
+			require.False(t, a.head.GetStreamed())
+			require.Equal(t, c.kind, a.head.GetHeaders()["content-type"])
+			require.Equal(t, "openai", a.head.GetHeaders()["x-trivet-target"])
+			require.Contains(t, a.body, c.contains)
+			got, _ := h.openai.LastRequest()
+			require.Equal(t, c.path, got.Path)
+			require.Equal(t, c.request.kind, got.Header.Get("Content-Type"))
+			require.Equal(t, c.request.body, string(got.Body), "the body goes upstream as it came")
+			hold := h.settled()
+			final := hold.Settled[0]
+			require.Equal(t, billingv1.Outcome_OUTCOME_COMPLETED, final.GetOutcome())
+			require.Equal(t, c.cost, hold.Cost)
+			require.LessOrEqual(t, hold.Cost, hold.Response.GetHeldNanoUsd(), "the hold bounds the cost")
+			require.Equal(t, strings.Contains(name, "subtitles") || strings.Contains(name, "translation"), final.GetEstimated())
+			require.Equal(t, c.input, final.GetUsage().GetInputTokens())
+			require.Equal(t, c.output, final.GetUsage().GetOutputTokens())
+			require.Equal(t, c.details.String(), final.GetDetails().String())
+		})
+	}
+}
+
+// TestMediaRefusals are made before anything is held.
+func TestMediaRefusals(t *testing.T) {
+	whisper := func(fields ...string) posted { return form(t, append([]string{"model", "whisper-1"}, fields...)...) }
+	good := form(t, "model", "whisper-1", "@file", "x")
+	bad := func(change func(string) string) posted { return posted{good.kind, change(good.body)} }
+	for name, c := range map[string]struct {
+		endpoint aiv1.Endpoint
+		request  posted
+		reason   errorsv1.ErrorReason
+		field    string
+	}{
+		"another kind of model":   {generations, plain(`{"model":"gpt-4o","prompt":"a"}`), invalidArgument, "model"},
+		"a chat with an image":    {aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, plain(`{"model":"gpt-image-1","messages":[{"role":"user","content":"a"}]}`), invalidArgument, "model"},
+		"speech by a transcriber": {speech, plain(`{"model":"whisper-1","input":"a","voice":"alloy"}`), invalidArgument, "model"},
+		"no model":                {generations, plain(`{"prompt":"a"}`), invalidArgument, "model"},
+		"an unknown model":        {generations, plain(`{"model":"dall-e-9","prompt":"a"}`), errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "model"},
+		"no prompt":               {generations, plain(`{"model":"dall-e-3"}`), invalidArgument, "prompt"},
+		"too many images":         {generations, plain(`{"model":"gpt-image-1","prompt":"a","n":11}`), invalidArgument, "n"},
+		"no images":               {generations, plain(`{"model":"gpt-image-1","prompt":"a","n":0}`), invalidArgument, "n"},
+		"a number as a text":      {generations, plain(`{"model":"gpt-image-1","prompt":"a","n":"2"}`), invalidArgument, "n"},
+		"twice":                   {generations, plain(`{"model":"gpt-image-1","prompt":"a","n":1,"n":10}`), invalidArgument, "n"},
+		"capitals":                {generations, plain(`{"model":"gpt-image-1","prompt":"a","N":10}`), invalidArgument, "n"},
+		"a stream of images":      {generations, plain(`{"model":"gpt-image-1","prompt":"a","stream":true}`), invalidArgument, "stream"},
+		"a size without a price":  {generations, plain(`{"model":"dall-e-3","prompt":"a","size":"256x256"}`), invalidArgument, "size"},
+		"a quality without one":   {generations, plain(`{"model":"dall-e-3","prompt":"a","quality":"low"}`), invalidArgument, "quality"},
+		"not JSON":                {generations, plain(`{"model"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a list":                  {speech, plain(`[]`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"nothing to say":          {speech, plain(`{"model":"tts-1","voice":"alloy"}`), invalidArgument, "input"},
+		"too much to say":         {speech, plain(`{"model":"tts-1","voice":"alloy","input":"` + strings.Repeat("ä", 4097) + `"}`), invalidArgument, "input"},
+		"speech as events":        {speech, plain(`{"model":"tts-1","voice":"alloy","input":"a","stream_format":"sse"}`), invalidArgument, "stream_format"},
+		"JSON for a form":         {transcriptions, plain(`{"model":"whisper-1"}`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"no file":                 {transcriptions, whisper(), invalidArgument, "file"},
+		"an empty file":           {transcriptions, whisper("@file", ""), invalidArgument, "file"},
+		"a file that is a text":   {transcriptions, whisper("file", "x"), invalidArgument, "file"},
+		"two files":               {transcriptions, whisper("@file", "x", "@file", "y"), invalidArgument, "file"},
+		"two models":              {transcriptions, whisper("model", "gpt-4o-transcribe", "@file", "x"), invalidArgument, "model"},
+		"a model in capitals":     {transcriptions, form(t, "Model", "whisper-1", "@file", "x"), invalidArgument, "model"},
+		"a model that is a file":  {transcriptions, form(t, "@model", "whisper-1", "@file", "x"), invalidArgument, "model"},
+		"a stream of words":       {transcriptions, form(t, "model", "gpt-4o-transcribe", "stream", "true", "@file", "x"), invalidArgument, "stream"},
+		"a field that is a file":  {transcriptions, whisper("@file", "x", "@other", "y"), invalidArgument, "other"},
+		"an edit of nothing":      {edits, form(t, "model", "gpt-image-1", "prompt", "a"), invalidArgument, "image"},
+		"a form cut off":          {transcriptions, bad(func(b string) string { return b[:len(b)-10] }), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"bytes after the form":    {transcriptions, bad(func(b string) string { return b + "model" }), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"bytes before the form":   {transcriptions, bad(func(b string) string { return "x\r\n" + b }), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"bare line feeds":         {transcriptions, bad(func(b string) string { return strings.ReplaceAll(b, "\r\n", "\n") }), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a hidden boundary": {transcriptions, bad(func(b string) string {
+			mark, _, _ := strings.Cut(b, "\r\n")
+			return strings.Replace(b, "whisper-1", "whisper-1\n"+mark+"\nx", 1)
+		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"an encoded field": {transcriptions, bad(func(b string) string {
+			return strings.Replace(b, "\r\n\r\n", "\r\nContent-Transfer-Encoding: base64\r\n\r\n", 1)
+		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a second name": {transcriptions, bad(func(b string) string {
+			return strings.Replace(b, `name="model"`, `name="model"; name*=utf-8''prompt`, 1)
+		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t)
+			a := h.send(c.endpoint, c.request)
+			requireReason(t, c.reason, a.err)
+			if c.field != "" {
+				require.Equal(t, c.field, a.err.Fields[0].Name, a.err.Message)
+			}
+			require.Empty(t, h.billing.Holds())
+			require.Zero(t, h.openai.Stats().Calls)
+		})
+	}
+}
+
+func TestWrongKindNamesThePath(t *testing.T) {
+	h := newFixture(t)
+	a := h.chat(`{"model":"tts-1","messages":[{"role":"user","content":"a"}]}`)
+	requireReason(t, invalidArgument, a.err)
+	require.Contains(t, a.err.Message, "POST /v1/audio/speech")
+}
+
+const twoTargets = `
+targets:
+  a: {kind: compatible, base_url: "%s/v1"}
+  b: {kind: compatible, base_url: "%s/v1"}
+models:
+  voice: {kind: speech, provider: x, context_tokens: 4096, input: "0", characters: "15.00", targets: [{target: a}, {target: b, priority: 2, model: "deep voice"}]}
+  ear: {kind: transcription, provider: x, context_tokens: 4096, input: "0", minute: "0.006", max_audio_seconds: 60, targets: [{target: a}, {target: b, priority: 2, model: big-ear}]}
+`
+
+// TestMediaFallsBack asks another target, by its own name of the model, as long as the caller has nothing.
+func TestMediaFallsBack(t *testing.T) {
+	for name, failing := range map[string]http.HandlerFunc{
+		"an error":             func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"nothing":              func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "audio/mpeg") },
+		"an error with a 200":  raw("application/json", `{"error":{"message":"overloaded"}}`),
+		"a page":               raw("text/html", "<html>"),
+		"a cut before a sound": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got string
+			first, second := serve(t, failing), serve(t, func(w http.ResponseWriter, r *http.Request) {
+				var b bytes.Buffer
+				_, _ = b.ReadFrom(r.Body)
+				got = b.String()
+				if strings.HasSuffix(r.URL.Path, "speech") {
+					w.Header().Set("Content-Type", "audio/mpeg")
+					_, _ = w.Write([]byte("sound"))
+					return
+				}
+				raw("application/json", `{"text":"a","usage":{"type":"duration","seconds":2}}`)(w, r)
+			})
+			h := newFixture(t, withModels(fmt.Sprintf(twoTargets, first, second)))
+			a := h.send(speech, plain(`{"model":"voice","input":"four"}`))
+			require.Nil(t, a.err)
+			require.Equal(t, "sound", a.body)
+			require.Equal(t, "b", a.head.GetHeaders()["x-trivet-target"])
+			require.Equal(t, `{"model":"deep voice","input":"four"}`, got)
+			require.EqualValues(t, 4*15_000, h.settled().Cost)
+
+			request := form(t, "model", "ear", "@file", sound)
+			a = h.send(transcriptions, request)
+			require.Nil(t, a.err)
+			require.Equal(t, strings.Replace(request.body, "ear\r\n", "big-ear\r\n", 1), got, "only the name changes")
+			require.EqualValues(t, 200_000, h.billing.Holds()[1].Cost)
+		})
+	}
+}
+
+// TestSpeechThatBreaks is billed in full: the provider charges for the text. The caller gets what came, and no orderly end.
+func TestSpeechThatBreaks(t *testing.T) {
+	for after := range 4 {
+		t.Run(fmt.Sprint(after), func(t *testing.T) {
+			h := newFixture(t)
+			h.fault(fault.Fault{Kind: fault.Cut, AfterChunks: after})
+			a := h.send(speech, plain(spoken))
+			requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, a.err)
+			hold := h.settled()
+			require.Equal(t, billingv1.Outcome_OUTCOME_UPSTREAM_FAILED, hold.Settled[0].GetOutcome())
+			if after == 0 {
+				require.Empty(t, a.body)
+				require.Zero(t, hold.Cost, "nothing was spoken")
+				return
+			}
+			require.Len(t, a.body, after*417)
+			require.EqualValues(t, characters*15_000, hold.Cost)
+		})
+	}
+}
+
+// TestMediaWhoseCallerLeaves: speech is stopped and billed by its text; anything else is read to its end for its cost.
+func TestMediaWhoseCallerLeaves(t *testing.T) {
+	for name, c := range map[string]struct {
+		endpoint aiv1.Endpoint
+		request  posted
+		fault    fault.Fault
+		cost     int64
+		complete bool
+	}{
+		"speech before the sound": {speech, plain(spoken), fault.Fault{Kind: fault.Hang}, characters * 15_000, false},
+		"speech within the sound": {speech, plain(spoken), fault.Fault{Kind: fault.Stall, AfterChunks: 2}, characters * 15_000, false},
+		"an image":                {generations, plain(`{"model":"dall-e-3","prompt":"a"}`), fault.Fault{Kind: fault.Latency, Delay: 300 * time.Millisecond}, 40_000_000, true},
+		"a transcript":            {transcriptions, form(t, "model", "whisper-1", "@file", sound), fault.Fault{Kind: fault.Latency, Delay: 300 * time.Millisecond}, 300_000, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t)
+			h.fault(c.fault)
+			ctx, leave := context.WithCancel(t.Context())
+			stream, err := h.Relay(ctx, &aiv1.RelayRequest{Endpoint: c.endpoint, Body: []byte(c.request.body), Headers: map[string]string{"content-type": c.request.kind}})
+			require.NoError(t, err)
+			require.Eventually(t, func() bool { return h.openai.Stats().Calls == 1 }, 30*time.Second, time.Millisecond)
+			if c.fault.Kind == fault.Stall {
+				_, err := stream.Recv()
+				require.NoError(t, err)
+			}
+			leave()
+			_ = drain(stream)
+			require.Eventually(t, func() bool { return len(h.billing.Holds()) == 1 && h.billing.Held() == 0 }, 30*time.Second, time.Millisecond)
+			hold := h.settled()
+			require.Equal(t, c.cost, hold.Cost)
+			require.Equal(t, billingv1.Outcome_OUTCOME_CALLER_LEFT, hold.Settled[0].GetOutcome())
+		})
+	}
+}
+
+// TestMediaIsNotBilledBeyondItsBound: a provider that claims more is not believed.
+func TestMediaIsNotBilledBeyondItsBound(t *testing.T) {
+	for name, c := range map[string]struct {
+		endpoint aiv1.Endpoint
+		request  posted
+		answer   string
+	}{
+		"tokens of images": {
+			generations, plain(`{"model":"gpt-image-1","prompt":"a"}`),
+			`{"data":[{"b64_json":"x"}],"usage":{"input_tokens":999999999,"output_tokens":999999999,"input_tokens_details":{"image_tokens":999999999}}}`,
+		},
+		"images":  {generations, plain(`{"model":"dall-e-3","prompt":"a"}`), `{"data":[{"url":"x"},{"url":"x"},{"url":"x"}]}`},
+		"seconds": {transcriptions, form(t, "model", "whisper-1", "@file", sound), `{"text":"a","usage":{"type":"duration","seconds":99999}}`},
+		"tokens of sound": {
+			transcriptions, form(t, "model", "gpt-4o-transcribe", "@file", sound),
+			`{"text":"a","usage":{"input_tokens":99999999,"output_tokens":99999999,"input_token_details":{"audio_tokens":99999999}}}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t, withUpstream(raw("application/json", c.answer)))
+			a := h.send(c.endpoint, c.request)
+			require.Nil(t, a.err)
+			hold := h.settled()
+			require.LessOrEqual(t, hold.Settled[0].GetCostNanoUsd(), hold.Response.GetHeldNanoUsd())
+			require.Contains(t, h.logged.String(), "exceeds the bound")
+		})
+	}
+}
+
+// TestMediaWithoutUsage is billed by what was made.
+func TestMediaWithoutUsage(t *testing.T) {
+	for name, c := range map[string]struct {
+		endpoint aiv1.Endpoint
+		request  posted
+		answer   string
+		cost     int64
+	}{
+		"images": {generations, plain(`{"model":"gpt-image-1","prompt":"aaaa","n":2}`), `{"data":[{"b64_json":"x"}]}`, 1*5_000 + 6240*40_000},
+		"sound":  {transcriptions, form(t, "model", "whisper-1", "@file", sound), `{"text":"a"}`, 300_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t, withUpstream(raw("application/json", c.answer)))
+			require.Nil(t, h.send(c.endpoint, c.request).err)
+			hold := h.settled()
+			require.Equal(t, c.cost, hold.Cost)
+			require.True(t, hold.Settled[0].GetEstimated())
+		})
+	}
+}
+
+// TestMediaRepeats: a form that is sent again has another boundary, and is the same request.
+func TestMediaRepeats(t *testing.T) {
+	digest := func(s posted) string {
+		h := newFixture(t)
+		stream, err := h.Relay(t.Context(), &aiv1.RelayRequest{
+			Endpoint: transcriptions, Body: []byte(s.body), Headers: map[string]string{"content-type": s.kind, "idempotency-key": "k"},
+		})
+		require.NoError(t, err)
+		require.Nil(t, drain(stream).err)
+		return h.settled().Request.GetRequestDigest()
+	}
+	first := digest(form(t, "model", "whisper-1", "@file", sound))
+	require.Equal(t, first, digest(form(t, "model", "whisper-1", "@file", sound)))
+	require.NotEqual(t, first, digest(form(t, "model", "whisper-1", "@file", sound+"\x00\x00")))
+	require.NotEqual(t, first, digest(form(t, "model", "whisper-1", "language", "en", "@file", sound)))
+}
+
+func TestMediaErrorsArePassedOn(t *testing.T) {
+	h := newFixture(t)
+	a := h.send(speech, plain(`{"model":"tts-1","input":"a"}`))
+	require.Nil(t, a.err)
+	require.EqualValues(t, 400, a.head.GetStatus())
+	require.True(t, json.Valid([]byte(a.body)))
+	require.Contains(t, a.body, "voice")
+	require.Zero(t, h.settled().Cost)
+}
+
+// serve runs a server for a test and returns its address.
+func serve(t *testing.T, h http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
+}
