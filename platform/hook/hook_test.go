@@ -133,7 +133,7 @@ func TestPrivateAddresses(t *testing.T) {
 	}
 }
 
-// A receiver that cannot be reached is no secret to a log, but its address is.
+// A log may say that a receiver cannot be reached, but not its address.
 func TestErrorsDoNotShowTheAddress(t *testing.T) {
 	broken := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("cannot reach " + r.URL.String())

@@ -186,8 +186,10 @@ func (m Model) Worst(most Quantities) (Worst, error) {
 			tokens, price int64
 			into          *int64
 		}{
-			{most.AudioInput, p.AudioInput, &w.Input}, {most.ImageInput, p.ImageInput, &w.Input},
-			{most.AudioOutput, p.AudioOutput, &w.Output}, {most.ImageOutput, p.ImageOutput, &w.Output},
+			{most.AudioInput, p.AudioInput, &w.Input},
+			{most.ImageInput, p.ImageInput, &w.Input},
+			{most.AudioOutput, p.AudioOutput, &w.Output},
+			{most.ImageOutput, p.ImageOutput, &w.Output},
 		} {
 			if kind.tokens > 0 {
 				*kind.into = max(*kind.into, kind.price)

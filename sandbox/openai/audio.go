@@ -108,7 +108,7 @@ func wavHead(size uint32) []byte {
 // WAV returns a file of silence of that length in milliseconds, for requests.
 func WAV(millis int) []byte {
 	size := wavRate * 2 * millis / 1000
-	return append(wavHead(uint32(min(size, math.MaxInt32))), make([]byte, size)...) //nolint:gosec // bounded
+	return append(wavHead(uint32(min(size, math.MaxInt32))), make([]byte, size)...)
 }
 
 // form is a form that was read.

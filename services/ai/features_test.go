@@ -151,7 +151,8 @@ func TestHoldsBoundEveryPrice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := func(name string, most int64) int64 { return rapid.Int64Range(0, most).Draw(t, name) }
 		tier := rapid.SampledFrom([]string{"default", "flex", "priority"})
-		endpoint, request := aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, plain("")
+		endpoint := aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS
+		var request posted
 		input := n("input", 3000)
 		cached, special := n("cached", input), n("special", input)
 		output := n("output", 20_000)

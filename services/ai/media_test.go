@@ -263,7 +263,7 @@ func TestMediaFallsBack(t *testing.T) {
 			require.Nil(t, a.err)
 			require.Equal(t, "sound", a.body)
 			require.Equal(t, "b", a.head.GetHeaders()["x-trivet-target"])
-			require.Equal(t, `{"model":"deep voice","input":"four"}`, got)
+			require.Equal(t, `{"model":"deep voice","input":"four"}`, got) //nolint:testifylint // to the byte
 			require.EqualValues(t, 4*15_000, h.settled().Cost)
 
 			request := form(t, "model", "ear", "@file", sound)

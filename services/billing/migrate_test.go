@@ -134,7 +134,7 @@ func TestMigrate(t *testing.T) {
 				h.renew()
 				require.EqualValues(t, 2, h.version(admin))
 				require.Equal(t, []int64{2400, 2000}, h.invoiced())
-				require.EqualValues(t, 40e9, h.account().GetBalanceNanoUsd(), "the credit of the new version, and no other")
+				require.EqualValues(t, 40_000_000_000, h.account().GetBalanceNanoUsd(), "the credit of the new version, and no other")
 			})
 		})
 	}

@@ -128,10 +128,10 @@ const heardTokens = 10
 func (p *priced) begun() models.Quantities {
 	q := models.Quantities{Characters: p.most.Characters}
 	if p.most.AudioMillis > 0 {
-		q.AudioMillis = min(roundUp(p.likely, 1000), p.most.AudioMillis)
+		q.AudioMillis = min(wholeSeconds(p.likely), p.most.AudioMillis)
 	}
 	if p.most.AudioInput > 0 {
-		q.AudioInput = min(roundUp(p.likely, 1000)/1000*heardTokens, p.most.AudioInput)
+		q.AudioInput = min(wholeSeconds(p.likely)/1000*heardTokens, p.most.AudioInput)
 		q.Input = q.AudioInput
 	}
 	return q

@@ -75,10 +75,10 @@ func mediaOf(req *wire.Request, m models.Model) (*priced, error) {
 		length := audio.Measure(media.Sound, m.Prices.MaxAudioSeconds)
 		p.likely = length.Likely
 		if m.Prices.Minute > 0 || m.MaxOutputTokens == 0 {
-			p.most.AudioMillis = roundUp(length.Most, 1000) + 1000 // providers round to seconds
+			p.most.AudioMillis = wholeSeconds(length.Most) + 1000 // providers round to seconds
 			break
 		}
-		p.most.AudioInput = min(roundUp(length.Most, 1000)/1000*soundTokens+soundTokens, m.ContextTokens)
+		p.most.AudioInput = min(wholeSeconds(length.Most)/1000*soundTokens+soundTokens, m.ContextTokens)
 		p.most.Input, p.most.Output = min(p.most.AudioInput+prompt, m.ContextTokens), m.MaxOutputTokens
 	default:
 		p.most.Images = media.Images
@@ -119,7 +119,8 @@ func (p *priced) priceImage(media *wire.Media, m models.Model) error {
 	return invalid(field, "has no price: an image of %q at %q is not in the price list of %s, which has %s", quality, size, m.ID, strings.Join(all, ", "))
 }
 
-func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
+// wholeSeconds rounds milliseconds up to whole seconds, in milliseconds.
+func wholeSeconds(millis int64) int64 { return (millis + 999) / 1000 * 1000 }
 
 // reserve completes the request for a hold.
 func (p *priced) reserve(ask *billingv1.ReserveRequest) {

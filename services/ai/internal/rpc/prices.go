@@ -30,8 +30,10 @@ func pricesOf(m models.Model) []*aiv1.ModelPrice {
 		kind         string
 		nanos, plain int64
 	}{
-		{"audio_input", p.AudioInput, m.InputPrice}, {"image_input", p.ImageInput, m.InputPrice},
-		{"audio_output", p.AudioOutput, m.OutputPrice}, {"image_output", p.ImageOutput, m.OutputPrice},
+		{"audio_input", p.AudioInput, m.InputPrice},
+		{"image_input", p.ImageInput, m.InputPrice},
+		{"audio_output", p.AudioOutput, m.OutputPrice},
+		{"image_output", p.ImageOutput, m.OutputPrice},
 	} {
 		if one.nanos != one.plain {
 			add(one.kind, "", one.nanos)

@@ -158,7 +158,7 @@ func (r *Request) takeMediaMember(c *jsonscan.Cursor, name string) error {
 		r.model.end = c.Offset()
 		return err
 	}
-	switch c.Kind() {
+	switch c.Kind() { //nolint:exhaustive // the others are refused
 	case jsonscan.Null:
 		c.Skip()
 		return nil

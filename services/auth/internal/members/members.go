@@ -19,7 +19,7 @@ type Report struct {
 
 // Store knows the members and what billing was not told.
 type Store interface {
-	// ChangedOrganizations lists at most limit organizations that billing was not told of.
+	// ChangedOrganizations lists at most limit organizations whose count billing does not have yet.
 	ChangedOrganizations(ctx context.Context, limit int) ([]string, error)
 	// ReportMembers counts the members of an organization under a new number.
 	ReportMembers(ctx context.Context, organizationID string) (Report, error)

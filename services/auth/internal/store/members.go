@@ -12,7 +12,7 @@ var _ members.Store = (*Store)(nil)
 // changesAtOnce bounds the changes that one report covers. Those beyond it lead to another report.
 const changesAtOnce = 1000
 
-// ChangedOrganizations lists organizations that billing was not told of.
+// ChangedOrganizations lists organizations whose count billing does not have yet.
 func (s *Store) ChangedOrganizations(ctx context.Context, limit int) ([]string, error) {
 	return s.read.ListChangedOrganizations(ctx, int64(limit))
 }

@@ -33,14 +33,14 @@ type LimitedWindow struct {
 // windowAt returns the window around now, which is within the account's billing period.
 func windowAt(period time.Duration, account Account, now time.Time) Window {
 	const week = 7
-	switch {
-	case period == PeriodBilling:
+	switch period { //nolint:exhaustive // the others are lengths
+	case PeriodBilling:
 		return Window{Start: account.PeriodStart, End: account.PeriodEnd}
-	case period == PeriodWeek:
+	case PeriodWeek:
 		start := midnight(now)
 		start = start.AddDate(0, 0, -(int(start.Weekday())+week-int(time.Monday))%week)
 		return Window{Period: period, Start: start, End: start.AddDate(0, 0, week)}
-	case period == PeriodMonth:
+	case PeriodMonth:
 		start := midnight(now)
 		start = start.AddDate(0, 0, 1-start.Day())
 		return Window{Period: period, Start: start, End: start.AddDate(0, 1, 0)}

@@ -95,7 +95,7 @@ func newStatements(dialect database.Dialect) *statements {
 // The names of tables and columns are constants.
 
 func selectWindows(dialect database.Dialect, table, subject string) *selects {
-	return newTuples(dialect, 2, "SELECT account_id, "+subject+", period, start_time, end_time, held, spent, amount FROM "+table+ //nolint:gosec // constants
+	return newTuples(dialect, 2, "SELECT account_id, "+subject+", period, start_time, end_time, held, spent, amount FROM "+table+
 		" WHERE (account_id, "+subject+") IN (VALUES ", ")")
 }
 

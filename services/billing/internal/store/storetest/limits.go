@@ -15,7 +15,8 @@ import (
 func limits(t *testing.T, s Store) {
 	openAccount(t, s, "acc", 0)
 	openAccount(t, s, "other", 0)
-	save := func(account, id string, subject ledger.Subject, period time.Duration, amount int64, at time.Time, most int64) (l ledger.SpendLimit, err error) {
+	const most = 5
+	save := func(account, id string, subject ledger.Subject, period time.Duration, amount int64, at time.Time) (l ledger.SpendLimit, err error) {
 		t.Helper()
 		err = s.Write(t.Context(), account, func(ctx context.Context, tx ledger.Tx) error {
 			l, err = tx.SaveSpendLimit(ctx, ledger.SpendLimit{ID: id, AccountID: account, Subject: subject, Period: period, Amount: amount, UpdateTime: at}, most)
@@ -46,25 +47,26 @@ func limits(t *testing.T, s Store) {
 		return ids
 	}
 	require.Empty(t, find("u", "k"))
-	const most = 5
 	later := base.Add(time.Hour)
 	for _, l := range []struct {
 		id      string
 		subject ledger.Subject
 		period  time.Duration
 	}{
-		{"every week", ledger.MemberSubject(ledger.EveryMember), ledger.PeriodWeek}, {"member hour", ledger.MemberSubject("u"), ledger.PeriodHour},
-		{"member period", ledger.MemberSubject("u"), ledger.PeriodBilling}, {"key month", ledger.KeySubject("k"), ledger.PeriodMonth},
+		{"every week", ledger.MemberSubject(ledger.EveryMember), ledger.PeriodWeek},
+		{"member hour", ledger.MemberSubject("u"), ledger.PeriodHour},
+		{"member period", ledger.MemberSubject("u"), ledger.PeriodBilling},
+		{"key month", ledger.KeySubject("k"), ledger.PeriodMonth},
 		{"v", ledger.MemberSubject("v"), ledger.PeriodHour},
 	} {
-		_, err := save("acc", l.id, l.subject, l.period, 7, base, most)
+		_, err := save("acc", l.id, l.subject, l.period, 7, base)
 		require.NoError(t, err)
 	}
-	_, err := save("other", "foreign", ledger.MemberSubject("u"), ledger.PeriodHour, 7, base, most)
+	_, err := save("other", "foreign", ledger.MemberSubject("u"), ledger.PeriodHour, 7, base)
 	require.NoError(t, err)
-	_, err = save("acc", "sixth", ledger.KeySubject("k2"), ledger.PeriodHour, 7, base, most)
+	_, err = save("acc", "sixth", ledger.KeySubject("k2"), ledger.PeriodHour, 7, base)
 	require.ErrorContains(t, err, "5 spend limits")
-	again, err := save("acc", "member hour", ledger.MemberSubject("u"), ledger.PeriodHour, 8, later, most)
+	again, err := save("acc", "member hour", ledger.MemberSubject("u"), ledger.PeriodHour, 8, later)
 	require.NoError(t, err)
 	require.Equal(t, ledger.SpendLimit{
 		ID: "member hour", AccountID: "acc", Subject: ledger.MemberSubject("u"), Period: ledger.PeriodHour, Amount: 8, CreateTime: base, UpdateTime: later,
@@ -82,25 +84,25 @@ func limits(t *testing.T, s Store) {
 	require.Equal(t, []string{"every week", "v"}, page(ledger.LimitQuery{Limit: 10, Only: ledger.MemberSubject("v"), WithDefaults: true}))
 	require.Equal(t, []string{"key month"}, page(ledger.LimitQuery{Limit: 10, Only: ledger.KeySubject("k")}))
 
-	remove := func(account, id string) error {
-		return s.Write(t.Context(), account, func(ctx context.Context, tx ledger.Tx) error {
-			l, err := tx.DeleteSpendLimit(ctx, account, id)
+	remove := func(id string) error {
+		return s.Write(t.Context(), "acc", func(ctx context.Context, tx ledger.Tx) error {
+			l, err := tx.DeleteSpendLimit(ctx, "acc", id)
 			require.True(t, err != nil || l.ID == id)
 			return err
 		})
 	}
-	require.ErrorIs(t, remove("acc", "foreign"), ledger.ErrNotFound)
-	require.NoError(t, remove("acc", "member hour"))
-	require.ErrorIs(t, remove("acc", "member hour"), ledger.ErrNotFound)
+	require.ErrorIs(t, remove("foreign"), ledger.ErrNotFound)
+	require.NoError(t, remove("member hour"))
+	require.ErrorIs(t, remove("member hour"), ledger.ErrNotFound)
 	require.Equal(t, []string{"member period=7", "every week=7"}, find("u", ""))
 
 	require.NoError(t, s.EraseUser(t.Context(), "u"))
 	require.Equal(t, []string{"key month", "every week", "v"}, page(ledger.LimitQuery{Limit: 10}))
 	require.Equal(t, []string{"every week=7"}, find("u", ""))
-	_, err = save("acc", "member hour", ledger.MemberSubject("u"), ledger.PeriodHour, 8, later, most)
+	_, err = save("acc", "member hour", ledger.MemberSubject("u"), ledger.PeriodHour, 8, later)
 	require.ErrorContains(t, err, "erased")
 	for _, id := range []string{"key month", "every week", "v"} {
-		require.NoError(t, remove("acc", id))
+		require.NoError(t, remove(id))
 	}
 	require.Empty(t, find("v", "k"))
 }
