@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"runtime/debug"
@@ -93,7 +94,9 @@ func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.S
 		return
 	}
 	state.Route = route.Pattern
-	if err := g.body.TooLarge(r); err != nil {
+	body := g.body
+	body.Max = cmp.Or(route.MaxBody, body.Max)
+	if err := body.TooLarge(r); err != nil {
 		w.Header().Set("Connection", "close")
 		state.Fail(r.Context(), w, err)
 		return

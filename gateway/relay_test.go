@@ -2,14 +2,17 @@ package gateway_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,6 +87,53 @@ func plainAnswer(t *testing.T, way string) {
 
 	edge.do(t, http.MethodPost, "/v1/embeddings", body)
 	require.Equal(t, aiv1.Endpoint_ENDPOINT_EMBEDDINGS, got.GetEndpoint())
+}
+
+// TestForms: forms with files are bytes and not JSON, and may be larger than other bodies.
+func TestForms(t *testing.T) {
+	edge := newEdge(t, options{config: func(c *gateway.Config) { c.MaxBodyBytes, c.MaxUploadBytes = 1<<20, 5<<20 }})
+	var got []byte
+	edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
+		got = in.GetBody()
+		return answers(&aiv1.RelayHead{Status: 200, Headers: map[string]string{"content-type": "application/json"}}, `{}`)(in, s)
+	}
+	form := make([]byte, 4<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(form) // it never fails
+	for _, path := range []string{"/v1/images/edits", "/v1/audio/transcriptions", "/v1/audio/translations"} {
+		resp := edge.do(t, http.MethodPost, path, string(form), header("Content-Type", "multipart/form-data; boundary=x"))
+		require.Equal(t, 200, resp.status, "%s: %s", path, resp.body)
+		require.True(t, bytes.Equal(form, got), path)
+		require.Equal(t, http.StatusRequestEntityTooLarge, edge.send(t, http.MethodPost, path, bytes.NewReader(make([]byte, 5<<20+1))).status)
+		require.Equal(t, http.StatusBadRequest, edge.do(t, http.MethodPost, path, "").status)
+	}
+	require.Equal(t, http.StatusRequestEntityTooLarge, edge.send(t, http.MethodPost, "/v1/audio/speech", bytes.NewReader(form)).status)
+
+	begun, release := make(chan struct{}), make(chan struct{})
+	edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
+		begun <- struct{}{}
+		<-release
+		return answers(&aiv1.RelayHead{Status: 200, Headers: map[string]string{"content-type": "application/json"}}, `{}`)(in, s)
+	}
+	const most = 32
+	var group sync.WaitGroup
+	var statuses [most]int
+	for i := range most {
+		group.Go(func() { statuses[i] = edge.do(t, http.MethodPost, "/v1/images/edits", "form").status })
+	}
+	for range most {
+		<-begun
+	}
+	refused := edge.do(t, http.MethodPost, "/v1/audio/transcriptions", "form")
+	require.Equal(t, http.StatusServiceUnavailable, refused.status)
+	require.Equal(t, "1", refused.header.Get("Retry-After"))
+	close(release)
+	group.Wait()
+	for _, status := range statuses {
+		require.Equal(t, 200, status)
+	}
+
+	deep := strings.Repeat("[", 200)
+	require.Equal(t, http.StatusBadRequest, edge.do(t, http.MethodPost, "/v1/images/generations", deep, header("Content-Type", "multipart/form-data; boundary=x")).status)
 }
 
 func streamedAnswer(t *testing.T, way string) {

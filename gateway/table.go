@@ -60,6 +60,13 @@ func (g *Gateway) typed(ctx context.Context, clients rest.Clients) ([]routes.Rou
 		billingv1.File_trivet_billing_v1_billing_proto)
 }
 
+const (
+	// uploadPatience is how many times longer than another body a form with files may take to arrive.
+	uploadPatience = 4
+	// maxUploads bounds the forms that are in memory at once, until their answers end: 32 of the default size take 832 MiB.
+	maxUploads = 32
+)
+
 // openAI lists the routes in OpenAI's wire format.
 func (g *Gateway) openAI(ai aiv1.AIServiceClient, deps Deps) []routes.Route {
 	h := &relay.Relay{AI: ai, Body: g.body, KeepAlive: g.config.KeepAlive}
@@ -67,7 +74,10 @@ func (g *Gateway) openAI(ai aiv1.AIServiceClient, deps Deps) []routes.Route {
 		h.Plain = call.Plain(deps.Relay, "ai")
 	}
 	forms := *h
-	forms.Body.Max = int64(g.config.MaxUploadBytes)
+	forms.Form, forms.Body.Max = true, int64(g.config.MaxUploadBytes)
+	forms.Body.Timeout *= uploadPatience
+	forms.Uploads = make(chan struct{}, maxUploads)
+	upload := forms.Body.Max
 	models := &relay.Models{AI: ai}
 	return []routes.Route{
 		{Method: http.MethodPost, Pattern: "/v1/chat/completions", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS)},
@@ -75,10 +85,10 @@ func (g *Gateway) openAI(ai aiv1.AIServiceClient, deps Deps) []routes.Route {
 		{Method: http.MethodPost, Pattern: "/v1/completions", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_COMPLETIONS)},
 		{Method: http.MethodPost, Pattern: "/v1/moderations", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_MODERATIONS)},
 		{Method: http.MethodPost, Pattern: "/v1/images/generations", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_IMAGES_GENERATIONS)},
-		{Method: http.MethodPost, Pattern: "/v1/images/edits", Handler: forms.Endpoint(aiv1.Endpoint_ENDPOINT_IMAGES_EDITS)},
+		{Method: http.MethodPost, Pattern: "/v1/images/edits", MaxBody: upload, Handler: forms.Endpoint(aiv1.Endpoint_ENDPOINT_IMAGES_EDITS)},
 		{Method: http.MethodPost, Pattern: "/v1/audio/speech", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_AUDIO_SPEECH)},
-		{Method: http.MethodPost, Pattern: "/v1/audio/transcriptions", Handler: forms.Endpoint(aiv1.Endpoint_ENDPOINT_AUDIO_TRANSCRIPTIONS)},
-		{Method: http.MethodPost, Pattern: "/v1/audio/translations", Handler: forms.Endpoint(aiv1.Endpoint_ENDPOINT_AUDIO_TRANSLATIONS)},
+		{Method: http.MethodPost, Pattern: "/v1/audio/transcriptions", MaxBody: upload, Handler: forms.Endpoint(aiv1.Endpoint_ENDPOINT_AUDIO_TRANSCRIPTIONS)},
+		{Method: http.MethodPost, Pattern: "/v1/audio/translations", MaxBody: upload, Handler: forms.Endpoint(aiv1.Endpoint_ENDPOINT_AUDIO_TRANSLATIONS)},
 		{Method: http.MethodPost, Pattern: "/v1/responses", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_RESPONSES)},
 		{Method: http.MethodPost, Pattern: "/v1/responses/compact", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_RESPONSES_COMPACT)},
 		{Method: http.MethodPost, Pattern: "/v1/responses/input_tokens", Handler: h.Endpoint(aiv1.Endpoint_ENDPOINT_RESPONSES_INPUT_TOKENS)},

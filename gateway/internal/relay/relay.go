@@ -28,6 +28,10 @@ import (
 type Relay struct {
 	AI   aiv1.AIServiceClient
 	Body reqbody.Reader
+	// Form says that bodies are forms with files, which are not read as JSON.
+	Form bool
+	// Uploads bounds the forms that are in memory at once, by its capacity; nil means that nothing does.
+	Uploads chan struct{}
 	// Plain calls the ai service of the same process, which passes each piece to send and returns at the end. A nil Plain
 	// means that AI is called.
 	Plain func(ctx context.Context, in *aiv1.RelayRequest, send func(*aiv1.RelayResponse) error) error
@@ -35,11 +39,28 @@ type Relay struct {
 	KeepAlive time.Duration
 }
 
+// uploadRetry is when a form that was refused may be sent again.
+const uploadRetry = time.Second
+
 // Endpoint returns the handler of one path.
 func (h *Relay) Endpoint(endpoint aiv1.Endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		state := call.From(r.Context())
-		body, err := h.Body.Require(w, r)
+		read := h.Body.Require
+		if h.Form {
+			read = h.Body.RequireBytes
+		}
+		if h.Uploads != nil {
+			select {
+			case h.Uploads <- struct{}{}:
+				defer func() { <-h.Uploads }()
+			default:
+				state.Fail(r.Context(), w, errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+					"Too many files are being uploaded at the moment. Please try again.").After(uploadRetry))
+				return
+			}
+		}
+		body, err := read(w, r)
 		if err != nil {
 			state.Fail(r.Context(), w, err)
 			return

@@ -41,6 +41,15 @@ func (b Reader) Require(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	return body, err
 }
 
+// RequireBytes is Read for routes that need a body that is not JSON. It also returns MALFORMED_BODY for an empty body.
+func (b Reader) RequireBytes(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := b.Read(w, r)
+	if err == nil && len(body) == 0 {
+		return nil, malformed("The request body is empty. Send a form.")
+	}
+	return body, err
+}
+
 // Read returns the complete body. Errors: BODY_TOO_LARGE, MALFORMED_BODY (cut off, too slow), UNSUPPORTED_ENCODING.
 func (b Reader) Read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := b.whole(w, r)

@@ -19,6 +19,8 @@ type Route struct {
 	// Signed routes verify a signature instead of a credential. Only requests that are refused count against the IP limit,
 	// because a provider sends all of its webhooks from a few addresses.
 	Signed bool
+	// MaxBody is the maximum size of the body in bytes; 0 means the edge's.
+	MaxBody int64
 	// Query lists the query parameters that the route accepts; nil accepts any.
 	Query   Parameters
 	Handler http.Handler
