@@ -266,3 +266,34 @@ func TestFreeAccountsFollowTheNewestVersion(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, included.GetIncluded())
 }
+
+// At once, nobody loses what was paid: a later upgrade credits the present price, and the later months of a year have the present credit.
+func TestMigrateTakesNothingThatIsPaid(t *testing.T) {
+	const sold = `price: "20.00", yearly_price: "200.00", included_credit: "25.00"`
+	for name, c := range map[string]struct {
+		interval        billingv1.BillingInterval
+		version, reason string
+	}{
+		"a cheaper month":          {month, `price: "19.99", yearly_price: "200.00", included_credit: "25.00"`, "has paid more than pro@2 costs"},
+		"a cheaper year":           {year, `price: "20.00", yearly_price: "199.00", included_credit: "25.00"`, "has paid more than pro@2 costs"},
+		"less credit for a year":   {year, `price: "20.00", yearly_price: "200.00", included_credit: "24.00"`, "has paid for more credit in its year"},
+		"less credit for a month":  {month, `price: "20.00", yearly_price: "200.00", included_credit: "24.00"`, ""},
+		"another interval cheaper": {month, `price: "20.00", yearly_price: "100.00", included_credit: "25.00"`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t, selling, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+			h.apply(changeFile)
+			h.subscribe(admin, "pro", c.interval)
+			h.apply(strings.ReplaceAll(changeFile, sold, c.version))
+			found := h.migrated(false)["org_1"]
+			if c.reason == "" {
+				require.Equal(t, billingv1.PlanMigrationResult_PLAN_MIGRATION_RESULT_MOVED, found.GetResult())
+				return
+			}
+			require.Equal(t, billingv1.PlanMigrationResult_PLAN_MIGRATION_RESULT_SKIPPED, found.GetResult())
+			require.Contains(t, found.GetReason(), c.reason)
+			require.EqualValues(t, 1, h.version(admin))
+			require.Equal(t, billingv1.PlanMigrationResult_PLAN_MIGRATION_RESULT_SCHEDULED, h.migrated(true)["org_1"].GetResult())
+		})
+	}
+}

@@ -27,6 +27,8 @@ var (
 	ErrSame = errors.New("checkout: the subscription is that already")
 	// ErrEnding says that the period, with a scheduled change at its end, is about to end.
 	ErrEnding = errors.New("checkout: the period is about to end with a scheduled change")
+	// ErrLongList says that Stripe shows only a part of the subscription's items.
+	ErrLongList = errors.New("checkout: the subscription has too many items for a scheduled change; change it in Stripe's dashboard")
 	// ErrExpired says that a preview is too old, was replaced, or that the subscription has changed since.
 	ErrExpired = errors.New("checkout: the preview has expired")
 )

@@ -114,7 +114,7 @@ func (s *Service) version(field, ref string) (plans.Offer, error) {
 
 // Migrate moves the subscription of an account. It can be stopped at any moment and repeated: it does what Stripe shows to be missing. What the
 // subscriber has chosen stays: a change that is scheduled or waits for its payment, and the end of a canceled subscription. Nothing is charged
-// and no credit is given for the rest of the period. Errors: job.ErrBusy, those of mirror.Fetch, of package outcome and of the store.
+// for the rest of the period. The later months of a year that is paid have the credit of the new version, if that is not less. Errors: job.ErrBusy, those of mirror.Fetch, of package outcome and of the store.
 func (s *Service) Migrate(ctx context.Context, accountID string, m Migration) (done Migrated, err error) {
 	err = s.alone(ctx, accountID, func(ctx context.Context, s *Service, h *job.Holder) (err error) {
 		done, err = s.migrate(ctx, h, accountID, m)
@@ -220,10 +220,27 @@ func (m Migration) change(sub subscriptions.Subscription, have subscriptions.Ite
 	if have.Quantity < least || have.Quantity > most {
 		return p, fmt.Sprintf("has %d seats, and %s has from %d to %d", have.Quantity, m.To.Plan.Ref(), least, most)
 	}
+	if problem := m.unfair(sub, sale); problem != "" {
+		return p, problem
+	}
 	_, end := sub.Period()
 	return Preview{
 		Subscription: sub.ID, Item: have.ID, FromPrice: have.Price.ID, FromQuantity: have.Quantity, Price: price, Quantity: have.Quantity, Effective: end,
 	}, ""
+}
+
+// unfair says why a change at once takes something that is paid: Stripe credits the present price when a later change is prorated, and the later
+// months of a year have the credit of the version that the subscription has then.
+func (m Migration) unfair(sub subscriptions.Subscription, sale plans.Sale) string {
+	switch {
+	case m.AtRenewal || sub.Status == "trialing":
+		return ""
+	case charge(*m.To.Plan, sale.Interval, 1) < charge(*m.From.Plan, sale.Interval, 1):
+		return "has paid more than " + m.To.Plan.Ref() + " costs, and a later upgrade would not give that back: use --at-renewal"
+	case sale.Interval == plans.Year && m.To.Plan.IncludedCredit < m.From.Plan.IncludedCredit:
+		return "has paid for more credit in its year than " + m.To.Plan.Ref() + " has: use --at-renewal"
+	}
+	return ""
 }
 
 // move changes the price at once. The key is stored before the call, and used again while it is unknown whether the call was done.

@@ -101,6 +101,8 @@ func (s *Server) migrateOne(ctx context.Context, m checkout.Migration, accountID
 	switch {
 	case ok && refused.Status != 401 && refused.Status != 403:
 		done.Result, done.Reason, done.Time, err = checkout.Skipped, "Stripe refused it: "+refused.Message, time.Time{}, nil
+	case errors.Is(err, checkout.ErrExpired), errors.Is(err, checkout.ErrLongList), errors.Is(err, checkout.ErrCanceling):
+		done.Result, done.Reason, done.Time, err = checkout.Skipped, err.Error(), time.Time{}, nil
 	case errors.Is(err, job.ErrBusy):
 		done.Result, done.Reason, done.Time, err = checkout.Skipped, "another purchase or change of the account is running", time.Time{}, nil
 	}

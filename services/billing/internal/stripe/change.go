@@ -96,6 +96,9 @@ func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
 	if err != nil {
 		return err
 	}
+	if sub.CancelAtPeriodEnd || sub.CancelAt != 0 { // canceled since it was read: a next phase would undo that
+		return checkout.ErrCanceling
+	}
 	if !slices.ContainsFunc(sub.Items.Data, func(i *sdk.SubscriptionItem) bool { return i.Price.ID == p.FromPrice }) {
 		return checkout.ErrExpired
 	}
@@ -135,7 +138,7 @@ func (c *Client) withSchedule(ctx context.Context, id string) (*sdk.Subscription
 	read.AddExpand("schedule")
 	sub, err := call(ctx, c, &read.Context, func() (*sdk.Subscription, error) { return subscription.Client{B: c.backend, Key: c.key}.Get(id, read) })
 	if err == nil && sub.Items.HasMore {
-		return nil, errLongList
+		return nil, checkout.ErrLongList // a phase that is made of a part of the items would end the others
 	}
 	return sub, err
 }

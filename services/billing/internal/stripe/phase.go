@@ -1,8 +1,6 @@
 package stripe
 
 import (
-	"errors"
-
 	sdk "github.com/stripe/stripe-go/v76"
 )
 
@@ -44,9 +42,6 @@ func carried(from *sdk.SubscriptionSchedulePhase) *sdk.SubscriptionSchedulePhase
 	}
 	return to
 }
-
-// errLongList says that Stripe shows only a part of the items. A phase that is made of them would end the others.
-var errLongList = errors.New("stripe: the subscription has too many items for a scheduled change; change it in Stripe's dashboard")
 
 // itemsNow are the items that a subscription has now, with what a phase has for their prices.
 func itemsNow(sub *sdk.Subscription, phase *sdk.SubscriptionSchedulePhase) (items []*sdk.SubscriptionSchedulePhaseItem) {

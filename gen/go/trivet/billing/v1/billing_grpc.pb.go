@@ -174,8 +174,9 @@ type BillingServiceClient interface {
 	// Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
 	// CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ApplyPlans(ctx context.Context, in *ApplyPlansRequest, opts ...grpc.CallOption) (*ApplyPlansResponse, error)
-	// MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged and no credit is given for
-	// the rest of a period: the next invoice has the new price. What a subscriber has chosen stays: a scheduled change, a change that waits for its
+	// MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
+	// the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version. At once,
+	// subscriptions that have paid for more than the new version has are skipped. What a subscriber has chosen stays: a scheduled change, a change that waits for its
 	// payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
 	// what differs and counts the subscriptions.
 	// Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
@@ -769,8 +770,9 @@ type BillingServiceServer interface {
 	// Errors: INVALID_ARGUMENT (the plan file has a mistake, or lacks a plan that accounts are on), CONFLICT (a run is in progress),
 	// CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error)
-	// MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged and no credit is given for
-	// the rest of a period: the next invoice has the new price. What a subscriber has chosen stays: a scheduled change, a change that waits for its
+	// MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
+	// the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version. At once,
+	// subscriptions that have paid for more than the new version has are skipped. What a subscriber has chosen stays: a scheduled change, a change that waits for its
 	// payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
 	// what differs and counts the subscriptions.
 	// Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.

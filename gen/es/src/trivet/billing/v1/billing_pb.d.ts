@@ -3918,8 +3918,9 @@ export declare const BillingService: GenService<{
     output: typeof ApplyPlansResponseSchema;
   },
   /**
-   * MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged and no credit is given for
-   * the rest of a period: the next invoice has the new price. What a subscriber has chosen stays: a scheduled change, a change that waits for its
+   * MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
+   * the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version. At once,
+   * subscriptions that have paid for more than the new version has are skipped. What a subscriber has chosen stays: a scheduled change, a change that waits for its
    * payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
    * what differs and counts the subscriptions.
    * Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
