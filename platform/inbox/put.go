@@ -98,11 +98,11 @@ func (e Event) payload() []byte {
 }
 
 // traceparent is NULL when the event was not traced.
-func (e Event) traceparent() *string {
+func (e Event) traceparent() any {
 	if e.trace == "" {
 		return nil
 	}
-	return &e.trace
+	return e.trace
 }
 
 // revive makes an event that is dead or ignored pending again, as it has come now.

@@ -99,6 +99,23 @@ func (l *drillLoad) repeat(ctx context.Context, kind string, pause time.Duration
 	}
 }
 
+// awaitShown waits until the drill has shown what it is for, however slow the machine is: each kind that must keep working has worked, and the
+// kind that must fail has failed.
+func (l *drillLoad) awaitShown(t *testing.T, d drill) {
+	t.Helper()
+	shown := func() bool {
+		for _, kind := range drillKinds {
+			if !slices.Contains(d.fails, kind) && l.successes(kind, duringDrill) == 0 {
+				return false
+			}
+		}
+		return d.mustFail == "" || len(l.failures(d.mustFail, duringDrill)) > 0
+	}
+	for end := time.Now().Add(time.Minute); !shown() && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 // note records how a request ended.
 func (l *drillLoad) note(kind string, begun time.Time, a answer, err error) {
 	l.mu.Lock()
@@ -193,6 +210,9 @@ func usageOfAnswer(body []byte, stream bool) (openAIUsage, error) {
 	if !stream {
 		if err := json.Unmarshal(body, &got); err != nil {
 			return openAIUsage{}, err
+		}
+		if got.Usage == nil {
+			return openAIUsage{}, fmt.Errorf("an answer without its usage: %s", body)
 		}
 		return *got.Usage, nil
 	}

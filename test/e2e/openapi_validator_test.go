@@ -180,6 +180,11 @@ func (v *openAPIValidator) check(r *http.Request, response *http.Response, body 
 	if err != nil && len(content) > 0 {
 		return fmt.Errorf("content type: %w", err)
 	}
+	if _, ok := content[kind]; !ok {
+		if main, _, _ := strings.Cut(kind, "/"); content[main+"/*"] != nil {
+			kind = main + "/*"
+		}
+	}
 	if _, ok := content[kind]; !ok && len(content) > 0 {
 		return fmt.Errorf("the document has only the content types %v for this status", slices.Sorted(maps.Keys(content)))
 	}

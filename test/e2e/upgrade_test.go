@@ -163,11 +163,16 @@ func TestUpgradePostgres(t *testing.T) {
 	t.Logf("%d of %d statements work with simple arguments; the others are refused for the same reason", worked, len(outcomes))
 	require.Greater(t, worked, len(outcomes)*3/4)
 	stop, ended := make(chan struct{}), make(chan map[string][]string, 1)
-	go func() { ended <- u.outcomesUntil(stop) }()
+	go func() {
+		defer close(ended) // also when a requirement ends this goroutine
+		ended <- u.outcomesUntil(stop)
+	}()
 	in := &installation{t: t, log: &logFile{}}
 	in.once("trivet", []string{"migrate"}, []string{"DATABASE_URL=" + u.audit.url})
 	close(stop)
-	for name, during := range <-ended {
+	meanwhile := <-ended
+	require.NotNil(t, meanwhile)
+	for name, during := range meanwhile {
 		for _, outcome := range during {
 			require.Equal(t, outcomes[name], outcome, "%s, while the migrations ran", name)
 		}
