@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// reportInterval is how often changes of members are looked for, and reportRetry is the pause after billing was not told.
+	// reportInterval is how often changes of members are looked for. The pause doubles with each failure, up to reportRetry.
 	reportInterval = 2 * time.Second
 	reportRetry    = 15 * time.Second
 	// reportTimeout bounds one report.
@@ -36,12 +36,13 @@ func (s *Service) reportMembers(deps Deps) func(context.Context) {
 	}}
 	options := job.Options{Alone: s.database.Dialect() == database.SQLite, Now: deps.Now}
 	return func(ctx context.Context) {
-		for ctx.Err() == nil {
-			pause := reportInterval
+		for pause := reportInterval; ctx.Err() == nil; {
 			err := job.Run(ctx, s.database, "members", options, func(ctx context.Context, h *job.Holder) error { return reporter.Run(ctx, h.Keep) })
 			if err != nil && !errors.Is(err, job.ErrBusy) && ctx.Err() == nil {
 				deps.Logger.WarnContext(ctx, "telling billing the number of members failed; retrying", slog.Any("error", err))
-				pause = reportRetry
+				pause = min(2*pause, reportRetry)
+			} else {
+				pause = reportInterval
 			}
 			_ = wait.For(ctx, pause)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -23,10 +24,10 @@ func TestBillingLearnsTheNumberOfMembers(t *testing.T) {
 		}
 		f.deliver(t, "msg_gone", membershipEvent("deleted", "7", 1))
 		f.billing.set(nil)
-		require.Eventually(t, func() bool { return f.billing.members("org_1") == 19 }, soon, tick)
+		require.Eventually(t, func() bool { return f.billing.members("org_1") == 19 }, time.Minute, tick)
 		f.deliver(t, "msg_user", event("user.deleted", `{"id":"user_8","deleted":true}`))
-		require.Eventually(t, func() bool { return f.billing.members("org_1") == 18 }, soon, tick)
+		require.Eventually(t, func() bool { return f.billing.members("org_1") == 18 }, time.Minute, tick)
 		f.deliver(t, "msg_back", membershipEvent("created", "99", 2))
-		require.Eventually(t, func() bool { return f.billing.members("org_1") == 19 }, soon, tick)
+		require.Eventually(t, func() bool { return f.billing.members("org_1") == 19 }, time.Minute, tick)
 	})
 }

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Report is the number of an organization's members.
@@ -17,10 +20,10 @@ type Report struct {
 	Changes []string
 }
 
-// Store knows the members and what billing was not told.
+// Store knows the members and the changes that billing does not know.
 type Store interface {
-	// ChangedOrganizations lists at most limit organizations whose count billing does not have yet.
-	ChangedOrganizations(ctx context.Context, limit int) ([]string, error)
+	// ChangedOrganizations lists at most limit organizations after one, in order, whose changes billing does not know.
+	ChangedOrganizations(ctx context.Context, after string, limit int) ([]string, error)
 	// ReportMembers counts the members of an organization under a new number.
 	ReportMembers(ctx context.Context, organizationID string) (Report, error)
 	// EndReport forgets the changes that a report covers.
@@ -37,28 +40,64 @@ type Reporter struct {
 // batch is how many organizations are read at once.
 const batch = 100
 
-// Run sends what billing was not told: one report for all changes of an organization. It calls keep before each report and ends with its error. An
-// organization that fails does not keep others from their turn.
+// Run sends one report for all changes of an organization, and looks at each organization once. It calls keep before each report and ends with its
+// error. An organization that fails does not keep others from their turn. When billing is away, the round ends.
 func (r *Reporter) Run(ctx context.Context, keep func(context.Context) error) error {
-	for {
-		changed, err := r.Store.ChangedOrganizations(ctx, batch)
-		if err != nil || len(changed) == 0 {
-			return err
+	var failed failures
+	for after := ""; ; {
+		changed, err := r.Store.ChangedOrganizations(ctx, after, batch)
+		if err != nil {
+			return failed.and(err)
 		}
-		var failed []error
 		for _, id := range changed {
 			if err := keep(ctx); err != nil {
-				return errors.Join(append(failed, err)...)
+				return failed.and(err)
 			}
 			if err := r.report(ctx, id); err != nil {
-				failed = append(failed, fmt.Errorf("report the members of %s: %w", id, err))
+				failed.add(fmt.Errorf("report the members of %s: %w", id, err))
+				if away(err) {
+					return failed.error()
+				}
 			}
+			after = id
 		}
-		if len(failed) > 0 || len(changed) < batch {
-			return errors.Join(failed...)
+		if len(changed) < batch {
+			return failed.error()
 		}
 	}
 }
+
+// away tells whether an error says that billing cannot answer at all, so that other reports would fail too.
+func away(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.Unimplemented, codes.DeadlineExceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// failures are the reports of a round that failed. One error tells enough: the log must not have one for each organization.
+type failures struct {
+	first error
+	count int
+}
+
+func (f *failures) add(err error) {
+	if f.count++; f.count == 1 {
+		f.first = err
+	}
+}
+
+func (f *failures) error() error {
+	if f.count > 1 {
+		return fmt.Errorf("%d reports failed, the first: %w", f.count, f.first)
+	}
+	return f.first
+}
+
+// and joins the failures with the error that ends the round.
+func (f *failures) and(err error) error { return errors.Join(f.error(), err) }
 
 func (r *Reporter) report(ctx context.Context, organizationID string) error {
 	report, err := r.Store.ReportMembers(ctx, organizationID)

@@ -12,9 +12,9 @@ var _ members.Store = (*Store)(nil)
 // changesAtOnce bounds the changes that one report covers. Those beyond it lead to another report.
 const changesAtOnce = 1000
 
-// ChangedOrganizations lists organizations whose count billing does not have yet.
-func (s *Store) ChangedOrganizations(ctx context.Context, limit int) ([]string, error) {
-	return s.read.ListChangedOrganizations(ctx, int64(limit))
+// ChangedOrganizations lists organizations after one, in order, whose changes billing does not know.
+func (s *Store) ChangedOrganizations(ctx context.Context, after string, limit int) ([]string, error) {
+	return s.read.ListChangedOrganizations(ctx, db.ListChangedOrganizationsParams{After: after, PageSize: int64(limit)})
 }
 
 // ReportMembers counts the members of an organization. The order counts: a change that commits after its changes were read is not among them, and leads

@@ -35,11 +35,17 @@ func (q *Queries) DropMemberChange(ctx context.Context, arg DropMemberChangePara
 }
 
 const listChangedOrganizations = `-- name: ListChangedOrganizations :many
-SELECT DISTINCT organization_id FROM member_change ORDER BY organization_id LIMIT CAST($1 AS BIGINT)
+SELECT DISTINCT organization_id FROM member_change WHERE organization_id > $1
+ORDER BY organization_id LIMIT CAST($2 AS BIGINT)
 `
 
-func (q *Queries) ListChangedOrganizations(ctx context.Context, pageSize int64) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, listChangedOrganizations, pageSize)
+type ListChangedOrganizationsParams struct {
+	After    string
+	PageSize int64
+}
+
+func (q *Queries) ListChangedOrganizations(ctx context.Context, arg ListChangedOrganizationsParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listChangedOrganizations, arg.After, arg.PageSize)
 	if err != nil {
 		return nil, err
 	}

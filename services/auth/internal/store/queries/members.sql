@@ -1,5 +1,6 @@
 -- name: ListChangedOrganizations :many
-SELECT DISTINCT organization_id FROM member_change ORDER BY organization_id LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
+SELECT DISTINCT organization_id FROM member_change WHERE organization_id > sqlc.arg(after)
+ORDER BY organization_id LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
 
 -- name: ListMemberChanges :many
 SELECT change_id FROM member_change WHERE organization_id = $1 ORDER BY change_id LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
