@@ -13,4 +13,6 @@ func (s *Service) BuyTopUps(ctx context.Context) error {
 }
 
 // FollowSeats has the seats follow the members once.
-func (s *Service) FollowSeats(ctx context.Context) error { return s.checkout.FollowSeats(ctx) }
+func (s *Service) FollowSeats(ctx context.Context) error {
+	return s.checkout.FollowSeats(ctx, func(context.Context) error { return nil })
+}

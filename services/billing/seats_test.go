@@ -1,6 +1,9 @@
 package billing_test
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -19,6 +22,7 @@ const seatsFile = `
 plans:
   - {id: free, name: Free, price: "0.00", included_credit: "0"}
   - {id: crew, name: Crew, price: "10.00", included_credit: "12.00", seats: {min: 2, max: 6, per_member: true}}
+  - {id: big, name: Big, price: "30.00", included_credit: "36.00", seats: {min: 2, max: 6, per_member: true}}
   - {id: small, name: Small, price: "4.00", included_credit: "1.00", seats: {min: 1, max: 4, per_member: true}}
 `
 
@@ -112,6 +116,83 @@ func TestSeatsOfAScheduledChange(t *testing.T) {
 		require.Equal(t, "small", h.subscription().GetScheduledChange().GetPlanId())
 		require.EqualValues(t, 4, h.subscription().GetScheduledChange().GetSeats())
 	})
+}
+
+// A paid change still replaces the scheduled one when the seats follow before anybody has looked.
+func TestSeatsAndAReplacementThatIsPaid(t *testing.T) {
+	crew(t, func(t *testing.T, h *fixture) {
+		change := func(plan string) {
+			p, err := h.preview(plan, 0, month)
+			require.NoError(t, err)
+			_, err = h.change(p)
+			require.NoError(t, err)
+		}
+		change("small")
+		h.useCard("chargeCustomerFail")
+		change("big")
+		h.members(2, 4)
+		require.Equal(t, "crew", h.subscription().GetPlanId(), "it waits for its payment")
+		require.Equal(t, "small", h.subscription().GetScheduledChange().GetPlanId())
+		h.useCard("visa")
+		h.at(http.MethodPost, "/v1/invoices/"+h.listed("/v1/invoices")[0]+"/pay", nil)
+		h.Add(time.Minute)
+		h.followed()
+		h.Add(time.Minute)
+		require.NoError(t, h.service.FinishReplacements(t.Context()))
+		require.Equal(t, "big", h.subscription().GetPlanId())
+		require.EqualValues(t, 4, h.subscription().GetSeats())
+		require.Nil(t, h.subscription().GetScheduledChange())
+	})
+}
+
+// Reports that keep coming put the change off for a moment, not without end.
+func TestSeatsFollowInASteadyStorm(t *testing.T) {
+	crew(t, func(t *testing.T, h *fixture) {
+		h.Add(2 * time.Minute)
+		for n := range int32(3) {
+			h.reported(2+n, 4+n%2)
+			h.Add(6 * time.Second)
+		}
+		h.reported(9, 5)
+		require.NoError(t, h.service.FollowSeats(t.Context()))
+		require.EqualValues(t, 5, h.subscription().GetSeats())
+	})
+}
+
+// A change whose answer is lost is repeated with the same key and the same parameters, or seen to be done.
+func TestALostChangeOfSeatsIsRepeatedToTheLetter(t *testing.T) {
+	for kind, repeated := range map[fault.Kind]bool{fault.Close: true, fault.CommitTimeout: false} {
+		t.Run(string(kind), func(t *testing.T) {
+			crew(t, func(t *testing.T, h *fixture) {
+				sent := make(chan string, 99)
+				record := func(r *http.Request) {
+					if r.Method != http.MethodPost || !strings.HasPrefix(r.URL.Path, "/v1/subscriptions/") {
+						return
+					}
+					body, err := io.ReadAll(r.Body)
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					sent <- fmt.Sprint(r.Header.Get("Idempotency-Key"), " ", string(body), err)
+				}
+				h.before.Store(&record)
+				billingtest.Fail(t, h.stripe, fault.Fault{Kind: kind, Method: "POST", Path: "/v1/subscriptions/*"})
+				h.reported(2, 5)
+				h.Add(11 * time.Second)
+				require.Error(t, h.service.FollowSeats(t.Context()))
+				before := len(sent)
+				h.stripe.Faults().Clear()
+				h.Add(2 * time.Minute)
+				require.NoError(t, h.service.FollowSeats(t.Context()))
+				require.EqualValues(t, 5, h.subscription().GetSeats())
+				require.Len(t, h.listed("/v1/invoices"), 2)
+				require.Equal(t, repeated, len(sent) > before)
+				first := <-sent
+				require.Contains(t, first, "/seats/")
+				for range len(sent) {
+					require.Equal(t, first, <-sent)
+				}
+			})
+		})
+	}
 }
 
 // A lost answer and failures that Stripe repeats charge the seats once.

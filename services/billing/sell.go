@@ -114,7 +114,7 @@ func (s *Service) billOverage(ctx context.Context) {
 // followMembers has the seats of subscriptions follow the members of their organizations until ctx ends. Of several replicas, one does it at a time.
 func (s *Service) followMembers(ctx context.Context) {
 	for ctx.Err() == nil {
-		s.runJob(ctx, "seats", 0, func(ctx context.Context, _ *job.Holder) error { return s.checkout.FollowSeats(ctx) })
+		s.runJob(ctx, "seats", 0, func(ctx context.Context, h *job.Holder) error { return s.checkout.FollowSeats(ctx, h.Keep) })
 		_ = wait.For(ctx, dueInterval)
 	}
 }

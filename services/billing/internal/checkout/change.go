@@ -294,9 +294,7 @@ func (s *Service) current(ctx context.Context, p Preview) (sub subscriptions.Sub
 
 // changeFailed forgets a preview whose key cannot be used again: whether the change was done shows in the subscription.
 func (s *Service) changeFailed(ctx context.Context, accountID string, err error) error {
-	unknown, ok := errors.AsType[*outcome.UnknownError](err)
-	_, busy := errors.AsType[*outcome.BusyError](err)
-	if busy || ok && !unknown.Spent {
+	if !outcome.Spent(err) {
 		return err
 	}
 	return errors.Join(err, s.Store.DropPreview(ctx, accountID))

@@ -232,6 +232,12 @@ func (s *Service) alone(ctx context.Context, accountID string, fn func(context.C
 	}
 }
 
+// aside runs fn in the account's turn, or returns job.ErrBusy. It leaves what a checkout has saved. The service that fn gets keeps the account's lease.
+func (s *Service) aside(ctx context.Context, accountID string, fn func(context.Context, *Service) error) error {
+	options := job.Options{Lease: lease, Alone: s.Alone, Now: s.Now, Aside: true}
+	return job.Run(ctx, s.Database, jobName(accountID), options, func(ctx context.Context, h *job.Holder) error { return fn(ctx, s.keeping(h)) })
+}
+
 // Turn runs fn in the account's turn, or returns job.ErrBusy. fn calls keep before each call at Stripe, which keeps the account's lease.
 func (s *Service) Turn(ctx context.Context, accountID string, fn func(ctx context.Context, keep func(context.Context) error) error) error {
 	options := job.Options{Lease: lease, Alone: s.Alone, Now: s.Now, Aside: true}
@@ -405,9 +411,7 @@ func (s *Service) clear(ctx context.Context, n NewSession) (same Session, err er
 // failed decides what the next attempt does with the key: after a refusal or a failure that Stripe repeats for the key, it takes a new
 // one, and clear has looked for what the old one made.
 func (s *Service) failed(ctx context.Context, h *job.Holder, n NewSession, err error) error {
-	unknown, ok := errors.AsType[*outcome.UnknownError](err)
-	_, busy := errors.AsType[*outcome.BusyError](err)
-	if busy || ok && !unknown.Spent {
+	if !outcome.Spent(err) {
 		return err
 	}
 	return errors.Join(s.gone(ctx, n.Customer, err), h.Save(ctx, attempt{}))

@@ -254,9 +254,7 @@ func (s *Service) move(ctx context.Context, h *job.Holder, accountID string, p P
 		}
 	}
 	err := s.Changer.Reprice(ctx, p, last.Key)
-	unknown, ok := errors.AsType[*outcome.UnknownError](err)
-	_, busy := errors.AsType[*outcome.BusyError](err)
-	if busy || ok && !unknown.Spent {
+	if err != nil && !outcome.Spent(err) {
 		return err
 	}
 	return errors.Join(err, h.Save(ctx, attempt{})) // done or refused, or Stripe repeats the failure for the key

@@ -41,8 +41,8 @@ func (s *Service) FinishReplacements(ctx context.Context) error {
 	}
 	var failed []error
 	for _, accountID := range due {
-		err := s.alone(ctx, accountID, func(ctx context.Context, s *Service, _ *job.Holder) error { return s.finishReplacement(ctx, accountID) })
-		if err != nil {
+		err := s.aside(ctx, accountID, func(ctx context.Context, s *Service) error { return s.finishReplacement(ctx, accountID) })
+		if err != nil && !errors.Is(err, job.ErrBusy) { // it stays due
 			failed = append(failed, fmt.Errorf("replace the scheduled change of %s: %w", accountID, err))
 		}
 	}

@@ -35,9 +35,9 @@ const (
 	seatsBatch = 100
 )
 
-// FollowSeats has the seats of subscriptions follow the members, where the plan says so. Errors: those of mirror.Fetch, of package outcome and of the
-// store.
-func (s *Service) FollowSeats(ctx context.Context) error {
+// FollowSeats has the seats of subscriptions follow the members, where the plan says so. It calls keep before each account and ends with its error.
+// Errors: those of mirror.Fetch, of package outcome and of the store.
+func (s *Service) FollowSeats(ctx context.Context, keep func(context.Context) error) error {
 	if err := s.loaded(ctx); err != nil {
 		return err
 	}
@@ -47,56 +47,105 @@ func (s *Service) FollowSeats(ctx context.Context) error {
 	}
 	var failed []error
 	for _, accountID := range due {
-		m, err := s.Store.Members(ctx, accountID)
-		if err != nil {
+		if err := keep(ctx); err != nil {
 			return errors.Join(append(failed, err)...)
 		}
-		wait := seatsRetry
-		err = s.alone(ctx, accountID, func(ctx context.Context, s *Service, _ *job.Holder) (err error) {
-			wait, err = s.followSeats(ctx, accountID, m)
-			return err
-		})
-		if err != nil && !errors.Is(err, job.ErrBusy) {
+		if err := s.followAccount(ctx, accountID); err != nil {
 			failed = append(failed, fmt.Errorf("change the seats of %s: %w", accountID, err))
-		}
-		if err := s.Store.PostponeSeats(ctx, accountID, m.Sequence, s.Now().Add(max(wait, seatsRetry))); err != nil {
-			return errors.Join(append(failed, err)...)
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// followSeats brings the seats of one subscription closer to the members, and returns after how long they are compared again.
-func (s *Service) followSeats(ctx context.Context, accountID string, m Members) (time.Duration, error) {
+// followAccount compares the seats of one account, and postpones the next comparison. An account whose plan has no seats for members needs no turn.
+func (s *Service) followAccount(ctx context.Context, accountID string) error {
+	m, err := s.Store.Members(ctx, accountID)
+	if err != nil {
+		return err
+	}
+	wait := seatsRetry
+	follows, err := s.seatsFollow(ctx, accountID)
+	switch {
+	case err != nil:
+	case !follows:
+		wait = seatsLater
+	default:
+		err = s.aside(ctx, accountID, func(ctx context.Context, s *Service) (err error) {
+			if m, err = s.Store.Members(ctx, accountID); err != nil { // a report may have come before the turn
+				return err
+			}
+			wait, err = s.followSeats(ctx, accountID, m)
+			return err
+		})
+	}
+	if errors.Is(err, job.ErrBusy) {
+		err = nil
+	}
+	return errors.Join(err, s.Store.PostponeSeats(ctx, accountID, m.Sequence, s.Now().Add(max(wait, seatsRetry))))
+}
+
+// seatsFollow tells whether the account's plan, or the one that is scheduled, has seats that follow the members. A plan that is not known may have.
+func (s *Service) seatsFollow(ctx context.Context, accountID string) (bool, error) {
 	known, err := s.Store.Subscription(ctx, accountID)
 	if err != nil {
+		return false, err
+	}
+	plan, ok := s.Catalog.Get(known.Plan.Ref())
+	return !ok || plan.FollowsMembers() || scheduledFollows(s.Catalog, known), nil
+}
+
+// followSeats brings the seats of one subscription closer to the members, and returns after how long they are compared again.
+func (s *Service) followSeats(ctx context.Context, accountID string, m Members) (time.Duration, error) {
+	if waits, err := s.replacementWaits(ctx, accountID); waits || err != nil {
 		return seatsRetry, err
 	}
-	if plan, ok := s.Catalog.Get(known.Plan.Ref()); ok && !plan.FollowsMembers() && !scheduledFollows(s.Catalog, known) {
-		return seatsLater, nil
-	}
 	sub, st, err := s.live(ctx, accountID)
-	if errors.Is(err, ErrNoSubscription) || errors.Is(err, ErrUnpaid) {
+	if errors.Is(err, ErrNoSubscription) {
 		return seatsLater, nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrUnpaid) {
 		return seatsRetry, err
 	}
 	have, sale, ok := sub.Item(s.Catalog)
+	_, end := sub.Period()
 	switch {
-	case !ok:
-		return seatsLater, nil
-	case sub.PendingUpdate != nil: // an earlier change waits for its payment
+	case !s.Now().Before(end), sub.PendingUpdate != nil: // Stripe is about to renew, or an earlier change waits for its payment
 		return seatsRetry, nil
+	case !ok, errors.Is(err, ErrUnpaid):
+		return seatsLater, nil
 	}
 	want := sale.Plan.SeatsFor(m.Count, have.Quantity)
 	if want > have.Quantity || want < have.Quantity && st.Access == subscriptions.Trial {
-		return seatsRetry, s.changeSeats(ctx, accountID, m, sub, have, want)
+		return pause(seatsRetry, s.changeSeats(ctx, accountID, m, sub, have, want))
 	}
 	if sub.CancelAtPeriodEnd {
 		return seatsLater, nil // there is no next period
 	}
-	return seatsLater, s.scheduleSeats(ctx, m, sub, have, sale)
+	return pause(seatsLater, s.scheduleSeats(ctx, m, sub, have, sale))
+}
+
+// replacementWaits finishes the account's replacement and tells whether it still waits for its payment. Other seats would hide that it is done.
+func (s *Service) replacementWaits(ctx context.Context, accountID string) (bool, error) {
+	if err := s.finishReplacement(ctx, accountID); err != nil {
+		return false, err
+	}
+	_, err := s.Store.Replacement(ctx, accountID)
+	if isNotFound(err) {
+		return false, nil
+	}
+	return true, err
+}
+
+// pause returns how long to wait after a change. Stripe would refuse again in a minute what it refuses now. Other failures must not miss the renewal.
+func pause(success time.Duration, err error) (time.Duration, error) {
+	_, refused := errors.AsType[*outcome.RefusedError](err)
+	switch {
+	case err == nil:
+		return success, nil
+	case refused || errors.Is(err, ErrExpired):
+		return seatsLater, err
+	}
+	return seatsRetry, err
 }
 
 func scheduledFollows(catalog *plans.Catalog, st subscriptions.State) bool {
@@ -140,21 +189,21 @@ func (s *Service) changeSeats(ctx context.Context, accountID string, m Members, 
 		Quantity: want, Date: a.Time, Effective: end, AtOnce: true,
 	}
 	done, err := s.Changer.Change(ctx, p, a.Key)
-	if err != nil {
-		unknown, ok := errors.AsType[*outcome.UnknownError](err)
-		_, busy := errors.AsType[*outcome.BusyError](err)
-		if busy || ok && !unknown.Spent {
-			return err
-		}
+	switch {
+	case err == nil: // the key would repeat this answer to the same change later on
+		return errors.Join(s.Store.SaveSeatAttempt(ctx, accountID, ""), s.follow(ctx, p, done.Invoice))
+	case outcome.Spent(err):
 		return errors.Join(err, s.Store.SaveSeatAttempt(ctx, accountID, "")) // whether it was done shows in the subscription
 	}
-	return s.follow(ctx, p, done.Invoice)
+	return err
 }
 
 // scheduleSeats makes the seats of the next period what the members need. It keeps a change of plan that is scheduled, and takes back a change of seats
-// that is not needed any more.
+// that is not needed any more. A schedule that Trivet did not make stays as it is: one with more than one later phase, with a price that is not in the
+// catalog, or that cancels the subscription at its end.
 func (s *Service) scheduleSeats(ctx context.Context, m Members, sub subscriptions.Subscription, have subscriptions.Item, sale plans.Sale) error {
 	next := nextItem{price: have.Price.ID, quantity: have.Quantity, plan: *sale.Plan}
+	_, end := sub.Period()
 	scheduled := false
 	if sub.Schedule != "" {
 		o, err := s.Mirror.Sync(ctx, mirror.Schedule, sub.Schedule)
@@ -165,12 +214,19 @@ func (s *Service) scheduleSeats(ctx context.Context, m Members, sub subscription
 		if err != nil {
 			return err
 		}
-		if item, ok := s.nextOf(schedule); ok {
-			next, scheduled = item, true
+		if schedule.EndBehavior == "cancel" {
+			return nil
+		}
+		later := laterPhases(schedule, end)
+		if scheduled = len(later) > 0; scheduled {
+			item, ok := s.itemOf(later[0])
+			if !ok || len(later) > 1 {
+				return nil
+			}
+			next = item
 		}
 	}
 	want := next.plan.SeatsFor(m.Count, next.quantity)
-	_, end := sub.Period()
 	p := Preview{Subscription: sub.ID, FromPrice: have.Price.ID, Price: next.price, Quantity: want, Effective: end}
 	switch {
 	case want == next.quantity:
@@ -194,16 +250,21 @@ type nextItem struct {
 	plan     plans.Plan
 }
 
-// nextOf finds what the next phase of a schedule has.
-func (s *Service) nextOf(schedule subscriptions.Schedule) (nextItem, bool) {
+// laterPhases returns the phases of a schedule that begin with the next period or later, by Stripe's clock.
+func laterPhases(schedule subscriptions.Schedule, end time.Time) (later []subscriptions.Phase) {
 	for _, phase := range schedule.Phases {
-		if !phase.Begin().After(s.Now()) {
-			continue
+		if !phase.Begin().Before(end) {
+			later = append(later, phase)
 		}
-		for _, i := range phase.Items {
-			if sale, ok := s.Catalog.ByPrice(i.Price); ok && sale.Plan != nil {
-				return nextItem{i.Price, i.Quantity, *sale.Plan}, true
-			}
+	}
+	return later
+}
+
+// itemOf finds what a phase has of a plan in the catalog.
+func (s *Service) itemOf(phase subscriptions.Phase) (nextItem, bool) {
+	for _, i := range phase.Items {
+		if sale, ok := s.Catalog.ByPrice(i.Price); ok && sale.Plan != nil {
+			return nextItem{i.Price, i.Quantity, *sale.Plan}, true
 		}
 	}
 	return nextItem{}, false

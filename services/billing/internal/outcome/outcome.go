@@ -54,6 +54,16 @@ func (e *BusyError) Error() string { return fmt.Sprintf("%v; nothing was changed
 // Unwrap returns the cause.
 func (e *BusyError) Unwrap() error { return e.Err }
 
+// Spent reports whether the idempotency key of a failed call tells nothing more: Stripe refused the call, or repeats its failure for the key. After any
+// other error, also that of a call that was never made, the same call with the same key tells whether it was done.
+func Spent(err error) bool {
+	if unknown, ok := errors.AsType[*UnknownError](err); ok {
+		return unknown.Spent
+	}
+	_, refused := errors.AsType[*RefusedError](err)
+	return refused
+}
+
 // Missing reports whether Stripe does not have the object that the call names.
 func Missing(err error) bool {
 	refused, ok := errors.AsType[*RefusedError](err)

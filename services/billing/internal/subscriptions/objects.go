@@ -100,6 +100,7 @@ type Schedule struct {
 	ID           string  `json:"id"`
 	Subscription string  `json:"subscription"`
 	Status       string  `json:"status"`
+	EndBehavior  string  `json:"end_behavior"`
 	Phases       []Phase `json:"phases"`
 }
 

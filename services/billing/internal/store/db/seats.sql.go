@@ -83,7 +83,8 @@ VALUES ($1, $2, $3, $4)
 ON CONFLICT (account_id) DO UPDATE SET
     members = excluded.members, sequence = excluded.sequence,
     next_time = CASE
-        WHEN member_count.next_time > CAST($5 AS BIGINT) AND member_count.next_time < excluded.next_time THEN member_count.next_time
+        WHEN member_count.next_time > CAST($5 AS BIGINT) - 60000000 AND member_count.next_time < excluded.next_time
+        THEN member_count.next_time
         ELSE excluded.next_time
     END
 WHERE member_count.sequence < excluded.sequence
@@ -97,7 +98,8 @@ type PutMemberCountParams struct {
 	AtTime    int64
 }
 
-// A report that comes soon after another one shares its wait, so that a storm of them is one change at Stripe.
+// A report that comes soon after another one shares its wait, so that a storm of them is one change at Stripe. A time that came up in the last minute
+// stays too: otherwise reports that keep coming would put it off without end.
 func (q *Queries) PutMemberCount(ctx context.Context, arg PutMemberCountParams) error {
 	_, err := q.db.ExecContext(ctx, putMemberCount,
 		arg.AccountID,

@@ -1,11 +1,13 @@
 -- name: PutMemberCount :exec
--- A report that comes soon after another one shares its wait, so that a storm of them is one change at Stripe.
+-- A report that comes soon after another one shares its wait, so that a storm of them is one change at Stripe. A time that came up in the last minute
+-- stays too: otherwise reports that keep coming would put it off without end.
 INSERT INTO member_count (account_id, members, sequence, next_time)
 VALUES (sqlc.arg(account_id), sqlc.arg(members), sqlc.arg(sequence), sqlc.arg(next_time))
 ON CONFLICT (account_id) DO UPDATE SET
     members = excluded.members, sequence = excluded.sequence,
     next_time = CASE
-        WHEN member_count.next_time > CAST(sqlc.arg(at_time) AS BIGINT) AND member_count.next_time < excluded.next_time THEN member_count.next_time
+        WHEN member_count.next_time > CAST(sqlc.arg(at_time) AS BIGINT) - 60000000 AND member_count.next_time < excluded.next_time
+        THEN member_count.next_time
         ELSE excluded.next_time
     END
 WHERE member_count.sequence < excluded.sequence;
