@@ -140,6 +140,25 @@ func TestAnErasedMembersLimitsGo(t *testing.T) {
 	})
 }
 
+// An erasure that stops after the holds leaves a sound ledger, and the next one finishes it.
+func TestAHalfDoneErasureIsSound(t *testing.T) {
+	onSQLite(t, "monthly", func(t *testing.T, b *fixture) {
+		const gone = "user_gone"
+		b.account()
+		b.limit(b.Ledger, ledger.MemberSubject(gone), ledger.PeriodHour, 100)
+		h, err := b.by(b.Ledger, "r1", gone, "", 60)
+		require.NoError(t, err)
+		b.settle(h, 50)
+		b.exec("CREATE TRIGGER stop BEFORE UPDATE ON unfolded_call BEGIN SELECT RAISE(ABORT, 'stopped'); END")
+		require.ErrorContains(t, b.store.EraseUser(t.Context(), gone), "stopped")
+		require.Zero(t, b.count("SELECT COUNT(*) FROM hold WHERE user_id = $1", gone))
+		b.sound()
+		b.exec("DROP TRIGGER stop")
+		require.NoError(t, b.store.EraseUser(t.Context(), gone))
+		require.Zero(t, b.count("SELECT COUNT(*) FROM spend_limit WHERE subject_id = $1", gone))
+	})
+}
+
 func TestBadLimits(t *testing.T) {
 	onSQLite(t, "monthly", func(t *testing.T, b *fixture) {
 		good := ledger.SpendLimit{AccountID: alice, Subject: ledger.MemberSubject("ann"), Amount: 1}

@@ -46,12 +46,15 @@ func (s *Store) EraseUser(ctx context.Context, userID string) error {
 	if err := s.markErased(ctx, userID); err != nil {
 		return translate(fmt.Errorf("erase: %w", err))
 	}
+	if err := s.eraseSpending(ctx, userID); err != nil { // first, because windows must count the holds that name the person
+		return translate(fmt.Errorf("erase the limits: %w", err))
+	}
 	for _, table := range eraseTables {
 		if err := s.eraseFrom(ctx, table, userID); err != nil {
 			return translate(fmt.Errorf("erase from %s: %w", table.name, err))
 		}
 	}
-	if err := s.eraseSpending(ctx, userID); err != nil {
+	if err := s.eraseSpending(ctx, userID); err != nil { // again: holds that were pruned meanwhile have become sums of days
 		return translate(fmt.Errorf("erase the limits: %w", err))
 	}
 	if err := s.eraseFolded(ctx, userID); err != nil {
