@@ -249,7 +249,9 @@ func (b *fixture) replica() *ledger.Ledger {
 	return b.on(store.New(databasetest.Open(b.t, b.place, database.Migrations{})))
 }
 
-func (b *fixture) on(s *store.Store) *ledger.Ledger {
+func (b *fixture) on(s *store.Store) *ledger.Ledger { return b.over(s) }
+
+func (b *fixture) over(s ledger.Store) *ledger.Ledger {
 	logs := b.logs
 	if logs == nil {
 		logs = slog.DiscardHandler

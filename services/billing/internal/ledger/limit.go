@@ -79,6 +79,8 @@ type LimitQuery struct {
 	// After is the last limit of the page before; only its Subject and Period are used.
 	After SpendLimit
 	Limit int
+	// Caller is the user who asks; the account's free credit may be that person's. "" means nobody.
+	Caller string
 }
 
 // LimitUse is a limit with its present window.
@@ -149,20 +151,27 @@ func (s SpendLimit) id() string {
 
 // DeleteLimit deletes a spend limit, unless may refuses that. Errors: *LimitNotFoundError, may's, ErrUnavailable.
 func (l *Ledger) DeleteLimit(ctx context.Context, accountID, id string, may func(SpendLimit) error) error {
+	var refusal error
 	err := l.store.Write(ctx, accountID, func(ctx context.Context, tx Tx) error {
 		if _, err := tx.LockAccount(ctx, accountID); err != nil {
 			return err
 		}
-		deleted, err := tx.DeleteSpendLimit(ctx, accountID, id)
+		limit, err := tx.SpendLimit(ctx, accountID, id)
 		if err != nil {
 			return err
 		}
-		return may(deleted)
+		if refusal = may(limit); refusal != nil {
+			return nil
+		}
+		return tx.DeleteSpendLimit(ctx, accountID, id)
 	})
 	if errors.Is(err, ErrNotFound) {
 		return &LimitNotFoundError{id}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return refusal
 }
 
 // Limits reads a page of at most 100 spend limits, with what is held and spent in their present windows. last is the last limit of the page if there may
@@ -180,7 +189,7 @@ func (l *Ledger) Limits(ctx context.Context, q LimitQuery) (uses []LimitUse, las
 	}
 	err = l.store.Write(ctx, q.AccountID, func(ctx context.Context, tx Tx) error {
 		uses = make([]LimitUse, 0, len(page))
-		return l.use(ctx, tx, q.AccountID, page, &uses)
+		return l.use(ctx, tx, q, page, &uses)
 	})
 	if errors.Is(err, ErrNotFound) {
 		err = &AccountNotFoundError{q.AccountID}
@@ -188,13 +197,14 @@ func (l *Ledger) Limits(ctx context.Context, q LimitQuery) (uses []LimitUse, las
 	return uses, last, err
 }
 
-// use adds the present windows of limits, without those of people who were erased meanwhile.
-func (l *Ledger) use(ctx context.Context, tx Tx, accountID string, page []SpendLimit, uses *[]LimitUse) error {
+// use adds the present windows of limits, without those of people who were erased meanwhile and without limits that were deleted meanwhile: the windows of an
+// account without limits are not kept up to date.
+func (l *Ledger) use(ctx context.Context, tx Tx, q LimitQuery, page []SpendLimit, uses *[]LimitUse) error {
 	now := l.now()
-	if _, err := tx.LockAccount(ctx, accountID); err != nil {
+	if _, err := tx.LockAccount(ctx, q.AccountID); err != nil {
 		return err
 	}
-	account, err := l.touch(ctx, tx, accountID, "", now)
+	account, err := l.touch(ctx, tx, q.AccountID, q.Caller, now)
 	if err != nil {
 		return err
 	}
@@ -202,10 +212,17 @@ func (l *Ledger) use(ctx context.Context, tx Tx, accountID string, page []SpendL
 		now = account.PeriodStart
 	}
 	for _, limit := range page {
+		limit, err := present(ctx, tx, limit)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
 		use := LimitUse{SpendLimit: limit}
 		if limit.Subject != MemberSubject(EveryMember) {
 			use.Window = windowAt(limit.Period, account, now)
-			use.Spend, err = tx.SpendWindow(ctx, accountID, limit.Subject, use.Window, limit.Amount)
+			use.Spend, err = tx.SpendWindow(ctx, q.AccountID, limit.Subject, use.Window, limit.Amount)
 			if is[*ErasedError](err) {
 				continue
 			}
@@ -216,6 +233,27 @@ func (l *Ledger) use(ctx context.Context, tx Tx, accountID string, page []SpendL
 		*uses = append(*uses, use)
 	}
 	return nil
+}
+
+// present reads a limit of the locked account again, or ErrNotFound.
+func present(ctx context.Context, tx Tx, limit SpendLimit) (SpendLimit, error) {
+	userID, keyID := limit.Subject.ID, ""
+	switch {
+	case limit.Subject == MemberSubject(EveryMember): // it has no window
+		return limit, nil
+	case limit.Subject.Kind == SubjectKey:
+		userID, keyID = "", limit.Subject.ID
+	}
+	stored, err := tx.SpendLimits(ctx, limit.AccountID, userID, keyID)
+	if err != nil {
+		return SpendLimit{}, err
+	}
+	for _, s := range stored {
+		if s.ID == limit.ID {
+			return s, nil
+		}
+	}
+	return SpendLimit{}, ErrNotFound
 }
 
 // String names the subject.

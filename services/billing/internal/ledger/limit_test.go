@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
 
 // by reserves input tokens by a member and an API key of alice's account.
@@ -156,6 +158,59 @@ func TestAHalfDoneErasureIsSound(t *testing.T) {
 		b.exec("DROP TRIGGER stop")
 		require.NoError(t, b.store.EraseUser(t.Context(), gone))
 		require.Zero(t, b.count("SELECT COUNT(*) FROM spend_limit WHERE subject_id = $1", gone))
+	})
+}
+
+// slowReader is a store on which something happens after a page of limits was read.
+type slowReader struct {
+	*store.Store
+	then func()
+}
+
+func (s slowReader) SpendLimitPage(ctx context.Context, q ledger.LimitQuery) ([]ledger.SpendLimit, error) {
+	page, err := s.Store.SpendLimitPage(ctx, q)
+	s.then()
+	return page, err
+}
+
+// A limit that is deleted or changed while a list is read: the list has what is stored at its end, and leaves no window of an account without limits.
+func TestAListSeesLimitsThatChange(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.account()
+		ann, key := ledger.MemberSubject("ann"), ledger.KeySubject("key_1")
+		member, ofKey := b.limit(b.Ledger, ann, ledger.PeriodHour, 100), b.limit(b.Ledger, key, ledger.PeriodHour, 100)
+		list := func(then func()) (amounts []int64) {
+			uses, _, err := b.over(slowReader{b.store, then}).Limits(t.Context(), ledger.LimitQuery{AccountID: alice, Limit: 10})
+			require.NoError(t, err)
+			for _, use := range uses {
+				amounts = append(amounts, use.Amount)
+			}
+			return amounts
+		}
+		require.Equal(t, []int64{100, 70}, list(func() { b.limit(b.Ledger, ann, ledger.PeriodHour, 70) }))
+		require.Equal(t, []int64{70}, list(func() { require.NoError(t, b.DeleteLimit(t.Context(), alice, ofKey.ID, anyLimit)) }))
+		require.Empty(t, list(func() { require.NoError(t, b.DeleteLimit(t.Context(), alice, member.ID, anyLimit)) }))
+		require.Zero(t, b.count("SELECT COUNT(*) FROM member_window"))
+
+		h, err := b.by(b.Ledger, "r1", "ann", "", 60)
+		require.NoError(t, err)
+		b.settle(h, 60)
+		b.limit(b.Ledger, ann, ledger.PeriodHour, 100)
+		require.Equal(t, "member hour 40", b.stops("r2", "ann", "", 41))
+	})
+}
+
+// Whoever lists the limits begins the period, and so may be the person who has its free credit.
+func TestAListBeginsThePeriod(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.free = ledger.FreePerPerson
+		b.Ledger = b.again()
+		a := b.account()
+		b.limit(b.Ledger, ledger.MemberSubject("ann"), ledger.PeriodHour, 100)
+		b.clock.Set(a.PeriodEnd)
+		_, _, err := b.Limits(t.Context(), ledger.LimitQuery{AccountID: alice, Limit: 10, Caller: "ann"})
+		require.NoError(t, err)
+		require.Positive(t, b.account().Balance)
 	})
 }
 

@@ -147,8 +147,10 @@ type Tx interface {
 	// SaveSpendLimit writes a limit, or the amount of one that there is, and returns it. Errors: *ErasedError, *TooManyLimitsError when the account then has
 	// more than most.
 	SaveSpendLimit(ctx context.Context, l SpendLimit, most int64) (SpendLimit, error)
-	// DeleteSpendLimit deletes a limit and returns it, or ErrNotFound.
-	DeleteSpendLimit(ctx context.Context, accountID, id string) (SpendLimit, error)
+	// SpendLimit reads a limit, or ErrNotFound. The account is locked.
+	SpendLimit(ctx context.Context, accountID, id string) (SpendLimit, error)
+	// DeleteSpendLimit deletes a limit, or ErrNotFound.
+	DeleteSpendLimit(ctx context.Context, accountID, id string) error
 	// SpendWindow reads what a member or an API key holds and spent in a window, and remembers the limit that applies to it. A window that is not
 	// stored is summed up from the holds and stored. The account is locked. Error: *ErasedError.
 	SpendWindow(ctx context.Context, accountID string, s Subject, w Window, limit int64) (Spend, error)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -183,11 +184,13 @@ func (u *unit) flushGrants(ctx context.Context) error {
 	return u.hit(ctx, u.sql.saveGrants, rows, n)
 }
 
+// flushWindows writes windows in the order of their keys, so that statements of the same windows do not depend on the order of a map.
 func (u *unit) flushWindows(ctx context.Context) error {
 	rows := map[ledger.SubjectKind][]any{}
-	for id, a := range u.accounts {
-		for s, of := range a.windows {
-			for _, w := range of.all {
+	for _, id := range slices.Sorted(maps.Keys(u.accounts)) {
+		windows := u.accounts[id].windows
+		for _, s := range slices.SortedFunc(maps.Keys(windows), compareSubjects) {
+			for _, w := range slices.SortedFunc(slices.Values(windows[s].all), compareWindows) {
 				if w.changed {
 					rows[s.Kind] = append(rows[s.Kind], id, s.ID, w.Period.Microseconds(), w.Start.UnixMicro(), w.Held, w.Spent, w.limit, w.stored.Held, w.stored.Spent)
 					w.changed, w.stored = false, w.Spend
@@ -201,6 +204,14 @@ func (u *unit) flushWindows(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func compareSubjects(a, b ledger.Subject) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID))
+}
+
+func compareWindows(a, b *window) int {
+	return cmp.Or(cmp.Compare(a.Period, b.Period), a.Start.Compare(b.Start))
 }
 
 var _ ledger.Tx = (*unit)(nil)

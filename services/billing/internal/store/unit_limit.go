@@ -117,29 +117,47 @@ func (u *unit) SaveSpendLimit(ctx context.Context, l ledger.SpendLimit, most int
 	if err == nil && n > most {
 		err = &ledger.TooManyLimitsError{Most: most}
 	}
+	if err == nil {
+		err = u.forgetWindows(ctx, l.AccountID)
+	}
 	if err != nil {
 		return l, err
 	}
 	return toSpendLimit(row), u.limitsChanged(ctx, toSpendLimit(row), l.Amount, true)
 }
 
+// forgetWindows deletes the windows of the members of an account that had no limits until now: they were not kept up to date.
+func (u *unit) forgetWindows(ctx context.Context, accountID string) error {
+	a, err := u.account(ctx, accountID)
+	if err != nil || a.spendLimited {
+		return err
+	}
+	return u.q.DeleteMemberWindowsOfAccount(ctx, accountID)
+}
+
+// SpendLimit reads a limit by its id.
+func (u *unit) SpendLimit(ctx context.Context, accountID, id string) (ledger.SpendLimit, error) {
+	row, err := u.q.GetSpendLimit(ctx, db.GetSpendLimitParams{AccountID: accountID, ID: id})
+	return toSpendLimit(row), translate(err)
+}
+
 // DeleteSpendLimit deletes a limit. The windows of members go with the account's last one: from then on they are not kept up to date.
-func (u *unit) DeleteSpendLimit(ctx context.Context, accountID, id string) (ledger.SpendLimit, error) {
+func (u *unit) DeleteSpendLimit(ctx context.Context, accountID, id string) error {
 	if err := u.flush(ctx); err != nil {
-		return ledger.SpendLimit{}, err
+		return err
 	}
 	row, err := u.q.DeleteSpendLimit(ctx, db.DeleteSpendLimitParams{AccountID: accountID, ID: id})
 	if err != nil {
-		return ledger.SpendLimit{}, translate(err)
+		return translate(err)
 	}
 	left, err := u.q.CountSpendLimits(ctx, accountID)
 	if err == nil && left == 0 {
 		err = u.q.DeleteMemberWindowsOfAccount(ctx, accountID)
 	}
 	if err != nil {
-		return ledger.SpendLimit{}, err
+		return err
 	}
-	return toSpendLimit(row), u.limitsChanged(ctx, toSpendLimit(row), 0, left > 0)
+	return u.limitsChanged(ctx, toSpendLimit(row), 0, left > 0)
 }
 
 // limitsChanged writes what a changed limit means for the windows that are stored, and whether the account has limits at all.

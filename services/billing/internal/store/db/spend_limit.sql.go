@@ -54,6 +54,31 @@ func (q *Queries) DeleteSpendLimitsOfUser(ctx context.Context, subjectID string)
 	return err
 }
 
+const getSpendLimit = `-- name: GetSpendLimit :one
+SELECT account_id, subject_kind, subject_id, period, id, amount, create_time, update_time FROM spend_limit WHERE account_id = $1 AND id = $2
+`
+
+type GetSpendLimitParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) GetSpendLimit(ctx context.Context, arg GetSpendLimitParams) (SpendLimit, error) {
+	row := q.db.QueryRowContext(ctx, getSpendLimit, arg.AccountID, arg.ID)
+	var i SpendLimit
+	err := row.Scan(
+		&i.AccountID,
+		&i.SubjectKind,
+		&i.SubjectID,
+		&i.Period,
+		&i.ID,
+		&i.Amount,
+		&i.CreateTime,
+		&i.UpdateTime,
+	)
+	return i, err
+}
+
 const listSpendLimits = `-- name: ListSpendLimits :many
 SELECT account_id, subject_kind, subject_id, period, id, amount, create_time, update_time FROM spend_limit
 WHERE account_id = $1

@@ -7,6 +7,9 @@ RETURNING *;
 -- name: CountSpendLimits :one
 SELECT COUNT(*) FROM spend_limit WHERE account_id = $1;
 
+-- name: GetSpendLimit :one
+SELECT * FROM spend_limit WHERE account_id = $1 AND id = $2;
+
 -- name: DeleteSpendLimit :one
 DELETE FROM spend_limit WHERE account_id = $1 AND id = $2 RETURNING *;
 

@@ -86,9 +86,13 @@ func limits(t *testing.T, s Store) {
 
 	remove := func(id string) error {
 		return s.Write(t.Context(), "acc", func(ctx context.Context, tx ledger.Tx) error {
-			l, err := tx.DeleteSpendLimit(ctx, "acc", id)
-			require.True(t, err != nil || l.ID == id)
-			return err
+			l, err := tx.SpendLimit(ctx, "acc", id)
+			if err != nil {
+				require.ErrorIs(t, tx.DeleteSpendLimit(ctx, "acc", id), err)
+				return err
+			}
+			require.Equal(t, id, l.ID)
+			return tx.DeleteSpendLimit(ctx, "acc", id)
 		})
 	}
 	require.ErrorIs(t, remove("foreign"), ledger.ErrNotFound)
@@ -157,10 +161,46 @@ func limitedWindows(t *testing.T, s Store) {
 	require.Equal(t, []int64{6, 8}, found("u"))
 	write(t, s, func(ctx context.Context, tx ledger.Tx) {
 		for _, id := range []string{"every", "k"} {
-			_, err := tx.DeleteSpendLimit(ctx, "acc", id)
-			require.NoError(t, err)
+			require.NoError(t, tx.DeleteSpendLimit(ctx, "acc", id))
 		}
 	})
 	require.Equal(t, []int64{6}, found("u"))
 	require.Empty(t, found("v"))
+}
+
+// newLimitsAfterNone: while an account has no limits, its members' windows are not kept up to date. The first new limit counts from the holds again.
+func newLimitsAfterNone(t *testing.T, s Store) {
+	openAccount(t, s, "acc", 1000)
+	openGrant(t, s, "g1", 1000)
+	hour := ledger.Window{Period: ledger.PeriodHour, Start: base.Truncate(time.Hour), End: base.Truncate(time.Hour).Add(time.Hour)}
+	member := ledger.MemberSubject("u")
+	set := func() {
+		t.Helper()
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			l := ledger.SpendLimit{ID: "l", AccountID: "acc", Subject: member, Period: hour.Period, Amount: 500, UpdateTime: base}
+			_, err := tx.SaveSpendLimit(ctx, l, 9)
+			require.NoError(t, err)
+		})
+	}
+	spend := func() (found ledger.Spend) {
+		t.Helper()
+		write(t, s, func(ctx context.Context, tx ledger.Tx) {
+			var err error
+			found, err = tx.SpendWindow(ctx, "acc", member, hour, 500)
+			require.NoError(t, err)
+		})
+		return found
+	}
+	set()
+	write(t, s, func(ctx context.Context, tx ledger.Tx) { require.NoError(t, tx.DeleteSpendLimit(ctx, "acc", "l")) })
+	require.Zero(t, spend(), "a reader that saw the limit before it was deleted")
+	h := openHold(t, s, "h1", 10)
+	write(t, s, func(ctx context.Context, tx ledger.Tx) { require.NoError(t, charge(ctx, tx, h, 7)) })
+	openHold(t, s, "h2", 20)
+	set()
+	require.Equal(t, ledger.Spend{Held: 20, Spent: 7}, spend())
+	found, err := s.Violations(t.Context(), 10)
+	require.NoError(t, err)
+	require.False(t, has(found, "what a member holds in a window is the sum of its open holds"), found)
+	require.False(t, has(found, "what a member spent in a window is the cost of its holds"), found)
 }

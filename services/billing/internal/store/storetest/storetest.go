@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"members":                  members,
 		"limits":                   limits,
 		"limited windows":          limitedWindows,
+		"new limits after none":    newLimitsAfterNone,
 		"debts":                    debts,
 		"erasure of holds":         erasureOfHolds,
 		"holds after erasure":      holdsAfterErasure,
