@@ -46,8 +46,8 @@ func keyLimit(r *billingv1.ReserveRequest) (ledger.KeyLimit, error) {
 	limit := ledger.KeyLimit{Amount: r.GetApiKeySpendLimitNanoUsd()}
 	if p := r.GetApiKeySpendPeriod(); p != nil {
 		limit.Period = p.AsDuration()
-		if p.CheckValid() != nil || limit.Period < minKeyPeriod || limit.Period > maxKeyPeriod {
-			return ledger.KeyLimit{}, invalid("apiKeySpendPeriod", "must be from one minute to 366 days")
+		if p.CheckValid() != nil || limit.Period < minKeyPeriod || limit.Period > maxKeyPeriod || limit.Period%time.Second != 0 {
+			return ledger.KeyLimit{}, invalid("apiKeySpendPeriod", "must be whole seconds, from one minute to 366 days")
 		}
 	}
 	return limit, nil

@@ -93,11 +93,12 @@ func TestASettlementKeepsWhatItSays(t *testing.T) {
 	}
 }
 
-// TestTheWindowOfAKeysLimitIsBounded from one minute to 366 days, both included.
+// TestTheWindowOfAKeysLimitIsBounded from one minute to 366 days, both included, in whole seconds.
 func TestTheWindowOfAKeysLimitIsBounded(t *testing.T) {
 	server, _ := newServer(t)
 	for period, good := range map[time.Duration]bool{
 		time.Minute - 1: false, time.Minute: true, 366 * 24 * time.Hour: true, 366*24*time.Hour + 1: false, 0: false, -time.Hour: false,
+		time.Hour + time.Second: true, time.Hour + time.Millisecond: false, time.Hour + 1: false,
 	} {
 		_, err := server.Reserve(t.Context(), &billingv1.ReserveRequest{
 			RequestId: period.String(), AccountId: "org_1", ApiKeyId: "key_1", Model: "gpt-4o-mini", InputTokens: 1,
