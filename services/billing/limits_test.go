@@ -106,6 +106,7 @@ func TestSpendLimitsRefuse(t *testing.T) {
 			"another account":         {elsewhere, func(r *billingv1.SetSpendLimitRequest) { r.AccountId = "org_1" }, denied},
 			"an unknown account":      {operator, func(r *billingv1.SetSpendLimitRequest) { r.AccountId = "org_unknown" }, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND},
 			"a key about itself":      {byKey, func(r *billingv1.SetSpendLimitRequest) { r.UserId, r.ApiKeyId = "", "key_1" }, denied},
+			"a key about another key": {byKey, func(r *billingv1.SetSpendLimitRequest) { r.UserId, r.ApiKeyId = "", "key_2" }, denied},
 			"a key about its member":  {byKey, func(r *billingv1.SetSpendLimitRequest) { r.UserId = "user_admin" }, denied},
 			"a key about all members": {byKey, func(r *billingv1.SetSpendLimitRequest) { r.UserId, r.EveryMember = "", true }, denied},
 			"nobody":                  {admin, func(r *billingv1.SetSpendLimitRequest) { r.UserId = "" }, invalid},
@@ -126,7 +127,12 @@ func TestSpendLimitsRefuse(t *testing.T) {
 		other := valid()
 		other.UserId = "user_other"
 		_, err = client.SetSpendLimit(h.as(byKey), other)
-		require.NoError(t, err, "a key may limit others")
+		require.NoError(t, err, "a key may limit other members")
+		ofKey, err := client.SetSpendLimit(h.as(admin), &billingv1.SetSpendLimitRequest{ApiKeyId: "key_2", Window: hourly, LimitNanoUsd: 1})
+		require.NoError(t, err)
+		_, err = client.DeleteSpendLimit(h.as(byKey), &billingv1.DeleteSpendLimitRequest{Id: ofKey.GetSpendLimit().GetId()})
+		e := requireReason(t, denied, err)
+		require.Equal(t, "An API key cannot change spend limits of API keys, nor those of its own member. Sign in as an admin to change them.", e.Message)
 
 		_, err = client.DeleteSpendLimit(h.as(member), &billingv1.DeleteSpendLimitRequest{Id: id})
 		_ = requireReason(t, denied, err)

@@ -491,7 +491,7 @@ export interface paths {
         /**
          * SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
          *     for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
-         *     limits that apply to itself.
+         *     limits of API keys, of its own member, or of every member.
          *     Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
          *     has 10,000 limits).
          */
@@ -512,7 +512,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit that applies to itself). */
+        /**
+         * DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit of an API key, of its own
+         *     member, or of every member).
+         */
         delete: operations["deleteSpendLimit"];
         options?: never;
         head?: never;
@@ -3221,7 +3224,10 @@ export interface components {
             userId?: string;
             /** @description Sets the limit of each member that has none of its own for the same windows. Example: false. */
             everyMember?: boolean;
-            /** @description The API key. Its own spend limit applies too: the lower one for the same windows. Example: "key_2abc". */
+            /**
+             * @description The API key. Its own spend limit applies too: the lower one for the same windows. The limit does not cover keys that this key creates. Limit
+             *     the member, or do not give the key keys.manage. Example: "key_2abc".
+             */
             apiKeyId?: string;
             /** @description The windows. Example: "SPEND_WINDOW_MONTH". */
             window: components["schemas"]["SpendWindow"];

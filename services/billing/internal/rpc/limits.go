@@ -43,7 +43,7 @@ func (s *Server) ListSpendLimits(ctx context.Context, r *billingv1.ListSpendLimi
 	if q.After, err = afterLimit(after); err != nil {
 		return nil, err
 	}
-	q.Limit = paging.Size(r.GetPageSize())
+	q.Limit, q.Caller = paging.Size(r.GetPageSize()), personOf(ctx, claims)
 	limits, last, err := s.ledger.Limits(ctx, q)
 	if err != nil {
 		return nil, Public(err)
@@ -80,6 +80,14 @@ func callerFor(ctx context.Context, accountID string) (*passport.Claims, error) 
 		return nil, err
 	}
 	return actingFor(claims, accountID)
+}
+
+// personOf is the person who may have the free credit of an account: nobody when an operator acts for another account.
+func personOf(ctx context.Context, claims *passport.Claims) string {
+	if own, err := passport.Caller(ctx); err != nil || own.AccountID != claims.AccountID {
+		return ""
+	}
+	return claims.UserID
 }
 
 // limitQuery is what a caller may see: a member the limits that apply to it.
@@ -150,14 +158,14 @@ func limitSubject(r *billingv1.SetSpendLimitRequest) (ledger.Subject, error) {
 	return ledger.MemberSubject(r.GetUserId()), nil
 }
 
-// mayLimit keeps an API key from raising its own limits.
+// mayLimit keeps an API key from raising its own limits, and those of the keys above, below and beside it: any of them may make calls for it.
 func mayLimit(claims *passport.Claims, s ledger.Subject) error {
-	own := s == ledger.KeySubject(claims.APIKeyID) || s == ledger.MemberSubject(claims.UserID) || s == ledger.MemberSubject(ledger.EveryMember)
+	own := s.Kind == ledger.SubjectKey || s == ledger.MemberSubject(claims.UserID) || s == ledger.MemberSubject(ledger.EveryMember)
 	if claims.APIKeyID == "" || !own {
 		return nil
 	}
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
-		"An API key cannot change spend limits that apply to itself. Sign in as an admin to change them.")
+		"An API key cannot change spend limits of API keys, nor those of its own member. Sign in as an admin to change them.")
 }
 
 // DeleteSpendLimit removes a spend limit.

@@ -356,7 +356,7 @@ type ReserveRequest struct {
 	// The maximum that the API key may spend in a period, holds included, in nano-dollars; 0 means no limit of its own.
 	// Example: "5000000000" ($5).
 	ApiKeySpendLimitNanoUsd int64 `protobuf:"varint,10,opt,name=api_key_spend_limit_nano_usd,json=apiKeySpendLimitNanoUsd,proto3" json:"api_key_spend_limit_nano_usd,omitempty"`
-	// The period of the API key's limit, one minute to 366 days, counted from the Unix epoch; unset means the account's
+	// The period of the API key's limit, one minute to 366 days in whole seconds, counted from the Unix epoch; unset means the account's
 	// billing period. Example: "86400s".
 	ApiKeySpendPeriod *durationpb.Duration `protobuf:"bytes,11,opt,name=api_key_spend_period,json=apiKeySpendPeriod,proto3" json:"api_key_spend_period,omitempty"`
 	// The most likely number of input tokens, at most input_tokens. It is billed when the calling process dies before its
@@ -2643,7 +2643,8 @@ type SetSpendLimitRequest struct {
 	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// Sets the limit of each member that has none of its own for the same windows. Example: false.
 	EveryMember bool `protobuf:"varint,3,opt,name=every_member,json=everyMember,proto3" json:"every_member,omitempty"`
-	// The API key. Its own spend limit applies too: the lower one for the same windows. Example: "key_2abc".
+	// The API key. Its own spend limit applies too: the lower one for the same windows. The limit does not cover keys that this key creates. Limit
+	// the member, or do not give the key keys.manage. Example: "key_2abc".
 	ApiKeyId string `protobuf:"bytes,4,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
 	// The windows. Example: "SPEND_WINDOW_MONTH".
 	Window SpendWindow `protobuf:"varint,5,opt,name=window,proto3,enum=trivet.billing.v1.SpendWindow" json:"window,omitempty"`

@@ -113,11 +113,12 @@ type BillingServiceClient interface {
 	ListSpendLimits(ctx context.Context, in *ListSpendLimitsRequest, opts ...grpc.CallOption) (*ListSpendLimitsResponse, error)
 	// SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
 	// for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
-	// limits that apply to itself.
+	// limits of API keys, of its own member, or of every member.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
 	// has 10,000 limits).
 	SetSpendLimit(ctx context.Context, in *SetSpendLimitRequest, opts ...grpc.CallOption) (*SetSpendLimitResponse, error)
-	// DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit that applies to itself).
+	// DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit of an API key, of its own
+	// member, or of every member).
 	DeleteSpendLimit(ctx context.Context, in *DeleteSpendLimitRequest, opts ...grpc.CallOption) (*DeleteSpendLimitResponse, error)
 	// ListPlans lists the plans and the credit packs on sale.
 	ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error)
@@ -709,11 +710,12 @@ type BillingServiceServer interface {
 	ListSpendLimits(context.Context, *ListSpendLimitsRequest) (*ListSpendLimitsResponse, error)
 	// SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
 	// for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
-	// limits that apply to itself.
+	// limits of API keys, of its own member, or of every member.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
 	// has 10,000 limits).
 	SetSpendLimit(context.Context, *SetSpendLimitRequest) (*SetSpendLimitResponse, error)
-	// DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit that applies to itself).
+	// DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit of an API key, of its own
+	// member, or of every member).
 	DeleteSpendLimit(context.Context, *DeleteSpendLimitRequest) (*DeleteSpendLimitResponse, error)
 	// ListPlans lists the plans and the credit packs on sale.
 	ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error)

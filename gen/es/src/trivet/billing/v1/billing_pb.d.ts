@@ -95,7 +95,7 @@ export declare type ReserveRequest = Message<"trivet.billing.v1.ReserveRequest">
   apiKeySpendLimitNanoUsd: bigint;
 
   /**
-   * The period of the API key's limit, one minute to 366 days, counted from the Unix epoch; unset means the account's
+   * The period of the API key's limit, one minute to 366 days in whole seconds, counted from the Unix epoch; unset means the account's
    * billing period. Example: "86400s".
    *
    * @generated from field: google.protobuf.Duration api_key_spend_period = 11;
@@ -1352,7 +1352,8 @@ export declare type SetSpendLimitRequest = Message<"trivet.billing.v1.SetSpendLi
   everyMember: boolean;
 
   /**
-   * The API key. Its own spend limit applies too: the lower one for the same windows. Example: "key_2abc".
+   * The API key. Its own spend limit applies too: the lower one for the same windows. The limit does not cover keys that this key creates. Limit
+   * the member, or do not give the key keys.manage. Example: "key_2abc".
    *
    * @generated from field: string api_key_id = 4;
    */
@@ -3705,7 +3706,7 @@ export declare const BillingService: GenService<{
   /**
    * SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
    * for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
-   * limits that apply to itself.
+   * limits of API keys, of its own member, or of every member.
    * Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
    * has 10,000 limits).
    *
@@ -3717,7 +3718,8 @@ export declare const BillingService: GenService<{
     output: typeof SetSpendLimitResponseSchema;
   },
   /**
-   * DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit that applies to itself).
+   * DeleteSpendLimit removes a spend limit. Errors: NOT_FOUND, PERMISSION_DENIED (an API key removes a limit of an API key, of its own
+   * member, or of every member).
    *
    * @generated from rpc trivet.billing.v1.BillingService.DeleteSpendLimit
    */
