@@ -141,8 +141,11 @@ func countable(ask *billingv1.ReserveRequest, h *hold.Hold, err error) bool {
 	return e.Reason == errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE && !balanceExhausted(e)
 }
 
-// balanceExhausted reports whether billing said that nothing is left at all: no count could help then.
+// balanceExhausted reports whether billing said that nothing is left at all, of the balance or of the limit that refuses: no count could help then.
 func balanceExhausted(e *errs.Error) bool {
+	if left, err := strconv.ParseInt(e.Metadata["available_nano_usd"], 10, 64); err == nil {
+		return left <= 0
+	}
 	balance, err1 := strconv.ParseInt(e.Metadata["balance_nano_usd"], 10, 64)
 	held, err2 := strconv.ParseInt(e.Metadata["held_nano_usd"], 10, 64)
 	return err1 == nil && err2 == nil && balance <= held
