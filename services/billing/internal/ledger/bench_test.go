@@ -40,7 +40,7 @@ func BenchmarkPair(b *testing.B) {
 	}
 }
 
-// BenchmarkPairLimits compares calls that only credit pays with calls of a limited API key that use overage alone.
+// BenchmarkPairLimits compares calls that only credit pays with calls of a limited API key, by a limited member, that use overage alone.
 func BenchmarkPairLimits(b *testing.B) {
 	for _, dialect := range []string{"sqlite", "postgres"} {
 		for _, limited := range []bool{false, true} {
@@ -75,6 +75,10 @@ func benchmarkPair(b *testing.B, db *database.DB, accounts, callers int, limited
 		var err error
 		if limited {
 			_, err = book.Account(b.Context(), "org_"+strconv.Itoa(i), "")
+			require.NoError(b, err)
+			_, err = book.SetLimit(b.Context(), ledger.SpendLimit{
+				AccountID: "org_" + strconv.Itoa(i), Subject: ledger.MemberSubject(ledger.EveryMember), Period: ledger.PeriodMonth, Amount: ledger.MaxBalance,
+			})
 		} else {
 			_, err = book.Grant(b.Context(), ledger.NewGrant{AccountID: "org_" + strconv.Itoa(i), Create: true, Source: "bench", Amount: ledger.MaxAmount})
 		}
