@@ -26,6 +26,7 @@ var repeatable = map[string]bool{ //nolint:gochecknoglobals // never changes
 	billingv1.BillingService_Settle_FullMethodName:          true, // the hold's id
 	billingv1.BillingService_GetEntitlements_FullMethodName: true,
 	billingv1.BillingService_RecordRequests_FullMethodName:  true, // the batch's id
+	billingv1.BillingService_SetMemberCount_FullMethodName:  true, // the report's number
 	billingv1.BillingService_GetStatus_FullMethodName:       true,
 	billingv1.BillingService_ReceiveWebhook_FullMethodName:  true, // the event's id
 }
