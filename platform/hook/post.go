@@ -3,13 +3,14 @@ package hook
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
+	"syscall"
 	"time"
 )
 
@@ -53,7 +54,7 @@ func Post(ctx context.Context, client *http.Client, a Attempt) error {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return withoutURL(err, a.URL)
+		return unreachable(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, drained))
@@ -63,15 +64,23 @@ func Post(ctx context.Context, client *http.Client, a Attempt) error {
 	return &RefusedError{Status: response.StatusCode, After: retryAfter(response.Header)}
 }
 
-// withoutURL keeps the address out of an error.
-func withoutURL(err error, address string) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
+// unreachable says why there is no answer. The texts of Go's errors have the receiver's host or parts of its answer, so that none is passed on.
+func unreachable(err error) error {
+	for _, known := range []error{ErrPrivate, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, known) {
+			return known
+		}
 	}
-	if strings.Contains(err.Error(), address) {
-		return errors.New(strings.ReplaceAll(err.Error(), address, "the receiver"))
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return errors.New("the receiver's name cannot be resolved")
 	}
-	return err
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return errors.New("the receiver's certificate is not valid")
+	}
+	if no, ok := errors.AsType[syscall.Errno](err); ok {
+		return fmt.Errorf("cannot reach the receiver: %w", no)
+	}
+	return errors.New("cannot reach the receiver, or its answer is not HTTP")
 }
 
 func retryAfter(h http.Header) time.Duration {
