@@ -32,7 +32,8 @@ func (s *subscriber) paidPack() {
 
 func (s *subscriber) reversal(kind mirror.Kind, id, status string, amount int) {
 	s.t.Helper()
-	s.write(kind, fmt.Sprintf(`{"id":%q,"object":%q,"status":%q,"amount":%d,"payment_intent":"pi_1","charge":"ch_1","created":1}`, id, kind, status, amount))
+	s.write(kind, fmt.Sprintf(`{"id":%q,"object":%q,"status":%q,"amount":%d,"payment_intent":"pi_1","charge":"ch_1","created":%d}`, id, kind, status, amount,
+		s.clock.Now().Unix()))
 }
 
 // Refunds and disputes take credit in proportion, once for a payment, in whatever order they come. managoat/fountain#1126 took it twice, and

@@ -30,10 +30,10 @@ func (l *Ledger) noticeSubscription(ctx context.Context, tx Tx, accountID string
 	return nil
 }
 
-// noticeReversal tells that a payment for credit was refunded or disputed.
+// noticeReversal tells that a payment for credit was refunded or disputed, unless that is history.
 func (l *Ledger) noticeReversal(ctx context.Context, tx Tx, p Purchase, r subscriptions.Reversal) error {
 	n, ok := r.Notice()
-	if !ok {
+	if !ok || !r.Created.IsZero() && l.now().Sub(r.Created) > subscriptions.NoticeAge {
 		return nil
 	}
 	n.Data.InvoiceID = p.Invoice

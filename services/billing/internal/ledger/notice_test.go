@@ -105,6 +105,47 @@ func TestRefundsAreTold(t *testing.T) {
 	})
 }
 
+// A refund of long ago is history, whether what was bought is known before it or not.
+func TestOldRefundsAreNotTold(t *testing.T) {
+	refund := func(s *subscriber, id string, age time.Duration) {
+		s.write(mirror.Refund, fmt.Sprintf(`{"id":%q,"object":"refund","status":"succeeded","amount":1,"payment_intent":"pi_1","charge":"ch_1","created":%d}`,
+			id, s.clock.Now().Add(-age).Unix()))
+	}
+	const week = 7 * 24 * time.Hour
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.clock.Set(s.begin.AddDate(0, 2, 0))
+		refund(s, "re_1", week+time.Second)
+		refund(s, "re_2", week-time.Second)
+		s.paidPack()
+		require.Equal(t, []notices.Kind{notices.Refunded}, s.told())
+		refund(s, "re_3", week+time.Second)
+		require.Len(t, s.told(), 1)
+		refund(s, "re_4", week-time.Second)
+		require.Len(t, s.told(), 2)
+		all, err := s.store.Notices(t.Context(), alice, "", "", 100)
+		require.NoError(t, err)
+		for i, n := range all {
+			require.Equal(t, []string{"re_4", "re_2"}[i], n.Data.ObjectID)
+			require.True(t, s.clock.Now().Add(time.Second-week).Truncate(time.Second).Equal(n.Data.Time), n.Data.Time)
+		}
+	})
+}
+
+// A credit note that refunds money is told by its refund, also when both come before what was bought.
+func TestACreditNotesRefundIsToldOnce(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		at := s.clock.Now().Unix()
+		s.write(mirror.CreditNote, fmt.Sprintf(`{"id":"cn_1","object":"credit_note","status":"issued","amount":100,"invoice":"in_0","refund":"re_1","customer":"cus_1","created":%d}`, at))
+		s.write(mirror.Refund, fmt.Sprintf(`{"id":"re_1","object":"refund","status":"succeeded","amount":60,"payment_intent":"pi_in_0","charge":"ch_1","created":%d}`, at))
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		all, err := s.store.Notices(t.Context(), alice, "", "", 100)
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		require.Equal(t, "re_1", all[0].Data.ObjectID)
+	})
+}
+
 // What a decision that fails has told was not told, and a notice is queued in the transaction that writes it.
 func TestNoticesAreQueuedWithTheirWrite(t *testing.T) {
 	subscribed(t, func(t *testing.T, s *subscriber) {

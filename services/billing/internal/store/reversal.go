@@ -101,7 +101,7 @@ func toPurchases(rows []db.Purchase) (all []ledger.Purchase) {
 func (u *unit) Reversed(ctx context.Context, p ledger.Purchase) (all []subscriptions.Reversal, err error) {
 	rows, err := u.q.ListReversals(ctx, db.ListReversalsParams{Payment: p.Payment, Invoice: p.Invoice})
 	for _, row := range rows {
-		all = append(all, subscriptions.Reversal{ID: row.ID, Amount: row.Amount})
+		all = append(all, subscriptions.Reversal{ID: row.ID, Amount: row.Amount, Refund: row.Refund, Created: toTimeOrZero(row.CreateTime)})
 	}
 	return all, err
 }

@@ -11,8 +11,8 @@ import (
 const (
 	// trialWarningTime is how long before its end a trial is announced to end.
 	trialWarningTime = 3 * day
-	// noticeAge is for how long an event is told. What a new installation reads of earlier times is history.
-	noticeAge = 7 * day
+	// NoticeAge is for how long an event is told. What a new installation reads of earlier times is history.
+	NoticeAge = 7 * day
 )
 
 // trialWarning is when the end of a trial is announced; zero for no trial.
@@ -42,6 +42,7 @@ func Notices(in Input, st, before State, told map[string]bool) []notices.Notice 
 		if before.isLive() || before.Access == Suspended {
 			t.add(notices.Ended, t.about("ended", ""), st.CancelTime, t.data(notices.Data{Time: st.CancelTime}))
 		}
+		t.ofOverage()
 	default:
 		t.ofTrial()
 		t.ofChanges()
@@ -66,7 +67,7 @@ func (t *telling) data(d notices.Data) notices.Data {
 
 // add adds a notice that was not told, unless it is history.
 func (t *telling) add(kind notices.Kind, source string, happened time.Time, d notices.Data) {
-	if t.told[source] || t.in.Now.Sub(happened) > noticeAge {
+	if t.told[source] || t.in.Now.Sub(happened) > NoticeAge {
 		return
 	}
 	t.due = append(t.due, notices.Notice{Source: source, Kind: kind, Data: d})
@@ -127,6 +128,25 @@ func (t *telling) ofChanges() {
 // failedSource is the source of the notice that an invoice's payment failed.
 func failedSource(invoiceID string) string { return "invoice:" + invoiceID + ":payment_failed" }
 
+// failed tells that an invoice's payment failed. Some payments fail weeks after the invoice was made, such as a debit of SEPA. So the age of the invoice
+// counts only when the account's plan was not in force before: a change from a state that was seen is not history.
+func (t *telling) failed(inv Invoice) {
+	happened := inv.Created.time()
+	if t.before.Access == Active || t.before.Access == Trial {
+		happened = t.in.Now
+	}
+	t.add(notices.PaymentFailed, failedSource(inv.ID), happened, t.invoice(inv))
+}
+
+// ofOverage tells of each invoice of overage whose payment failed: the last one comes after the subscription has ended.
+func (t *telling) ofOverage() {
+	for _, inv := range t.in.Invoices {
+		if inv.unpaidOverage() {
+			t.failed(inv)
+		}
+	}
+}
+
 // ofPayments tells of each invoice whose payment failed, and, when the plan is in force again, of the newest that is settled.
 func (t *telling) ofPayments() {
 	owing := map[string]bool{}
@@ -138,7 +158,7 @@ func (t *telling) ofPayments() {
 		failed := owing[inv.Subscription] && inv.Status == "open" && inv.Attempted
 		switch {
 		case failed || inv.unpaidOverage():
-			t.add(notices.PaymentFailed, failedSource(inv.ID), inv.Created.time(), t.invoice(inv))
+			t.failed(inv)
 		case t.told[failedSource(inv.ID)] && slices.Contains([]string{"paid", "void"}, inv.Status):
 			if settled == nil || inv.Created > settled.Created || inv.Created == settled.Created && inv.ID > settled.ID {
 				settled = &t.in.Invoices[i]

@@ -79,6 +79,17 @@ func TestNotices(t *testing.T) {
 			subs: []subscriptions.Subscription{sub(t, "past_due", "pro_m")}, invs: []subscriptions.Invoice{open(true)}, before: was(subscriptions.Grace), told: []string{failed},
 			now: "2026-02-10 14:00",
 		},
+		"a payment that fails late": {
+			subs: []subscriptions.Subscription{sub(t, "past_due", "pro_m")}, invs: []subscriptions.Invoice{open(true)}, before: was(subscriptions.Active), now: "2026-02-20 12:00",
+			want: []string{fmt.Sprintf("downgraded sub:sub_1:downgraded:%d", period), "payment_failed " + failed},
+		},
+		"a first payment after a trial that fails late": {
+			subs: []subscriptions.Subscription{sub(t, "past_due", "pro_m")}, invs: []subscriptions.Invoice{open(true)}, before: was(subscriptions.Trial), now: "2026-02-20 12:00",
+			want: []string{fmt.Sprintf("downgraded sub:sub_1:downgraded:%d", period), "payment_failed " + failed},
+		},
+		"a payment that failed long ago": {
+			subs: []subscriptions.Subscription{sub(t, "past_due", "pro_m")}, invs: []subscriptions.Invoice{open(true)}, now: "2026-02-20 12:00",
+		},
 		"grace is over": {
 			subs: []subscriptions.Subscription{sub(t, "past_due", "pro_m")}, invs: []subscriptions.Invoice{open(true)}, before: was(subscriptions.Grace), told: []string{failed},
 			now: "2026-02-17 12:00", want: []string{fmt.Sprintf("downgraded sub:sub_1:downgraded:%d", period)},
@@ -113,6 +124,18 @@ func TestNotices(t *testing.T) {
 		"ended before": {
 			subs:   []subscriptions.Subscription{sub(t, "canceled", "pro_m", fmt.Sprintf(`"ended_at":%d`, unix("2026-02-20 00:00")))},
 			before: was(subscriptions.Ended), now: "2026-02-20 00:02",
+		},
+		"ended, and its last overage is not paid": {
+			subs: []subscriptions.Subscription{sub(t, "canceled", "pro_m", fmt.Sprintf(`"ended_at":%d`, unix("2026-02-19 12:00")))}, invs: []subscriptions.Invoice{overage},
+			before: was(subscriptions.Ended), now: "2026-02-20 00:00", want: []string{"payment_failed invoice:in_9:payment_failed"},
+		},
+		"ended, and its last overage was not paid long ago": {
+			subs: []subscriptions.Subscription{sub(t, "canceled", "pro_m", fmt.Sprintf(`"ended_at":%d`, unix("2026-02-19 12:00")))}, invs: []subscriptions.Invoice{overage},
+			before: was(subscriptions.Ended), now: "2026-02-26 12:01",
+		},
+		"ended, and its last overage is not paid, told": {
+			subs: []subscriptions.Subscription{sub(t, "canceled", "pro_m", fmt.Sprintf(`"ended_at":%d`, unix("2026-02-19 12:00")))}, invs: []subscriptions.Invoice{overage},
+			before: was(subscriptions.Ended), told: []string{"invoice:in_9:payment_failed"}, now: "2026-02-20 00:00",
 		},
 		"ended without ever being seen": {
 			subs: []subscriptions.Subscription{sub(t, "canceled", "pro_m", fmt.Sprintf(`"ended_at":%d`, unix("2026-02-20 00:00")))}, now: "2026-02-20 00:02",

@@ -10,8 +10,9 @@ import (
 )
 
 const listReversals = `-- name: ListReversals :many
-SELECT r.id, CAST(r.amount - COALESCE(d.amount, 0) AS BIGINT) AS amount FROM reversal AS r
+SELECT r.id, r.refund, CAST(r.amount - COALESCE(d.amount, 0) AS BIGINT) AS amount, CAST(COALESCE(o.create_time, 0) AS BIGINT) AS create_time FROM reversal AS r
 LEFT JOIN reversal AS d ON d.id = r.refund AND r.refund <> ''
+LEFT JOIN stripe_object AS o ON o.id = r.id AND o.kind IN ('refund', 'dispute', 'credit_note')
 WHERE r.payment_intent IN ($1, $2) AND r.payment_intent <> '' ORDER BY r.id
 `
 
@@ -21,11 +22,13 @@ type ListReversalsParams struct {
 }
 
 type ListReversalsRow struct {
-	ID     string
-	Amount int64
+	ID         string
+	Refund     string
+	Amount     int64
+	CreateTime int64
 }
 
-// A credit note that has made a refund counts what is beyond the refund.
+// A credit note that has made a refund counts what is beyond the refund. The time is that of the object at Stripe, 0 if it is not stored.
 func (q *Queries) ListReversals(ctx context.Context, arg ListReversalsParams) ([]ListReversalsRow, error) {
 	rows, err := q.db.QueryContext(ctx, listReversals, arg.Payment, arg.Invoice)
 	if err != nil {
@@ -35,7 +38,12 @@ func (q *Queries) ListReversals(ctx context.Context, arg ListReversalsParams) ([
 	var items []ListReversalsRow
 	for rows.Next() {
 		var i ListReversalsRow
-		if err := rows.Scan(&i.ID, &i.Amount); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.Refund,
+			&i.Amount,
+			&i.CreateTime,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
