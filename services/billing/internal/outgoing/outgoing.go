@@ -28,9 +28,10 @@ const TypePrefix = "billing."
 
 const (
 	workers = 4
-	// timeout bounds an attempt, and sendTime the part of it that sends.
-	timeout  = 30 * time.Second
-	sendTime = 15 * time.Second
+	// timeout bounds an attempt, payURLTime the part of it that asks Stripe, and sendTime the part that sends.
+	timeout    = 30 * time.Second
+	payURLTime = 10 * time.Second
+	sendTime   = 15 * time.Second
 	// patientAttempts is how many attempts wait for Stripe to tell the link that pays an invoice. Later ones go without it.
 	patientAttempts = 4
 	// minAttempts is how often a webhook is tried whatever its age, as after a redrive.
@@ -84,7 +85,7 @@ func (s *Sender) handle(ctx context.Context, job *inbox.Job) error {
 	if err != nil {
 		return err
 	}
-	payURL, err := s.PayURL(ctx, n)
+	payURL, err := s.payURL(ctx, n)
 	if err != nil && job.Attempts <= patientAttempts {
 		return fmt.Errorf("read the link that pays the invoice: %w", err)
 	}
@@ -92,12 +93,22 @@ func (s *Sender) handle(ctx context.Context, job *inbox.Job) error {
 	if err != nil {
 		return inbox.Permanent(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	sending, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
-	err = hook.Post(ctx, s.Client, hook.Attempt{
+	err = hook.Post(sending, s.Client, hook.Attempt{
 		URL: s.URL.Newest().Reveal(), Secrets: s.Secrets.Secrets().Reveal(), ID: n.ID, At: s.Now(), Body: body,
 	})
+	if err != nil && ctx.Err() != nil {
+		return err // the process stops: this attempt says nothing about the receiver
+	}
 	return s.judge(job, err)
+}
+
+// payURL reads the link with a time of its own, so that a Stripe that hangs leaves time to send.
+func (s *Sender) payURL(ctx context.Context, n notices.Notice) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, payURLTime)
+	defer cancel()
+	return s.PayURL(ctx, n)
 }
 
 // judge decides what an attempt's error means: the webhook is tried again until its time is over.
@@ -109,10 +120,13 @@ func (s *Sender) judge(job *inbox.Job, err error) error {
 		return inbox.Permanent(err)
 	}
 	if refused, ok := errors.AsType[*hook.RefusedError](err); ok && refused.After > 0 {
-		return inbox.RetryAfter(err, refused.After)
+		return inbox.RetryAfter(err, max(refused.After, growing(job.Attempts)))
 	}
 	return err
 }
+
+// growing is the least pause after an attempt (from 1) whose answer has a Retry-After: a short one must not remove the growing pause.
+func growing(attempt int) time.Duration { return min(time.Second<<min(attempt-1, 12), time.Hour) }
 
 // Body is what a webhook says.
 func Body(n notices.Notice, payURL string) ([]byte, error) {
