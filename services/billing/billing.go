@@ -49,7 +49,7 @@ type Config struct {
 	// CallRetention is how long the records of single calls are kept; 0 is forever.
 	CallRetention time.Duration `env:"BILLING_CALL_RETENTION" default:"2160h" min:"0s" max:"87600h" help:"how long records of single calls are kept, for the log of requests and exports; sums and ledger entries stay; 0s keeps them forever"`
 	// NoticeRetention is how long notices are kept.
-	NoticeRetention time.Duration `env:"BILLING_NOTICE_RETENTION" default:"9600h" min:"720h" max:"87600h" help:"how long notices about plans and payments are kept"`
+	NoticeRetention time.Duration `env:"BILLING_NOTICE_RETENTION" default:"9600h" min:"9600h" max:"87600h" help:"how long notices about plans and payments are kept; longer than a year, because a state that lasts is told again after its notice is deleted"`
 	// EventsURL receives notices as webhooks.
 	EventsURL settings.Secret `env:"BILLING_EVENTS_URL" help:"address of your receiver of billing notices, as signed webhooks; empty sends none"`
 	// EventsSecrets sign the webhooks, newest first.
@@ -99,7 +99,7 @@ func (c *Config) CheckModels(prices *models.List) error {
 	return err
 }
 
-// Deps holds billing's dependencies. All are required except Transport.
+// Deps holds billing's dependencies. All are required except PayURLTime and Transport.
 type Deps struct {
 	// Logger gets what happens in the background.
 	Logger *slog.Logger
@@ -117,6 +117,8 @@ type Deps struct {
 	PrivateReceivers bool
 	// ApplyPlans applies the plan file to Stripe when the service starts; for development.
 	ApplyPlans bool
+	// PayURLTime bounds the wait of ListNotices for Stripe's addresses of invoices; 0 means a second.
+	PayURLTime time.Duration
 	// Transport connects to Stripe; nil means a connection pool of the service's own.
 	Transport http.RoundTripper
 }
@@ -203,7 +205,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	s.server = rpc.New(s.sell(deps, client, synced.mirror, rpc.Options{
-		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now, Subscriptions: rows, Overage: rows, Members: rows, Entitlements: accounts, Notices: rows,
+		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now, Subscriptions: rows, Overage: rows, Members: rows, Entitlements: accounts, Notices: rows, PayURLTime: deps.PayURLTime,
 		Origins:  checkout.Origins{Allowed: config.AllowedOrigins, Loopback: deps.LoopbackOrigins},
 		Webhooks: synced.receiver, Events: s.inbox,
 		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: stripeCondition,

@@ -27,7 +27,7 @@ func (c *Config) validateEvents(modes settings.Modes) error {
 	}
 	at, err := url.Parse(c.EventsURL.Reveal())
 	switch {
-	case err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http":
+	case err != nil || at.Hostname() == "" || at.Scheme != "https" && at.Scheme != "http":
 		found = append(found, settings.Invalid("BILLING_EVENTS_URL", "is not an address", "write https://HOST/PATH"))
 	case at.Scheme == "http" && !c.EventsPrivate && modes.Has(settings.Production):
 		found = append(found, settings.Invalid("BILLING_EVENTS_URL", "is plain HTTP", "write https://, or set BILLING_EVENTS_PRIVATE=true for a receiver in your own network"))

@@ -116,11 +116,18 @@ func TestNoticesAreSentAsWebhooks(t *testing.T) {
 		}
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_PENDING, state().GetState(), "it is queued with the notice")
 
-		stop := h.run()
-		require.Eventually(t, func() bool {
-			h.Add(time.Minute)
-			return state().GetState() == inboxv1.EventState_EVENT_STATE_DEAD
-		}, time.Minute, 2*time.Millisecond)
+		for e := state(); e.GetState() == inboxv1.EventState_EVENT_STATE_PENDING; e = state() {
+			if due := e.GetNextAttemptTime().AsTime(); due.After(h.Now()) { // the clock moves only while nothing runs
+				h.Set(due)
+			}
+			stop := h.run()
+			require.Eventually(t, func() bool {
+				now := state()
+				return now.GetAttempts() > e.GetAttempts() && now.GetState() != inboxv1.EventState_EVENT_STATE_LEASED
+			}, time.Minute, 2*time.Millisecond)
+			stop()
+		}
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_DEAD, state().GetState())
 		tried := r.deliveries()
 		require.GreaterOrEqual(t, len(tried), 10)
 		for _, d := range tried {
@@ -137,6 +144,7 @@ func TestNoticesAreSentAsWebhooks(t *testing.T) {
 		redriven, err := h.from("gateway").RedriveEvents(h.as(operator), &billingv1.RedriveEventsRequest{EventIds: []string{notice.GetId()}, Source: "webhook"})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, redriven.GetRedriven())
+		stop := h.run()
 		require.Eventually(t, func() bool { return state().GetState() == inboxv1.EventState_EVENT_STATE_DONE }, time.Minute, 2*time.Millisecond)
 		stop()
 		require.Len(t, r.deliveries(), len(tried)+1)
@@ -232,6 +240,7 @@ func TestSettingsOfWebhooks(t *testing.T) {
 		"no secret":                   {map[string]string{"BILLING_EVENTS_URL": "https://receiver.example/x"}, nil, "BILLING_EVENTS_SECRET: is not set, and BILLING_EVENTS_URL is"},
 		"a short secret":              {map[string]string{"BILLING_EVENTS_SECRET": "whsec_YWJj"}, nil, "must be whsec_ and 24 to 64 bytes"},
 		"no address":                  {map[string]string{"BILLING_EVENTS_URL": "receiver.example", "BILLING_EVENTS_SECRET": secret}, nil, "BILLING_EVENTS_URL: is not an address"},
+		"no host":                     {map[string]string{"BILLING_EVENTS_URL": "https://:443/x", "BILLING_EVENTS_SECRET": secret}, nil, "BILLING_EVENTS_URL: is not an address"},
 		"plain HTTP":                  {map[string]string{"BILLING_EVENTS_URL": "http://receiver.example/x", "BILLING_EVENTS_SECRET": secret}, []string{settings.Production}, "BILLING_EVENTS_URL: is plain HTTP"},
 		"plain HTTP in development":   {map[string]string{"BILLING_EVENTS_URL": "http://receiver.example/x", "BILLING_EVENTS_SECRET": secret}, nil, ""},
 		"plain HTTP within a network": {map[string]string{"BILLING_EVENTS_URL": "http://10.0.0.1/x", "BILLING_EVENTS_SECRET": secret, "BILLING_EVENTS_PRIVATE": "true"}, []string{settings.Production}, ""},

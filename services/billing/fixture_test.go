@@ -2,6 +2,7 @@ package billing_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -53,6 +54,8 @@ type fixture struct {
 	}
 	// resumed is true for a later process on the same database.
 	resumed bool
+	// payURLTime bounds the wait for Stripe's addresses of invoices. Default a minute.
+	payURLTime time.Duration
 	// place makes a new database of the same kind.
 	place func(t *testing.T) database.Config
 	*billingtest.Clock
@@ -137,7 +140,7 @@ func (h *fixture) begin(t *testing.T, env map[string]string, place database.Conf
 	require.NoError(t, err)
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{b: h.log}, nil))
 	h.service, err = billing.New(t.Context(), c, billing.Deps{
-		Logger: logger, Meter: noop.Meter{}, Now: h.Now, Database: place, Models: list,
+		Logger: logger, Meter: noop.Meter{}, Now: h.Now, Database: place, Models: list, PayURLTime: cmp.Or(h.payURLTime, time.Minute),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.service.Close(context.Background())) })

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +12,11 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/settings"
+	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 )
 
 // notices lists the notices of org_1, the oldest first.
@@ -82,4 +88,32 @@ func TestNoticesOfAFailedRenewal(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, other.GetNotices())
 	})
+}
+
+// A list that stops waiting for Stripe does not count as a failure of Stripe: it stops no other call.
+func TestStripeDoesNotFailWhenNoticesStopWaiting(t *testing.T) {
+	begin := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	h := &fixture{Clock: billingtest.NewClock(begin), payURLTime: 20 * time.Millisecond}
+	h.stripe, _ = billingtest.Stripe(t, fake.Config{Now: h.Now, AfterRetries: "unpaid", Emit: h.emit})
+	env := map[string]string{"STRIPE_SECRET_KEY": "sk_test_secret", "CORS_ALLOWED_ORIGINS": "https://app.example.com", "STRIPE_BREAKER_FAILURES": "3"}
+	h.begin(t, env, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())), "")
+	h.apply(yearFile)
+	require.True(t, h.buy(purchase("pro", "")).GetApplied())
+	h.useCard("chargeCustomerFail")
+	h.reach(begin.AddDate(0, 1, 0))
+	h.reach(begin.AddDate(0, 1, 0).Add(time.Hour))
+	var hung atomic.Int64
+	hang := func(r *http.Request) {
+		hung.Add(1)
+		<-r.Context().Done()
+	}
+	h.before.Store(&hang)
+	for calls := 0; hung.Load() < 10; calls++ { // a slow machine may give up before it calls
+		require.Less(t, calls, 1000, "calls are stopped")
+		require.Len(t, h.notices(0), 1)
+	}
+	h.before.Store(nil)
+	status, err := h.from("gateway").GetStatus(t.Context(), &billingv1.GetStatusRequest{})
+	require.NoError(t, err)
+	require.Equal(t, statusv1.Status_STATUS_OPERATIONAL, status.GetProvider().GetStatus())
 }

@@ -2,6 +2,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -50,6 +51,8 @@ type Options struct {
 	TopUps TopUps
 	// Notices reads notices.
 	Notices Notices
+	// PayURLTime bounds the wait for Stripe's addresses of invoices: the list of notices is shown without them. Default a second.
+	PayURLTime time.Duration
 	// Customers forgets customers; nil without a Stripe key.
 	Customers Forgetter
 }
@@ -98,6 +101,7 @@ type Server struct {
 	subscriptions Subscriptions
 	overage       Overages
 	notices       Notices
+	payURLTime    time.Duration
 	customers     Forgetter
 	topUps        TopUps
 	members       MemberCounts
@@ -108,7 +112,7 @@ func New(o Options) *Server {
 	return &Server{
 		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, service: o.Service, stripe: o.Stripe, webhooks: o.Webhooks, events: o.Events,
 		reconciler: o.Reconciler, applier: o.Applier, entitlements: o.Entitlements,
-		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, overage: o.Overage, notices: o.Notices, customers: o.Customers, topUps: o.TopUps, members: o.Members,
+		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, overage: o.Overage, notices: o.Notices, payURLTime: cmp.Or(o.PayURLTime, time.Second), customers: o.Customers, topUps: o.TopUps, members: o.Members,
 	}
 }
 
