@@ -387,3 +387,20 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 	require.ErrorContains(t, err, "DATABASE_URL")
 	require.NotContains(t, err.Error(), "hunter2")
 }
+
+// TestBillingSaysThatItKnowsPricing: ai does not make a priced call under the hold of a billing that leaves it out.
+func TestBillingSaysThatItKnowsPricing(t *testing.T) {
+	each(t, nil, func(t *testing.T, h *fixture) {
+		ai := h.from("ai")
+		ask := reserve("r1", "user_alice", "user_alice")
+		hold, err := ai.Reserve(t.Context(), ask)
+		require.NoError(t, err)
+		require.False(t, hold.GetPriced())
+		ask.RequestId, ask.Pricing = "r2", &billingv1.CallPricing{InputNanoUsdPerMillionTokens: 1, FixedNanoUsd: 30}
+		for range 2 { // a repetition says the same
+			hold, err = ai.Reserve(t.Context(), ask)
+			require.NoError(t, err)
+			require.True(t, hold.GetPriced())
+		}
+	})
+}

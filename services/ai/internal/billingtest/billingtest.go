@@ -35,6 +35,8 @@ type Fake struct {
 	Before func(ctx context.Context, rpc string) error
 	// Plan is what every account is entitled to.
 	Plan *billingv1.GetEntitlementsResponse
+	// IgnoresPricing makes it a billing of an earlier version, which does not know pricing.
+	IgnoresPricing bool
 
 	list *models.List
 
@@ -112,6 +114,7 @@ func (f *Fake) Reserve(ctx context.Context, r *billingv1.ReserveRequest, _ ...gr
 	}
 	h := &Hold{ID: id, Request: proto.CloneOf(r), Response: &billingv1.ReserveResponse{
 		HoldId: id, HeldNanoUsd: amount + fixed, OutputTokens: saturate.Int32(output), ExpireTime: timestamppb.New(time.Now().Add(5 * time.Minute)),
+		Priced: r.GetPricing() != nil && !f.IgnoresPricing,
 	}}
 	f.holds[id], f.order = h, append(f.order, h)
 	return h.Response, nil

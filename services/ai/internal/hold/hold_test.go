@@ -452,3 +452,24 @@ func TestCheckpointsSurviveABillingThatFails(t *testing.T) {
 		h.Settle(used)
 	})
 }
+
+func priced() *billingv1.ReserveRequest {
+	return &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "tts-1", Pricing: &billingv1.CallPricing{FixedNanoUsd: 40}}
+}
+
+// TestBillingThatDoesNotKnowPricing would settle a priced call by its tokens alone, so that the call is not made.
+func TestBillingThatDoesNotKnowPricing(t *testing.T) {
+	r := newFixture(t, nil)
+	r.billing.IgnoresPricing = true
+	_, err := r.Open(t.Context(), priced())
+	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(err))
+	require.Contains(t, r.logged.String(), "update billing first")
+	require.Equal(t, 1, r.settlements())
+	require.Equal(t, billingv1.Outcome_OUTCOME_REPLACED, r.billing.Holds()[0].Settled[0].GetOutcome())
+	require.Zero(t, r.billing.Held())
+	require.Zero(t, r.Running())
+
+	plain, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r2", AccountId: "acct_1", Model: "gpt-4o-mini", InputTokens: 100, MaxOutputTokens: 50, MinOutputTokens: 1})
+	require.NoError(t, err, "calls without pricing are served")
+	plain.Settle(used)
+}

@@ -82,7 +82,17 @@ func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold
 	k.mu.Lock()
 	k.open[h] = struct{}{}
 	k.mu.Unlock()
+	if req.GetPricing() != nil && !res.GetPriced() {
+		return nil, k.tooOld(ctx, h)
+	}
 	return h, nil
+}
+
+// tooOld releases the hold of a billing that ignores pricing: it would settle the call by its tokens alone.
+func (k *Keeper) tooOld(ctx context.Context, h *Hold) error {
+	k.log.ErrorContext(ctx, "billing is older than ai and cannot price this call; update billing first", slog.String("hold_id", h.id))
+	h.Settle(Final{Outcome: billingv1.Outcome_OUTCOME_REPLACED})
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Billing cannot price this call yet. Please try again later.").After(time.Second)
 }
 
 // unknownOutcome reports whether a call of billing may have taken effect although it failed.

@@ -33,6 +33,7 @@ func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*bil
 	}
 	return &billingv1.ReserveResponse{
 		HoldId: hold.ID, HeldNanoUsd: hold.Amount, OutputTokens: saturate.Int32(hold.OutputTokens), ExpireTime: timestamppb.New(hold.LeaseTime),
+		Priced: r.GetPricing() != nil,
 	}, nil
 }
 

@@ -585,7 +585,10 @@ type ReserveResponse struct {
 	OutputTokens int32 `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
 	// When the sweeper settles the hold at its last checkpoint, unless a checkpoint extends the lease. Example:
 	// "2026-11-23T10:05:00Z".
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// True when the request had pricing and the hold is for it. A billing service that does not know pricing leaves it out.
+	// Example: true.
+	Priced        bool `protobuf:"varint,5,opt,name=priced,proto3" json:"priced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -646,6 +649,13 @@ func (x *ReserveResponse) GetExpireTime() *timestamppb.Timestamp {
 		return x.ExpireTime
 	}
 	return nil
+}
+
+func (x *ReserveResponse) GetPriced() bool {
+	if x != nil {
+		return x.Priced
+	}
+	return false
 }
 
 // CheckpointRequest is what a running call has used so far.
@@ -6546,13 +6556,14 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\vCallPricing\x12Y\n" +
 	"!input_nano_usd_per_million_tokens\x18\x01 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\x1cinputNanoUsdPerMillionTokens\x12[\n" +
 	"\"output_nano_usd_per_million_tokens\x18\x02 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\x1doutputNanoUsdPerMillionTokens\x126\n" +
-	"\x0efixed_nano_usd\x18\x03 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\ffixedNanoUsd\"\xb0\x01\n" +
+	"\x0efixed_nano_usd\x18\x03 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\ffixedNanoUsd\"\xc8\x01\n" +
 	"\x0fReserveResponse\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\"\n" +
 	"\rheld_nano_usd\x18\x02 \x01(\x03R\vheldNanoUsd\x12#\n" +
 	"\routput_tokens\x18\x03 \x01(\x05R\foutputTokens\x12;\n" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x9e\x01\n" +
+	"expireTime\x12\x16\n" +
+	"\x06priced\x18\x05 \x01(\bR\x06priced\"\x9e\x01\n" +
 	"\x11CheckpointRequest\x12\"\n" +
 	"\ahold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06holdId\x128\n" +
 	"\x05usage\x18\x02 \x01(\v2\x1a.trivet.usage.v1.CallUsageB\x06\xbaH\x03\xc8\x01\x01R\x05usage\x12+\n" +

@@ -209,6 +209,14 @@ export declare type ReserveResponse = Message<"trivet.billing.v1.ReserveResponse
    * @generated from field: google.protobuf.Timestamp expire_time = 4;
    */
   expireTime?: Timestamp | undefined;
+
+  /**
+   * True when the request had pricing and the hold is for it. A billing service that does not know pricing leaves it out.
+   * Example: true.
+   *
+   * @generated from field: bool priced = 5;
+   */
+  priced: boolean;
 };
 
 /**
