@@ -59,6 +59,9 @@ type Hold struct {
 	cost    func() int64 // nil for a call that billing prices
 	touched time.Time    // of the last checkpoint
 	saved   tokens.Usage
+	// savedCost is the cost of the last checkpoint, and written tells that there was one.
+	savedCost int64
+	written   bool
 }
 
 // ID is the hold's id.

@@ -453,6 +453,40 @@ func TestCheckpointsSurviveABillingThatFails(t *testing.T) {
 	})
 }
 
+// TestCheckpointsOfCosts: the first one does not wait, and a cost that changes is written although the tokens do not.
+func TestCheckpointsOfCosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newFixture(t, nil)
+		stop := r.run()
+		defer stop()
+		h := r.openPriced(t)
+		var cost atomic.Int64
+		cost.Store(30)
+		h.WatchCost(cost.Load)
+		h.Watch(func() tokens.Usage { return tokens.Usage{} })
+
+		time.Sleep(600 * time.Millisecond)
+		require.Len(t, r.billing.Checkpoints(), 1, "a process that dies now must not make the call free")
+		require.EqualValues(t, 30, r.billing.Checkpoints()[0].GetCostNanoUsd())
+		time.Sleep(5 * time.Second)
+		require.Len(t, r.billing.Checkpoints(), 1, "nothing new")
+		cost.Store(31)
+		time.Sleep(time.Second)
+		require.Len(t, r.billing.Checkpoints(), 2)
+		require.EqualValues(t, 31, r.billing.Checkpoints()[1].GetCostNanoUsd())
+		time.Sleep(5 * time.Second)
+		require.Len(t, r.billing.Checkpoints(), 2)
+		h.Settle(used)
+	})
+}
+
+func (r *fixture) openPriced(t *testing.T) *hold.Hold {
+	t.Helper()
+	h, err := r.Open(t.Context(), priced())
+	require.NoError(t, err)
+	return h
+}
+
 func priced() *billingv1.ReserveRequest {
 	return &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "tts-1", Pricing: &billingv1.CallPricing{FixedNanoUsd: 40}}
 }

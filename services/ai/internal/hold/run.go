@@ -128,21 +128,26 @@ func (k *Keeper) checkpoints(ctx context.Context) {
 	}
 }
 
-// due returns the holds that need a checkpoint: used more and two seconds old, or ten seconds old.
+// due returns the holds that need a checkpoint: used more and two seconds old, or ten seconds old. The first checkpoint of a
+// call with a cost of its own does not wait: without one, the sweeper knows nothing of images, minutes and characters.
 func (k *Keeper) due() (due []*Hold) {
 	now := k.now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for h := range k.open {
 		age := now.Sub(h.touched)
-		if h.usage == nil || age < checkpointEvery {
-			continue
-		}
-		if age >= idleEvery || h.usage() != h.saved {
+		switch {
+		case h.usage == nil:
+		case h.cost != nil && !h.written, age >= idleEvery, age >= checkpointEvery && h.changed():
 			due = append(due, h)
 		}
 	}
 	return due
+}
+
+// changed reports whether the usage or the cost differs from the last checkpoint. The caller holds keeper.mu.
+func (h *Hold) changed() bool {
+	return h.usage() != h.saved || h.cost != nil && h.cost() != h.savedCost
 }
 
 // checkpoint writes the usage so far. It may fail, for example because the hold was settled meanwhile. The next one
@@ -161,7 +166,7 @@ func (h *Hold) checkpoint(ctx context.Context) {
 		k.log.DebugContext(h.ctx, "checkpoint failed", slog.String("hold_id", h.id), slog.Any("error", err))
 		return
 	}
-	h.saveCheckpoint(usage, now)
+	h.saveCheckpoint(usage, cost, now)
 }
 
 // progress returns the usage and the cost so far; false when the hold is settled, since when they must not be asked any more.
@@ -177,8 +182,8 @@ func (h *Hold) progress() (usage tokens.Usage, cost int64, open bool) {
 	return h.usage(), cost, true
 }
 
-func (h *Hold) saveCheckpoint(usage tokens.Usage, at time.Time) {
+func (h *Hold) saveCheckpoint(usage tokens.Usage, cost int64, at time.Time) {
 	h.keeper.mu.Lock()
 	defer h.keeper.mu.Unlock()
-	h.saved, h.touched = usage, at
+	h.saved, h.savedCost, h.written, h.touched = usage, cost, true, at
 }
