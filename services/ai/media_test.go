@@ -181,6 +181,15 @@ func TestMediaRefusals(t *testing.T) {
 		"nothing to say":          {speech, plain(`{"model":"tts-1","voice":"alloy"}`), invalidArgument, "input"},
 		"too much to say":         {speech, plain(`{"model":"tts-1","voice":"alloy","input":"` + strings.Repeat("ä", 4097) + `"}`), invalidArgument, "input"},
 		"speech as events":        {speech, plain(`{"model":"tts-1","voice":"alloy","input":"a","stream_format":"sse"}`), invalidArgument, "stream_format"},
+		"a stream of sound":       {speech, plain(`{"model":"tts-1","voice":"alloy","input":"a","stream":true}`), invalidArgument, "stream"},
+		"a bare line feed":        {transcriptions, bad(inHeader("\nX: y")), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a hidden header":         {transcriptions, bad(inHeader("\nContent-Disposition: form-data; name=\"model\"")), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a bare carriage return":  {transcriptions, bad(inHeader("\rX: y")), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a carriage return more":  {transcriptions, bad(inHeader("\r\r\n\nX: y")), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a NUL in a header":       {transcriptions, bad(inHeader("\x00")), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a line that continues":   {transcriptions, bad(inHeader("\r\n ; filename=x")), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"one that has a tab":      {transcriptions, bad(inHeader(";\r\n\tfilename=x")), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a first that continues":  {transcriptions, bad(func(b string) string { return strings.Replace(b, "Content-D", " Content-D", 1) }), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"JSON for a form":         {transcriptions, plain(`{"model":"whisper-1"}`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"no file":                 {transcriptions, whisper(), invalidArgument, "file"},
 		"an empty file":           {transcriptions, whisper("@file", ""), invalidArgument, "file"},
@@ -220,6 +229,128 @@ func TestMediaRefusals(t *testing.T) {
 	}
 }
 
+// inHeader puts a text into the header of the field model.
+func inHeader(text string) func(string) string {
+	return func(body string) string { return strings.Replace(body, `name="model"`, `name="model"`+text, 1) }
+}
+
+// TestStreamMayBeFalse: the default may be written, and null is the same as nothing.
+func TestStreamMayBeFalse(t *testing.T) {
+	for _, value := range []string{"false", "null"} {
+		h := newFixture(t)
+		a := h.send(speech, plain(`{"model":"tts-1","voice":"alloy","input":"a","stream":`+value+`}`))
+		require.Nil(t, a.err)
+		require.EqualValues(t, 200, a.head.GetStatus())
+	}
+}
+
+// TestSoundIsLabeled: sound that the provider does not label has the type of the format that was asked for.
+func TestSoundIsLabeled(t *testing.T) {
+	for _, c := range []struct{ provider, format, want string }{
+		{"application/octet-stream", "wav", "audio/wav"},
+		{"Application/Octet-Stream; x=y", "opus", "audio/ogg"},
+		{"", "", "audio/mpeg"},
+		{"", "another", "application/octet-stream"},
+		{"audio/x-wav", "mp3", "audio/x-wav"},
+	} {
+		h := newFixture(t, withUpstream(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = nil
+			if c.provider != "" {
+				w.Header().Set("Content-Type", c.provider)
+			}
+			_, _ = w.Write([]byte("sound"))
+		}))
+		format := ""
+		if c.format != "" {
+			format = fmt.Sprintf(`,"response_format":%q`, c.format)
+		}
+		a := h.send(speech, plain(`{"model":"tts-1","voice":"alloy","input":"a"`+format+`}`))
+		require.Nil(t, a.err)
+		require.Equal(t, "sound", a.body)
+		require.Equal(t, c.want, a.head.GetHeaders()["content-type"], c.provider)
+	}
+}
+
+// TestAnswersInPlaceOfSubtitles: a page, or an error in place of a text, is not a transcript, and not billed.
+func TestAnswersInPlaceOfSubtitles(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind, body string
+		status     int32
+		reason     errorsv1.ErrorReason
+	}{
+		"a page":            {"Text/HTML; charset=utf-8", "<html>", 0, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},
+		"an error":          {"text/plain", ` {"error":{"message":"no room","type":"overloaded_error"}}`, 503, 0},
+		"an error in JSON":  {"application/json", `{"error":{"message":"no room","type":"overloaded_error"}}`, 503, 0},
+		"another JSON":      {"application/json", `{"a":1}`, 0, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},
+		"a text with brace": {"text/plain", "{laughs} Hello", 200, 0},
+	} {
+		for _, format := range []string{"text", "srt", "vtt"} {
+			t.Run(name+" for "+format, func(t *testing.T) {
+				h := newFixture(t, withUpstream(raw(c.kind, c.body)))
+				a := h.send(transcriptions, form(t, "model", "whisper-1", "response_format", format, "@file", sound))
+				hold := h.settled()
+				if c.status == 0 {
+					requireReason(t, c.reason, a.err)
+				} else {
+					require.Nil(t, a.err)
+					require.Equal(t, c.status, a.head.GetStatus(), a.body)
+				}
+				require.Equal(t, c.status == 200, hold.Cost > 0)
+			})
+		}
+	}
+}
+
+// TestSubtitlesTellTheLength of a file whose length is not known: silence takes few bytes.
+func TestSubtitlesTellTheLength(t *testing.T) {
+	for answer, seconds := range map[string]int64{
+		"1\n00:00:00,000 --> 00:10:00,500\nA\n\n2\n00:00:01,000 --> 00:00:02,000\nB\n\n": 601,
+		"WEBVTT\r\n\r\n00:00.000 --> 01:30.000 align:left\r\nA\r\n":                      90,
+		"WEBVTT\n\n00:00.000 --> a minute\nA\n":                                          2,
+		"WEBVTT\n\n00:00:00.000 --> 99:00:00.000\nA\n":                                   14401, // the bound
+		"": 2,
+	} {
+		for _, format := range []string{"srt", "vtt"} {
+			h := newFixture(t, withUpstream(raw("text/plain", answer)))
+			a := h.send(transcriptions, form(t, "model", "whisper-1", "response_format", format, "@file", "fLaC\x00"))
+			require.Nil(t, a.err)
+			require.Equal(t, answer, a.body)
+			hold := h.settled()
+			require.Equal(t, seconds*100_000, hold.Cost, answer)
+			require.True(t, hold.Settled[0].GetEstimated())
+		}
+	}
+}
+
+// TestMediaIsNotFreeWhenTheProcessDies: a checkpoint says what a call costs as soon as the provider has it.
+func TestMediaIsNotFreeWhenTheProcessDies(t *testing.T) {
+	for name, c := range map[string]struct {
+		endpoint       aiv1.Endpoint
+		request        posted
+		cost, expected int64
+	}{
+		"speech":                {speech, plain(spoken), characters * 15_000, 0},
+		"images":                {generations, plain(`{"model":"dall-e-3","prompt":"aaaa","n":2}`), 2 * 40_000_000, 0},
+		"images by tokens":      {generations, plain(`{"model":"gpt-image-1","prompt":"aaaa"}`), 5_000, 1},
+		"a transcript":          {transcriptions, form(t, "model", "whisper-1", "@file", sound), 300_000, 0},
+		"a transcript by token": {transcriptions, form(t, "model", "gpt-4o-transcribe", "prompt", "aaaa", "@file", sound), 30*6_000 + 2_500, 31},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t)
+			h.fault(fault.Fault{Kind: fault.Hang})
+			ctx, leave := context.WithCancel(t.Context())
+			stream, err := h.Relay(ctx, &aiv1.RelayRequest{Endpoint: c.endpoint, Body: []byte(c.request.body), Headers: map[string]string{"content-type": c.request.kind}})
+			require.NoError(t, err)
+			require.Eventually(t, func() bool { return len(h.billing.Checkpoints()) > 0 }, 30*time.Second, 10*time.Millisecond)
+			require.Equal(t, c.cost, h.billing.Checkpoints()[0].GetCostNanoUsd())
+			require.EqualValues(t, c.expected, h.billing.Checkpoints()[0].GetUsage().GetInputTokens())
+			require.EqualValues(t, c.expected, h.billing.Holds()[0].Request.GetExpectedInputTokens())
+			leave()
+			_ = drain(stream)
+		})
+	}
+}
+
 func TestWrongKindNamesThePath(t *testing.T) {
 	h := newFixture(t)
 	a := h.chat(`{"model":"tts-1","messages":[{"role":"user","content":"a"}]}`)
@@ -243,6 +374,7 @@ func TestMediaFallsBack(t *testing.T) {
 		"nothing":              func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "audio/mpeg") },
 		"an error with a 200":  raw("application/json", `{"error":{"message":"overloaded"}}`),
 		"a page":               raw("text/html", "<html>"),
+		"a picture":            raw("image/png", "png"),
 		"a cut before a sound": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,32 +6,27 @@ import (
 	"math"
 )
 
-const (
-	// slowest is the fewest bytes of a second of compressed sound that a length is bounded by: 2 kbit/s. The formats whose
-	// length shows in each of their parts, WAV and MP3, are measured instead.
-	slowest = 250
-	// usual is the bytes of a second of compressed speech at 32 kbit/s, by which a length is estimated.
-	usual = 4000
-)
+// usual is the bytes of a second of compressed speech at 32 kbit/s, by which a length is estimated.
+const usual = 4000
 
 // Length is what a file tells of how long it sounds, in milliseconds.
 type Length struct {
-	// Most is an upper bound, and Likely an estimate; both are the same when the length is known.
+	// Most is an upper bound, and Likely an estimate; they are the same, or nearly so, when the length is known.
 	Most, Likely int64
 }
 
 // Measure returns the length of a file, at most maxSeconds. It does not trust lengths that a header claims: a WAV file
-// sounds as long as its bytes do at its rate, and an MP3 file as long as its frames do.
+// sounds as long as its bytes do at its rate, and an MP3 file as long as its frames do. Nothing bounds other formats: hours
+// of silence in FLAC, Ogg, MP4 or WebM take a few bytes.
 func Measure(file []byte, maxSeconds int64) Length {
 	most := maxSeconds * 1000
 	if millis, ok := wav(file); ok {
 		return Length{min(millis, most), min(millis, most)}
 	}
-	if millis, ok := mp3(file); ok {
-		return Length{min(millis, most), min(millis, most)}
+	if length, ok := mp3(file); ok {
+		return Length{min(length.Most, most), min(length.Likely, most)}
 	}
-	size := int64(len(file))
-	return Length{min(size*1000/slowest+1000, most), min(size*1000/usual+1000, most)}
+	return Length{most, min(int64(len(file))*1000/usual+1000, most)}
 }
 
 // wav measures uncompressed sound.
@@ -60,28 +55,35 @@ func wav(file []byte) (millis int64, ok bool) {
 	return 0, false
 }
 
-// mp3 adds up frames. Bytes between frames, such as tags, take no time; a file that is mostly something else is not MP3.
-func mp3(file []byte) (millis int64, ok bool) {
+// mp3 adds up frames. A file that begins with something else is not MP3, because a decoder may take it for another format.
+// Later bytes outside the frames, such as tags, likely take no time; at most they sound as long as at the lowest bit rate, 8
+// kbit/s, which is a byte in each millisecond. A file that is mostly something else is not MP3.
+func mp3(file []byte) (length Length, ok bool) {
 	const header = 4
 	at := 0
 	if len(file) > 10 && string(file[:3]) == "ID3" {
 		at = 10 + int(file[6]&0x7f)<<21 + int(file[7]&0x7f)<<14 + int(file[8]&0x7f)<<7 + int(file[9]&0x7f)
 	}
+	start := at
 	var micros, sound int64
 	frames := 0
 	for at+header <= len(file) {
-		size, length, isFrame := frame(binary.BigEndian.Uint32(file[at:]))
+		size, time, isFrame := frame(binary.BigEndian.Uint32(file[at:]))
+		if !isFrame && frames == 0 {
+			return Length{}, false
+		}
 		if !isFrame {
 			at++
 			continue
 		}
-		micros, sound, frames = micros+length, sound+int64(size), frames+1
+		micros, sound, frames = micros+time, sound+int64(size), frames+1
 		at += size
 	}
 	if frames < 2 || sound < int64(len(file))/2 || micros > math.MaxInt64/2 {
-		return 0, false
+		return Length{}, false
 	}
-	return ceil(micros, 1000), true
+	likely := ceil(micros, 1000)
+	return Length{Most: likely + max(0, int64(len(file)-start)-sound), Likely: likely}, true
 }
 
 // Bit rates in kbit/s of layer III, for MPEG 1 and for MPEG 2 and 2.5.

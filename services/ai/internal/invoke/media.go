@@ -18,8 +18,13 @@ const (
 	// soundPart is how much sound is passed on at once, in bytes.
 	soundPart = 32 << 10
 	typeText  = "text/plain; charset=utf-8"
-	typeSound = "audio/mpeg"
+	typeBytes = "application/octet-stream"
 )
+
+// soundTypes are what Content-Type sound has that the provider does not label, by its response_format.
+var soundTypes = map[string]string{
+	"": "audio/mpeg", "mp3": "audio/mpeg", "opus": "audio/ogg", "aac": "audio/aac", "flac": "audio/flac", "wav": "audio/wav", "pcm": "audio/pcm",
+}
 
 // takeMedia passes on images, sound or a transcript.
 func (c *call) takeMedia(answer *Answer) error {
@@ -42,10 +47,8 @@ func (c *call) takeMedia(answer *Answer) error {
 
 // measureMedia reads what an answer says of its cost, and returns the Content-Type that it leaves with.
 func (c *call) measureMedia(body []byte, kind string) (string, error) {
-	written := wantsText(c.req.Media.Format)
-	if written && !strings.HasPrefix(kind, typeJSON) {
-		c.priced.read, c.priced.size = true, int64(len(body))
-		return typeText, nil
+	if wantsText(c.req.Media.Format) && !strings.HasPrefix(strings.ToLower(kind), typeJSON) {
+		return typeText, c.measureText(body, kind)
 	}
 	read, good := wire.ReadMedia(c.req.Endpoint, bytes.TrimPrefix(body, byteOrderMark))
 	if !good {
@@ -58,6 +61,23 @@ func (c *call) measureMedia(body []byte, kind string) (string, error) {
 	return typeJSON, nil
 }
 
+// measureText takes a transcript that is not JSON. Nothing in it says that it is one, but what it is not can be told.
+func (c *call) measureText(body []byte, kind string) error {
+	if strings.HasPrefix(strings.ToLower(kind), "text/html") {
+		return c.notAnAnswer()
+	}
+	if start := bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark)); len(start) > 0 && start[0] == '{' {
+		if f := wire.ReadFailure(start); f.Message != "" {
+			return &failedAnswer{c.refusalOf(f)}
+		}
+	}
+	c.priced.read, c.priced.size = true, int64(len(body))
+	if c.req.Media.Format != "text" {
+		c.priced.shown = wire.LastShown(body)
+	}
+	return nil
+}
+
 // wantsText reports whether a transcript in that format is not JSON.
 func wantsText(format string) bool { return format == "text" || format == "srt" || format == "vtt" }
 
@@ -68,19 +88,18 @@ func (c *call) speak(answer *Answer) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return c.failed(err)
 	}
-	kind := answer.Headers["content-type"]
 	if n == 0 {
 		return c.notAnAnswer()
 	}
-	if strings.HasPrefix(kind, typeJSON) || strings.HasPrefix(kind, "text/") {
-		if f := wire.ReadFailure(part[:n]); f.Message != "" {
+	kind, isSound := soundType(answer.Headers["content-type"], c.req.Media.Format)
+	if !isSound {
+		more, _ := io.ReadFull(answer.Body, part[n:]) // what there is of the error
+		if f := wire.ReadFailure(part[:n+more]); f.Message != "" {
 			return &failedAnswer{c.refusalOf(f)}
 		}
 		return c.notAnAnswer()
 	}
-	if !strings.HasPrefix(kind, "audio/") {
-		answer.Headers["content-type"] = typeSound
-	}
+	answer.Headers["content-type"] = kind
 	c.stage, c.headed = answered, true
 	c.sendHead(Head{Status: answer.Status, Headers: answer.Headers})
 	for {
@@ -97,6 +116,23 @@ func (c *call) speak(answer *Answer) error {
 		}
 		n, err = answer.Body.Read(part)
 	}
+}
+
+// soundType returns the Content-Type of sound, by the provider's and the response_format that was asked for. It reports false
+// for an answer that is not sound.
+func soundType(kind, format string) (string, bool) {
+	base, _, _ := strings.Cut(strings.ToLower(kind), ";")
+	base = strings.TrimSpace(base)
+	if strings.HasPrefix(base, "audio/") {
+		return kind, true
+	}
+	if base != "" && base != typeBytes {
+		return "", false
+	}
+	if known, ok := soundTypes[format]; ok {
+		return known, true
+	}
+	return typeBytes, true
 }
 
 // watchMedia is watch for images and sound: until the answer is there, what is known of the cost is that of the input.
@@ -124,16 +160,20 @@ func (c *call) watchMedia() {
 // heardTokens is how many tokens a second of sound has, by the estimate.
 const heardTokens = 10
 
-// begun is what the input of a call most likely is.
+// begun is what a call most likely costs as soon as the provider has it: its input, and images that have a price each.
 func (p *priced) begun() models.Quantities {
-	q := models.Quantities{Characters: p.most.Characters}
+	q := models.Quantities{Characters: p.most.Characters, Input: p.prompt}
+	if p.most.Image != "" {
+		q.Images, q.Image = p.most.Images, p.most.Image
+	}
 	if p.most.AudioMillis > 0 {
 		q.AudioMillis = min(wholeSeconds(p.likely), p.most.AudioMillis)
 	}
 	if p.most.AudioInput > 0 {
 		q.AudioInput = min(wholeSeconds(p.likely)/1000*heardTokens, p.most.AudioInput)
-		q.Input = q.AudioInput
+		q.Input += q.AudioInput
 	}
+	q.Input = min(q.Input, p.most.Input)
 	return q
 }
 
@@ -163,7 +203,7 @@ func (p *priced) used(media *wire.Media, m models.Model) (q models.Quantities, e
 	if p.most.AudioMillis > 0 {
 		q.Images = 0
 		if q.AudioMillis = a.Millis; a.Millis <= 0 {
-			q.AudioMillis, estimated = begun.AudioMillis, true
+			q.AudioMillis, estimated = max(begun.AudioMillis, wholeSeconds(p.shown)), true
 		}
 		return q, estimated
 	}
@@ -175,7 +215,7 @@ func (p *priced) used(media *wire.Media, m models.Model) (q models.Quantities, e
 		q.Output = a.Reported.Total - q.Input
 	}
 	if q.Input <= 0 {
-		q.Input, q.Cached, estimated = begun.Input+tokens.Guess(int64(len(media.Prompt)))+media.InputImages*inputImageTokens, 0, true
+		q.Input, q.Cached, estimated = begun.Input+media.InputImages*inputImageTokens, 0, true
 	}
 	if q.Output <= 0 {
 		if q.Output, estimated = tokens.Guess(p.size), true; p.most.ImageOutput > 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/saturate"
 	"github.com/trivet-dev/trivet/services/ai/internal/audio"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
@@ -22,19 +23,20 @@ type priced struct {
 	worst models.Worst
 	// most is the bound of each kind.
 	most models.Quantities
-	// likely is the estimate of the length of sound, in milliseconds.
-	likely int64
+	// likely is the estimate of the length of sound, in milliseconds, and prompt that of the tokens of a prompt.
+	likely, prompt int64
 	// answer is what the provider reported of images or sound, and details of a conversation.
 	answer  wire.MediaAnswer
 	read    bool  // answer was read
 	size    int64 // of answer, in bytes
+	shown   int64 // the last time that subtitles show, in milliseconds
 	details wire.Details
 }
 
 // reset forgets an attempt that failed.
 func (p *priced) reset() {
 	if p != nil {
-		p.answer, p.read, p.size, p.details = wire.MediaAnswer{}, false, 0, wire.Details{}
+		p.answer, p.read, p.size, p.shown, p.details = wire.MediaAnswer{}, false, 0, 0, wire.Details{}
 	}
 }
 
@@ -66,6 +68,7 @@ const (
 func mediaOf(req *wire.Request, m models.Model) (*priced, error) {
 	media, p := req.Media, &priced{}
 	prompt := int64(len(media.Prompt)) + promptTokens
+	p.prompt = tokens.Guess(int64(len(media.Prompt)))
 	switch m.Kind {
 	case models.KindSpeech:
 		if p.most.Characters = media.Characters; p.most.Characters > m.ContextTokens {
@@ -130,7 +133,7 @@ func (p *priced) reserve(ask *billingv1.ReserveRequest) {
 	}
 	if p.media() {
 		ask.Choices, ask.MaxOutputTokens = 1, saturate.Int32(p.most.Output)
-		ask.MinOutputTokens, ask.ExpectedInputTokens = ask.GetMaxOutputTokens(), ask.GetInputTokens()
+		ask.MinOutputTokens, ask.ExpectedInputTokens = ask.GetMaxOutputTokens(), saturate.Int32(p.begun().Input)
 	}
 }
 

@@ -75,7 +75,17 @@ func readPart(body []byte, at int, mark []byte) (p formPart, next int, err error
 	return p, end + len("\r\n") + len(mark), nil
 }
 
+// broken reports whether servers read the header of a part in different ways: with other ends of lines than CRLF, with bytes
+// that end a text, or with lines that continue the one before.
+func broken(header string) bool {
+	lines := "\r\n" + header
+	return strings.ContainsAny(strings.ReplaceAll(header, "\r\n", ""), "\r\n\x00") || strings.Contains(lines, "\r\n ") || strings.Contains(lines, "\r\n\t")
+}
+
 func partOf(header string) (p formPart, err error) {
+	if broken(header) {
+		return p, malformed("A field of the form has a broken header.")
+	}
 	for line := range strings.SplitSeq(header, "\r\n") {
 		name, value, _ := strings.Cut(line, ":")
 		switch textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)) {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,7 +100,7 @@ func (r *Request) Content() [][]byte {
 var mediaFields = map[Endpoint][]string{
 	ImagesGenerations: {"model", "prompt", "n", "size", "quality", "stream", "response_format"},
 	ImagesEdits:       {"model", "prompt", "n", "size", "quality", "stream", "response_format", "image", "image[]", "mask"},
-	Speech:            {"model", "input", "stream_format", "response_format"},
+	Speech:            {"model", "input", "stream", "stream_format", "response_format"},
 	Transcriptions:    {"model", "file", "prompt", "response_format", "stream"},
 	Translations:      {"model", "file", "prompt", "response_format"},
 }
@@ -198,6 +199,9 @@ func (r *Request) takeMediaText(name string, value []byte) error {
 	case "response_format":
 		m.Format = string(value)
 	case "stream":
+		if string(value) != "false" && r.Endpoint == Speech {
+			return invalid("stream", "must be false: sound leaves piece by piece as it is")
+		}
 		if string(value) != "false" {
 			return invalid("stream", "must be false: Trivet does not stream images and transcripts")
 		}
@@ -387,6 +391,30 @@ func (a *MediaAnswer) readDetails(c *jsonscan.Cursor, into map[string]*int64) {
 			c.Skip()
 		}
 	}
+}
+
+// LastShown returns the last end of a subtitle, in SRT or WebVTT, in milliseconds; 0 when there is none.
+func LastShown(body []byte) (millis int64) {
+	for line := range bytes.Lines(body) {
+		if _, end, found := bytes.Cut(line, []byte("-->")); found {
+			millis = max(millis, clock(string(bytes.TrimSpace(end))))
+		}
+	}
+	return millis
+}
+
+// clock reads a time such as 01:02:03,456 or 02:03.456, to the first space, in milliseconds; 0 for anything else.
+func clock(text string) int64 {
+	text, _, _ = strings.Cut(text, " ")
+	var seconds float64
+	for part := range strings.SplitSeq(strings.Replace(text, ",", ".", 1), ":") {
+		n, err := strconv.ParseFloat(part, 64)
+		if err != nil || !(n >= 0 && n <= maxReportedSeconds) {
+			return 0
+		}
+		seconds = seconds*60 + n
+	}
+	return int64(math.Ceil(min(seconds, maxReportedSeconds) * 1000))
 }
 
 // maxReportedSeconds bounds a length that is believed.
