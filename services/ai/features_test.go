@@ -1,17 +1,24 @@
 package ai_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	usagev1 "github.com/trivet-dev/trivet/gen/go/trivet/usage/v1"
+	"github.com/trivet-dev/trivet/sandbox/openai"
+	"github.com/trivet-dev/trivet/services/ai"
+	"github.com/trivet-dev/trivet/services/ai/internal/billingtest"
 )
 
 const responses = aiv1.Endpoint_ENDPOINT_RESPONSES
@@ -28,7 +35,7 @@ models:
      long_context: {above: 1000, input: "2", cached_input: "0.5", output: "6"},
      service_tiers: {flex: {input: "0.5", cached_input: "0.125", output: "2", long_context: {above: 1000, input: "1", output: "3"}},
                      priority: {input: "3", output: "12", long_context: {above: 500, input: "5", output: "15"}}},
-     tools: {web_search: "0.01", code_interpreter: "0.03"}, targets: [{target: a}, {target: b, priority: 2}]}
+     tools: {web_search: "0.01", web_search_preview: "0.02", code_interpreter: "0.03"}, targets: [{target: a}, {target: b, priority: 2}]}
   draw: {kind: image, provider: x, context_tokens: 90000, max_output_tokens: 6000, input: "5", image_input: "10", image_output: "40", targets: [{target: a}, {target: b, priority: 2}]}
   paint: {kind: image, provider: x, context_tokens: 9000, input: "0", images: {"standard/1024x1024": "0.04", "hd/1024x1024": "0.08"}, targets: [{target: a}, {target: b, priority: 2}]}
   hear: {kind: transcription, provider: x, context_tokens: 4096, input: "0", minute: "0.006", max_audio_seconds: 60, targets: [{target: a}, {target: b, priority: 2}]}
@@ -65,11 +72,19 @@ func TestFeaturesAreBilledAtTheirPrice(t *testing.T) {
 		"a tier that nobody asked for": {
 			chats, `{"model":"dear","service_tier":"flex","messages":[{"role":"user","content":"a"}]}`, usageOf("priority", 5, 0, 0, 10, 0), 5*500 + 10*2000, &usagev1.UsageDetails{ServiceTier: "flex"},
 		},
-		"a long input":       {chats, `{"model":"dear","messages":[{"role":"user","content":` + long + `}]}`, usageOf("default", 1400, 400, 0, 10, 0), 1000*2000 + 400*500 + 10*6000, nil},
-		"not that long":      {chats, `{"model":"dear","messages":[{"role":"user","content":` + long + `}]}`, usageOf("default", 800, 0, 0, 10, 0), 800*1000 + 10*4000, nil},
-		"sound in and out":   {chats, `{"model":"dear","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"` + fmt.Sprintf("%06400d", 0) + `","format":"wav"}}]}]}`, usageOf("default", 60, 0, 50, 10, 6), 10*1000 + 50*10_000 + 4*4000 + 6*20_000, &usagev1.UsageDetails{AudioInputTokens: 50, AudioOutputTokens: 6}},
-		"tools":              {responses, tools, responseOf(search + search + `{"type":"code_interpreter_call","id":"ci_1"},`), 100*1000 + 10*4000 + 2*10_000_000 + 30_000_000, &usagev1.UsageDetails{ToolCalls: 3}},
-		"tools, unused":      {responses, tools, responseOf(""), 100*1000 + 10*4000, nil},
+		"a long input":     {chats, `{"model":"dear","messages":[{"role":"user","content":` + long + `}]}`, usageOf("default", 1400, 400, 0, 10, 0), 1000*2000 + 400*500 + 10*6000, nil},
+		"not that long":    {chats, `{"model":"dear","messages":[{"role":"user","content":` + long + `}]}`, usageOf("default", 800, 0, 0, 10, 0), 800*1000 + 10*4000, nil},
+		"sound in and out": {chats, `{"model":"dear","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"` + fmt.Sprintf("%06400d", 0) + `","format":"wav"}}]}]}`, usageOf("default", 60, 0, 50, 10, 6), 10*1000 + 50*10_000 + 4*4000 + 6*20_000, &usagev1.UsageDetails{AudioInputTokens: 50, AudioOutputTokens: 6}},
+		"tools":            {responses, tools, responseOf(search + search + `{"type":"code_interpreter_call","id":"ci_1"},`), 100*1000 + 10*4000 + 2*10_000_000 + 30_000_000, &usagev1.UsageDetails{ToolCalls: 3}},
+		"tools, unused":    {responses, tools, responseOf(""), 100*1000 + 10*4000, nil},
+		"more than promised, the dearest first": {
+			responses, tools, responseOf(search + search + search + `{"type":"code_interpreter_call","id":"ci_1"},{"type":"code_interpreter_call","id":"ci_2"},`),
+			100*1000 + 10*4000 + 10_000_000 + 2*30_000_000, &usagev1.UsageDetails{ToolCalls: 3},
+		},
+		"calls that may be of two tools": {
+			responses, `{"model":"dear","input":"a","store":false,"max_tool_calls":3,"tools":[{"type":"web_search"},{"type":"web_search_preview"}]}`, responseOf(search + search),
+			100*1000 + 10*4000 + 2*20_000_000, &usagev1.UsageDetails{ToolCalls: 2},
+		},
 		"more than promised": {responses, tools, responseOf(search + search + search + search), 100*1000 + 10*4000 + 3*10_000_000, &usagev1.UsageDetails{ToolCalls: 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -153,6 +168,7 @@ func TestHoldsBoundEveryPrice(t *testing.T) {
 		tier := rapid.SampledFrom([]string{"default", "flex", "priority"})
 		endpoint := aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS
 		var request posted
+		honest := false // the provider reports what the file has, so that nothing may be cut
 		input := n("input", 3000)
 		cached, special := n("cached", input), n("special", input)
 		output := n("output", 20_000)
@@ -171,8 +187,11 @@ func TestHoldsBoundEveryPrice(t *testing.T) {
 			}
 			answer.Store(`{"id":"resp_1","object":"response","status":"completed","output":[` + items + `{"type":"message","id":"m","role":"assistant","content":[{"type":"output_text","text":"a"}]}],` + usage + `}`)
 		case "hear", "listen":
-			endpoint, request = transcriptions, form(h.t, "model", kind, "@file", string(make([]byte, n("bytes", 100_000)+1)))
-			answer.Store(`{"text":"a",` + usage + `}`)
+			file, most := soundOf(t)
+			heard := min(most, map[string]int64{"hear": 60, "listen": 600}[kind]) // the model refuses more
+			endpoint, request = transcriptions, form(h.t, "model", kind, "@file", file)
+			answer.Store(fmt.Sprintf(`{"text":"a","usage":{"seconds":%d,"input_tokens":%d,"output_tokens":%d,"input_token_details":{"audio_tokens":%d}}}`, heard, heard*10, n("words", 2000), heard*10))
+			honest = true
 		default:
 			endpoint, request = generations, plain(fmt.Sprintf(`{"model":"draw","prompt":"a","n":%d}`, n("n", 9)+1))
 			if kind == "edit" {
@@ -185,15 +204,102 @@ func TestHoldsBoundEveryPrice(t *testing.T) {
 			answer.Store(`{"data":` + string(data) + `,` + usage + `}`)
 		}
 		failing.Store(rapid.Bool().Draw(t, "first target fails"))
-		before := len(h.billing.Holds())
+		before, logged := len(h.billing.Holds()), len(h.logged.String())
 		a := h.send(endpoint, request)
 		require.Nil(t, a.err)
 		hold := h.billing.Holds()[before]
 		require.Len(t, hold.Settled, 1)
+		if honest {
+			require.NotContains(t, h.logged.String()[logged:], "exceeds the bound", "the hold is for all that the file can have")
+		}
 		if hold.Settled[0].CostNanoUsd != nil { // what was priced, before billing cuts it to the hold
 			require.LessOrEqual(t, hold.Settled[0].GetCostNanoUsd(), hold.Response.GetHeldNanoUsd())
 		}
 		require.LessOrEqual(t, hold.Cost, hold.Response.GetHeldNanoUsd())
 		require.Positive(t, hold.Cost)
 	})
+}
+
+// soundOf draws a file, and how many seconds of sound it can have.
+func soundOf(t *rapid.T) (file string, seconds int64) {
+	n := rapid.IntRange(1, 300).Draw(t, "parts")
+	frame := "\xff\xfb\x90\x64" + strings.Repeat("\x00", 413) // of MP3, 26.123 ms
+	switch rapid.SampledFrom([]string{"wav", "mp3", "another format", "two formats"}).Draw(t, "format") {
+	case "wav":
+		return string(openai.WAV(n * 50)), int64(n*50+999) / 1000
+	case "mp3":
+		n++
+		return strings.Repeat(frame, n), int64(n*26123+999_999) / 1_000_000
+	case "two formats":
+		return "fLaC" + strings.Repeat(frame, n), 10_000
+	default: // silence takes next to no bytes
+		return strings.Repeat("OggS\x01\x02", n), 10_000
+	}
+}
+
+// leaveStream makes a streamed call whose caller leaves after the first part; the provider ends its answer after that.
+func (h *fixture) leaveStream(endpoint aiv1.Endpoint, body string, left chan<- struct{}) billingtest.Hold {
+	h.t.Helper()
+	ctx, leave := context.WithCancel(h.t.Context())
+	stream, err := h.Relay(ctx, &aiv1.RelayRequest{Endpoint: endpoint, Body: []byte(body)})
+	require.NoError(h.t, err)
+	_, err = stream.Recv()
+	require.NoError(h.t, err)
+	leave()
+	_ = drain(stream)
+	close(left)
+	require.Eventually(h.t, func() bool { return len(h.billing.Holds()) == 1 && h.billing.Held() == 0 }, 30*time.Second, time.Millisecond)
+	return h.settled()
+}
+
+// TestLeavingDoesNotHideTools: who leaves after the first text pays for the tools, and for sound that is spoken.
+func TestLeavingDoesNotHideTools(t *testing.T) {
+	const chats = aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS
+	const search = `{"model":"dear","input":"a","store":false,"stream":true,"max_output_tokens":1000,"max_tool_calls":3,"tools":[{"type":"web_search"}]}`
+	const speak = `{"model":"dear","stream":true,"max_tokens":1000,"messages":[{"role":"user","content":"a"}]}`
+	searched := [2]string{
+		`data: {"type":"response.created","response":{"id":"resp_1","object":"response","status":"in_progress","output":[]}}` + "\n\n" +
+			`data: {"type":"response.output_text.delta","output_index":0,"item_id":"msg_1","content_index":0,"delta":"a"}` + "\n\n",
+		`data: {"type":"response.completed","response":{"id":"resp_1","object":"response","status":"completed","output":[{"type":"web_search_call","id":"ws_1"},` +
+			`{"type":"message","id":"msg_1","role":"assistant","content":[{"type":"output_text","text":"a"}]}],"usage":{"input_tokens":100,"output_tokens":10,"total_tokens":110}}}` + "\n\n",
+	}
+	spoken := [2]string{
+		delta("a"),
+		finish + `data: {"id":"c","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":10,"completion_tokens_details":{"audio_tokens":6}}}` + "\n\n" + done,
+	}
+	for name, c := range map[string]struct {
+		endpoint aiv1.Endpoint
+		request  string
+		answer   [2]string
+		reads    int
+		cost     func(billingtest.Hold) int64
+	}{
+		"tools":                                  {responses, search, searched, 100, func(billingtest.Hold) int64 { return 100*1000 + 10*4000 + 10_000_000 }},
+		"sound":                                  {chats, speak, spoken, 100, func(billingtest.Hold) int64 { return 10*1000 + 4*4000 + 6*20_000 }},
+		"tools of an answer that cannot be read": {responses, search, searched, 0, func(h billingtest.Hold) int64 { return h.Response.GetHeldNanoUsd() }},
+		"sound of an answer that cannot be read": {chats, speak, spoken, 0, func(h billingtest.Hold) int64 {
+			return int64(h.Settled[0].GetUsage().GetInputTokens())*1000 + 1000*20_000
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			left := make(chan struct{})
+			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				raw("text/event-stream", c.answer[0])(w, r)
+				_ = http.NewResponseController(w).Flush()
+				if c.reads == 0 {
+					<-r.Context().Done()
+					return
+				}
+				select {
+				case <-left:
+					_, _ = io.WriteString(w, c.answer[1])
+				case <-r.Context().Done():
+				}
+			})
+			h := newFixture(t, withModels(fmt.Sprintf(dearModels, server, server)), withConfig(func(config *ai.Config) { config.AbandonedReads = c.reads }))
+			hold := h.leaveStream(c.endpoint, c.request, left)
+			require.Equal(t, c.cost(hold), hold.Cost)
+			require.Equal(t, c.cost(hold), hold.Settled[0].GetCostNanoUsd(), "it is not cut to the hold")
+		})
+	}
 }

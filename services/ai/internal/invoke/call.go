@@ -255,10 +255,13 @@ func (c *call) watch() {
 		c.watchMedia()
 		return
 	}
-	guess, bound := c.guessInput(), c.bound().Output
+	guess, bound := c.guessInput(), c.bound()
+	if len(c.req.Hosted) == 0 { // what tools find is input, too
+		bound.Input = guess
+	}
 	c.hold.Watch(func() tokens.Usage {
 		if c.unseen.Load() {
-			return tokens.Usage{Input: guess, Output: bound}
+			return bound
 		}
 		return tokens.Usage{Input: guess, Output: c.meter.Guess()}
 	})

@@ -1,6 +1,7 @@
 package invoke
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -27,22 +28,23 @@ func featuresOf(req *wire.Request, m models.Model) (*priced, error) {
 	if prices == nil {
 		return nil, nil //nolint:nilnil // nothing to price
 	}
-	p := &priced{most: models.Quantities{Tier: req.Tier, Input: req.InputBound(m)}}
+	most := models.Quantities{Tier: req.Tier, Input: req.InputBound(m)}
 	if req.Sounds() && prices.AudioInput != m.InputPrice {
-		p.most.AudioInput = p.most.Input
+		most.AudioInput = most.Input
 	}
 	if req.Pictures() && prices.ImageInput != m.InputPrice {
-		p.most.ImageInput = p.most.Input
+		most.ImageInput = most.Input
 	}
 	if prices.AudioOutput != m.OutputPrice {
-		p.most.AudioOutput = 1
+		most.AudioOutput = 1
 	}
+	long := prices.Long != nil && most.Input > prices.Long.Above
+	if req.Tier == "" && !long && len(req.Hosted) == 0 && most.AudioInput+most.ImageInput+most.AudioOutput == 0 {
+		return nil, nil //nolint:nilnil // nothing to price
+	}
+	p := &priced{most: most}
 	if len(req.Hosted) > 0 {
 		p.boundTools(req, m)
-	}
-	long := prices.Long != nil && p.most.Input > prices.Long.Above
-	if req.Tier == "" && !long && len(req.Hosted) == 0 && p.most.AudioInput+p.most.ImageInput+p.most.AudioOutput == 0 {
-		return nil, nil //nolint:nilnil // nothing to price
 	}
 	return p, nil
 }
@@ -87,14 +89,17 @@ func noTool(req *wire.Request, tool string, m models.Model) error {
 
 // boundTools bounds what tools of the provider cost. Each call of one may fill the context once more.
 func (p *priced) boundTools(req *wire.Request, m models.Model) {
-	dearest := req.Hosted[0]
-	for _, tool := range req.Hosted {
-		if m.Prices.Tools[tool] > m.Prices.Tools[dearest] {
-			dearest = tool
-		}
-	}
-	p.most.Tools = map[string]int64{dearest: req.MaxToolCalls}
+	p.most.Tools = map[string]int64{dearestFirst(req.Hosted, m)[0]: req.MaxToolCalls}
 	p.most.Input = min(m.ContextTokens*(req.MaxToolCalls+1), math.MaxInt32)
+}
+
+// dearestFirst returns the tools by their price.
+func dearestFirst(tools []string, m models.Model) []string {
+	tools = slices.Clone(tools)
+	slices.SortFunc(tools, func(a, b string) int {
+		return cmp.Or(cmp.Compare(m.Prices.Tools[b], m.Prices.Tools[a]), cmp.Compare(a, b))
+	})
+	return tools
 }
 
 // readDetails reads what an event, or an answer in one piece, says of kinds that have a price of their own.
@@ -123,25 +128,34 @@ func (c *call) priceFeatures(final *hold.Final) {
 	}
 	if p.most.AudioOutput > 0 {
 		q.AudioOutput = min(d.AudioOutput, u.Output)
+		if c.unended() {
+			q.AudioOutput = u.Output
+		}
 	}
 	q.Tools = c.toolsUsed()
 	c.bill(final, q)
 }
 
-// toolsUsed counts the calls of tools. Those of an answer that was not read to its end are not known: then the bound counts.
+// unended reports whether the caller has left an answer that was not read to its end, so that only its bound is known.
+func (c *call) unended() bool { return c.stage != finished && c.hasLeft() }
+
+// toolsUsed counts the calls of tools. Those of an answer that was not read to its end are not known: then the bound counts. A
+// call that may be of several tools counts as the dearest, and so do calls beyond the maximum.
 func (c *call) toolsUsed() map[string]int64 {
-	if c.stage != finished && c.hasLeft() {
+	if c.unended() {
 		return c.priced.most.Tools
 	}
 	left, used := c.req.MaxToolCalls, map[string]int64{}
-	for kind, count := range c.priced.details.Tools {
-		for _, tool := range c.req.Hosted {
-			if strings.HasPrefix(tool, kind) {
-				count = min(count, left)
-				used[tool] += count
-				left -= count
-				break
+	counted := map[string]bool{}
+	for _, tool := range dearestFirst(c.req.Hosted, c.model) {
+		for kind, count := range c.priced.details.Tools {
+			if kind == "" || counted[kind] || !strings.HasPrefix(tool, kind) {
+				continue
 			}
+			counted[kind] = true
+			count = min(count, left)
+			used[tool] += count
+			left -= count
 		}
 	}
 	return used

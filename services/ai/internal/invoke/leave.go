@@ -56,7 +56,15 @@ func (c *call) uncountable() bool {
 	if c.req.Endpoint == wire.Speech { // its price is known from the start
 		return false
 	}
+	if len(c.req.Hosted) > 0 || c.speaks() { // only the end tells which tools ran, and how much of the output is sound
+		return true
+	}
 	return !c.req.Stream || c.whole.Load() || c.thinks()
+}
+
+// speaks reports whether a conversation may have sound in its output that costs more than text.
+func (c *call) speaks() bool {
+	return c.req.Media == nil && c.priced != nil && c.priced.most.AudioOutput > 0
 }
 
 // thinks reports whether the model may reason without showing it.

@@ -110,7 +110,10 @@ func (c *call) owed() hold.Final {
 	c.addThought(&verdict)
 	if unread := c.unread(cause); unread != nil {
 		verdict.Usage.Output, verdict.Estimated = c.bound().Output, true
-		c.invoker.deps.Logger.WarnContext(c.up, "an abandoned answer was not read to its end; the call is billed at its hold's bound of the output",
+		if len(c.req.Hosted) > 0 { // what the tools found is input
+			verdict.Usage.Input, verdict.Usage.Cached = c.bound().Input, 0
+		}
+		c.invoker.deps.Logger.WarnContext(c.up, "an abandoned answer was not read to its end; the call is billed at its hold's bound",
 			slog.Any("reason", unread), slog.String("hold_id", c.hold.ID()), slog.String("model", c.model.ID), slog.Int64("output_tokens", verdict.Usage.Output))
 	}
 	c.noteExcess(verdict)
