@@ -279,6 +279,7 @@ func TestAnswersInPlaceOfSubtitles(t *testing.T) {
 		reason     errorsv1.ErrorReason
 	}{
 		"a page":            {"Text/HTML; charset=utf-8", "<html>", 0, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},
+		"a text as HTML":    {"text/html; charset=utf-8", "Hello", 200, 0},
 		"an error":          {"text/plain", ` {"error":{"message":"no room","type":"overloaded_error"}}`, 503, 0},
 		"an error in JSON":  {"application/json", `{"error":{"message":"no room","type":"overloaded_error"}}`, 503, 0},
 		"another JSON":      {"application/json", `{"a":1}`, 0, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR},

@@ -63,10 +63,11 @@ func (c *call) measureMedia(body []byte, kind string) (string, error) {
 
 // measureText takes a transcript that is not JSON. Nothing in it says that it is one, but what it is not can be told.
 func (c *call) measureText(body []byte, kind string) error {
-	if strings.HasPrefix(strings.ToLower(kind), "text/html") {
+	start := bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark))
+	if strings.HasPrefix(strings.ToLower(kind), "text/html") && bytes.HasPrefix(start, []byte("<")) { // some servers call every text HTML
 		return c.notAnAnswer()
 	}
-	if start := bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark)); len(start) > 0 && start[0] == '{' {
+	if len(start) > 0 && start[0] == '{' {
 		if f := wire.ReadFailure(start); f.Message != "" {
 			return &failedAnswer{c.refusalOf(f)}
 		}
@@ -126,7 +127,9 @@ func soundType(kind, format string) (string, bool) {
 	if strings.HasPrefix(base, "audio/") {
 		return kind, true
 	}
-	if base != "" && base != typeBytes {
+	switch base {
+	case "", typeBytes, "binary/octet-stream", "application/ogg":
+	default:
 		return "", false
 	}
 	if known, ok := soundTypes[format]; ok {

@@ -118,8 +118,8 @@ func (s *Service) followSeats(ctx context.Context, accountID string, m Members) 
 	if want > have.Quantity || want < have.Quantity && st.Access == subscriptions.Trial {
 		return pause(seatsRetry, s.changeSeats(ctx, accountID, m, sub, have, want))
 	}
-	if sub.CancelAtPeriodEnd {
-		return seatsLater, nil // there is no next period
+	if sub.CancelAtPeriodEnd || sub.CancelAt != 0 {
+		return seatsLater, nil // a next phase would undo the end
 	}
 	return pause(seatsLater, s.scheduleSeats(ctx, m, sub, have, sale))
 }

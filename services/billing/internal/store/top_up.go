@@ -27,18 +27,19 @@ func (s *Store) TopUp(ctx context.Context, accountID string) (topup.Setting, err
 // SetTopUp replaces an account's setting. Its row is locked before the purchases are read, as in BeginTopUp.
 func (s *Store) SetTopUp(ctx context.Context, t topup.Setting, pause time.Duration) error {
 	return s.write(ctx, t.AccountID, func(ctx context.Context, q *db.Queries) error {
+		err := q.PutTopUp(ctx, db.PutTopUpParams{
+			AccountID: t.AccountID, PackID: t.PackID, Threshold: t.Threshold, MonthlyCap: t.MonthlyCap, State: string(t.State), SetTime: t.SetTime.UnixMicro(),
+		})
+		if err != nil {
+			return err
+		}
+		// After the write: either this sees the erasure, or the erasure waits for the end of this transaction.
 		erased, err := q.IsErasedUser(ctx, hash(t.AccountID))
 		if err != nil {
 			return err
 		}
 		if erased > 0 {
 			return &ledger.ErasedError{AccountID: t.AccountID}
-		}
-		err = q.PutTopUp(ctx, db.PutTopUpParams{
-			AccountID: t.AccountID, PackID: t.PackID, Threshold: t.Threshold, MonthlyCap: t.MonthlyCap, State: string(t.State), SetTime: t.SetTime.UnixMicro(),
-		})
-		if err != nil {
-			return err
 		}
 		last, err := q.LastTopUpCharge(ctx, t.AccountID)
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // readTry limits one attempt of a read, so that a silent Stripe leaves time for another attempt.
-const readTry = 15 * time.Second
+const readTry = 8 * time.Second
 
 // patient returns an HTTP client that repeats calls whose failure may pass. The SDK sends an idempotency key with each write.
 func patient(c Config, reads *rate.Limiter) *http.Client {

@@ -18,6 +18,9 @@ import (
 // errStopped says that Stripe does not serve now: the others wait for the next run.
 var errStopped = errors.New("topup: Stripe does not serve now")
 
+// refusalPause is the pause of an account after a refusal that an operator has to look at.
+const refusalPause = 24 * time.Hour
+
 // findMargin allows for clocks that differ from Stripe's.
 const findMargin = time.Hour
 
@@ -312,6 +315,9 @@ func (p *paying) judge(ctx context.Context, err error) error {
 	if no.Type != "card_error" && no.Status != http.StatusPaymentRequired { // nothing that the payer's card has to do with
 		p.Logger.ErrorContext(ctx, "Stripe refused an automatic top-up that is not the card's fault; check the pack's price and the customer at Stripe", attributes...)
 		verdict = ""
+		if err := p.Store.PostponeTopUp(ctx, p.c.AccountID, p.Now().Add(refusalPause)); err != nil {
+			return err
+		}
 	}
 	if no.Code == "authentication_required" || no.Code == "invoice_payment_intent_requires_action" || no.Code == "subscription_payment_intent_requires_action" {
 		verdict = Authentication
