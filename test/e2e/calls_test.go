@@ -241,7 +241,7 @@ func TestCallsFromSignInToLedger(t *testing.T) {
 			}
 			in.get("/v1/models", token, &got)
 			require.Equal(t, "list", got.Object)
-			require.Len(t, got.Data, 14)
+			require.Len(t, got.Data, 22)
 			var typed struct {
 				Models []struct {
 					ID         string
@@ -249,7 +249,7 @@ func TestCallsFromSignInToLedger(t *testing.T) {
 				}
 			}
 			in.get("/api/v1/models", token, &typed)
-			require.Len(t, typed.Models, 14)
+			require.Len(t, typed.Models, 22)
 		})
 		t.Run("usage", func(t *testing.T) {
 			var got struct {

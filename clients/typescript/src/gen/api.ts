@@ -2729,6 +2729,10 @@ export interface components {
                 param: string | null;
                 /** @description The reason, as in OpenAI's API. */
                 code: string | null;
+                /** @description Of a repetition under an idempotency key: the id of the first call, as GET /api/v1/requests/{id} takes it. */
+                request_id?: string;
+                /** @description Of a repetition of a call that is over: what the first call was charged, in nano-dollars. */
+                cost_nano_usd?: string;
             };
         };
         /** @description OpenAI's own object, passed on as the provider sent it. OpenAI's API reference describes its fields. */
