@@ -199,7 +199,7 @@ func (e *eventsCommand) show() *cobra.Command {
 				}
 				return answer.Event.print(e.stdout)
 			}
-			return fmt.Errorf("there is no event %s from %s", args[0], sourceNames(sources))
+			return fmt.Errorf("the event %s from %s was not found", args[0], sourceNames(sources))
 		},
 	}
 }

@@ -202,9 +202,9 @@ payload, redacted:
 	require.NoError(t, err)
 	require.Contains(t, out, "no longer kept")
 	_, _, err = e.trivet("events", "show", "clerk_0000", "--source", "stripe")
-	require.ErrorContains(t, err, "there is no event clerk_0000 from stripe")
+	require.ErrorContains(t, err, "the event clerk_0000 from stripe was not found")
 	_, _, err = e.trivet("events", "show", "nope")
-	require.ErrorContains(t, err, "there is no event nope from clerk or stripe or webhook")
+	require.ErrorContains(t, err, "the event nope from clerk or stripe or webhook was not found")
 }
 
 func TestRedriveFindsTheInbox(t *testing.T) {

@@ -139,7 +139,7 @@ func lockFile(folder string) (*os.File, error) {
 	return file, nil
 }
 
-// owner reads the process id that the owner has written; 0 when there is none.
+// owner reads the process id that the owner has written; 0 if none exists.
 func owner(path string) int {
 	raw, err := os.ReadFile(path)
 	if err != nil {

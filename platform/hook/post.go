@@ -64,7 +64,7 @@ func Post(ctx context.Context, client *http.Client, a Attempt) error {
 	return &RefusedError{Status: response.StatusCode, After: retryAfter(response.Header)}
 }
 
-// unreachable says why there is no answer. The texts of Go's errors have the receiver's host or parts of its answer, so that none is passed on.
+// unreachable says why a receiver did not answer. It passes on no text of Go's errors: they contain the receiver's host or parts of its answer.
 func unreachable(err error) error {
 	for _, known := range []error{ErrPrivate, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, known) {

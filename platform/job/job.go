@@ -221,7 +221,7 @@ func (h *Holder) write(ctx context.Context, fn func(ctx context.Context, tx data
 	return h.db.Write(ctx, "job "+h.name, fn)
 }
 
-// update changes this holder's row; ErrLost when there is none.
+// update changes this holder's row; ErrLost if none exists.
 func (h *Holder) update(ctx context.Context, tx database.Tx, query string, args ...any) error {
 	result, err := tx.ExecContext(ctx, query, args...)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 // TokenPrices are the prices of a million tokens of text, in nano-dollars.
 type TokenPrices struct {
 	Input, CachedInput, Output int64
-	// Long are the prices of a call with a long input; nil when there are none.
+	// Long are the prices of a call with a long input; nil if none exist.
 	Long *LongPrices
 }
 
@@ -25,7 +25,7 @@ type Prices struct {
 	// AudioInput, ImageInput, AudioOutput and ImageOutput are the prices of a million tokens that are not text. They are the
 	// text's where the price list has none.
 	AudioInput, ImageInput, AudioOutput, ImageOutput int64
-	// Long are the standard prices of a call with a long input; nil when there are none.
+	// Long are the standard prices of a call with a long input; nil if none exist.
 	Long *LongPrices
 	// Tiers are the prices of service tiers by name.
 	Tiers map[string]TokenPrices

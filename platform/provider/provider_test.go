@@ -100,7 +100,7 @@ func (r *fixture) last(t *testing.T, method, outcome string, status int) map[str
 	return line
 }
 
-// metric returns the value (of a histogram: the count) of one series, -1 when there is none.
+// metric returns the value (of a histogram: the count) of one series, -1 if none exists.
 func (r *fixture) metric(t *testing.T, name string, labels map[string]string) float64 {
 	t.Helper()
 	families, err := r.metrics.Registry.Gather()

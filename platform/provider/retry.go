@@ -201,7 +201,7 @@ func (t *try) why() string {
 	}
 }
 
-// again waits until the next try, or reports false when there is none.
+// again waits until the next try, or reports false if none exists.
 func (r *Retry) again(request *http.Request, got *try, n int) bool {
 	ctx := request.Context()
 	delay := Backoff(n, r.config.Delay, backoffLimit, r.config.Random)

@@ -9,9 +9,9 @@ import (
 // Doc describes one setting, for the table in the documentation.
 type Doc struct {
 	Name     string
-	Alias    string   // a second name; "" when there is none
+	Alias    string   // a second name; "" if none exists
 	Type     string   // "text", "true or false", "number", "duration", "size", "address", "list", "secret", "secrets"
-	Default  string   // "" when there is none
+	Default  string   // "" if none exists
 	Help     string   // one line
 	Secret   bool     // never printed
 	Required []string // modes that need it, or "always"; empty when optional

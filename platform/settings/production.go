@@ -55,7 +55,7 @@ func placeholder(value string) bool {
 // composePassword is docker-compose.yml's default.
 const composePassword = "trivet"
 
-// password is the one in a database's address, "" when there is none.
+// password is the one in a database's address, "" if none exists.
 func password(value string) string {
 	if !strings.HasPrefix(value, "postgres") {
 		return ""

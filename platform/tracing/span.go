@@ -19,7 +19,7 @@ const (
 // Span is one step of a trace. The zero value stands for a step that is not traced: its methods do nothing.
 type Span struct{ span trace.Span }
 
-// Start begins a step of the trace that ctx belongs to. Outside of a trace there is no span, and ctx is returned as it is.
+// Start begins a span in the trace that ctx belongs to. Outside a trace it returns the zero Span, and ctx unchanged.
 func Start(ctx context.Context, name string, kind trace.SpanKind) (context.Context, Span) {
 	t := From(ctx)
 	if t == nil || !trace.SpanContextFromContext(ctx).IsValid() {
@@ -42,7 +42,7 @@ func Root(ctx context.Context, name string, kind trace.SpanKind, linked string) 
 }
 
 // Serve begins the span of a call that another process of this installation made: traceparent, which that process sent, is its parent.
-// Without a valid traceparent a trace begins if root is true; else there is no span.
+// Without a valid traceparent it begins a trace if root is true; otherwise it returns the zero Span.
 func (t *Tracer) Serve(ctx context.Context, name, traceparent string, root bool) (context.Context, Span) {
 	if t == nil {
 		return ctx, Span{}

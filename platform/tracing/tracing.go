@@ -120,7 +120,7 @@ func With(ctx context.Context, t *Tracer) context.Context {
 	return context.WithValue(ctx, tracerKey{}, t)
 }
 
-// From returns the tracer of a context; nil when there is none.
+// From returns the tracer of a context; nil if none exists.
 func From(ctx context.Context) *Tracer {
 	t, _ := ctx.Value(tracerKey{}).(*Tracer)
 	return t

@@ -121,7 +121,7 @@ func (u *User) addEmail(address string, now int64) {
 	}
 }
 
-// PrimaryEmail returns the primary address, or "" when there is none.
+// PrimaryEmail returns the primary address, or "" if none exists.
 func (u *User) PrimaryEmail() string {
 	for _, e := range u.EmailAddresses {
 		if u.PrimaryEmailAddressID != nil && e.ID == *u.PrimaryEmailAddressID {

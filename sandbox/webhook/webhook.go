@@ -118,6 +118,6 @@ type Delivery struct {
 	Status int
 	// Error says why the last attempt failed; empty when it did not.
 	Error string
-	// CreatedAt is when the event came, NextAt when the next attempt is due; zero when there is none.
+	// CreatedAt is when the event came, NextAt when the next attempt is due; zero if none exists.
 	CreatedAt, NextAt time.Time
 }

@@ -100,7 +100,7 @@ func (b *burst) run(ctx context.Context, d time.Duration) ([]sample, error) {
 	return all, ctx.Err()
 }
 
-// token returns who makes a caller's next call; false when there is none.
+// token returns who makes a caller's next call; false if none exists.
 func (b *burst) token(caller int, next *atomic.Int64, deadline time.Time) (string, bool) {
 	if b.c.accounts == 0 && len(b.target.fresh) > 0 {
 		n := next.Add(1) - 1

@@ -41,7 +41,7 @@ func read(ctx context.Context, ops string) (reading, error) {
 	return r, lines.Err()
 }
 
-// sum adds up the values with a name and all of the labels, such as `state="dead"`; known is false when there are none.
+// sum adds up the values with a name and all of the labels, such as `state="dead"`; known is false if none exist.
 func (r reading) sum(name string, labels ...string) (total float64, known bool) {
 series:
 	for key, value := range r {

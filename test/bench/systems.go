@@ -29,7 +29,7 @@ type target struct {
 	fresh  []string // of accounts that have not called yet
 	pids   []int
 	ops    []string // the addresses of Trivet's metrics
-	server int      // PostgreSQL's process; 0 when there is none
+	server int      // PostgreSQL's process; 0 if none exists
 	mint   string   // where the sandbox makes tokens
 
 	anonymous int64 // the most anonymous memory that was seen, in bytes

@@ -54,7 +54,7 @@ func (k *Keeper) release(ctx context.Context, req *billingv1.ReserveRequest) {
 	})
 }
 
-// find learns the id of a hold that billing may have made. It reports false when there is none.
+// find learns the id of a hold that billing may have made. It reports false if none exists.
 func (k *Keeper) find(ctx context.Context, s settlement) (found bool, err error) {
 	if s.reserve == nil || s.req.GetHoldId() != "" {
 		return true, nil

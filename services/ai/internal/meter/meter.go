@@ -34,7 +34,7 @@ type strand struct {
 
 // Meter measures one call. Its methods belong to the call's goroutine, but for Guess, Hidden and Finished.
 type Meter struct {
-	// ProviderID is the provider's id of the answer; "" when there is none.
+	// ProviderID is the provider's id of the answer; "" if none exists.
 	ProviderID string
 
 	counter    *tokens.Counter

@@ -42,7 +42,7 @@ type Chunk struct {
 	// Reported is what the provider counted; only when HasUsage.
 	Reported tokens.Reported
 	HasUsage bool
-	// Error is the error that the provider sends in place of the rest, as JSON; nil when there is none.
+	// Error is the error that the provider sends in place of the rest, as JSON; nil if none exists.
 	Error []byte
 	// Pieces are the texts of the chunk.
 	Pieces []Piece

@@ -393,7 +393,7 @@ func (a *MediaAnswer) readDetails(c *jsonscan.Cursor, into map[string]*int64) {
 	}
 }
 
-// LastShown returns the last end of a subtitle, in SRT or WebVTT, in milliseconds; 0 when there is none.
+// LastShown returns the last end of a subtitle, in SRT or WebVTT, in milliseconds; 0 if none exists.
 func LastShown(body []byte) (millis int64) {
 	for line := range bytes.Lines(body) {
 		if _, end, found := bytes.Cut(line, []byte("-->")); found {

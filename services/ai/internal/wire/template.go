@@ -68,7 +68,7 @@ func (k *Chunk) again(data []byte) bool {
 }
 
 // remember keeps a chunk whose only piece is a plain text. Of reasoning the longer one of two texts counts, so it depends
-// on what the text is. padding is nil when there is none.
+// on what the text is. padding is nil if none exists.
 func (k *Chunk) remember(data, padding []byte) {
 	if len(k.Pieces) != 1 || k.Pieces[0].Kind == Reasoning || k.Pieces[0].Escaped || k.Error != nil || len(data) > maxTemplate {
 		return

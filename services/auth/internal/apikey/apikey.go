@@ -58,7 +58,7 @@ func (k Key) End() time.Time {
 type Use struct {
 	// At is the last time.
 	At time.Time
-	// Hash replaces an older server secret's; nil when there is none to replace.
+	// Hash replaces an older server secret's; nil if it replaces none.
 	Hash []byte
 }
 

@@ -31,7 +31,7 @@ type User struct {
 	Banned, Deprovisioned bool
 	// Locked people can't sign in. Their sessions and API keys keep working: anybody can lock an account by wrong passwords.
 	Locked bool
-	// LockExpireTime is when a lock ends by itself; the zero time when it does not, or when there is none.
+	// LockExpireTime is when a lock ends by itself; the zero time when it does not, or if none exists.
 	LockExpireTime time.Time
 	// CreateTime and UpdateTime are Clerk's. EventTime is when Clerk said this; it orders what has the same UpdateTime.
 	CreateTime, UpdateTime, EventTime time.Time

@@ -107,7 +107,7 @@ func (r *Remote) Close() {
 	r.tasks.Wait()
 }
 
-// Age is how long ago the keys were fetched; false when there are none.
+// Age is how long ago the keys were fetched; false if none exist.
 func (r *Remote) Age() (time.Duration, bool) {
 	set := r.current.Load()
 	if set == nil {
@@ -195,7 +195,7 @@ func (r *Remote) Renew(ctx context.Context) bool {
 	return f.changed
 }
 
-// usable is the current set; nil when there is none or it is too old.
+// usable is the current set; nil if none exists or it is too old.
 func (r *Remote) usable() *snapshot {
 	set := r.current.Load()
 	if set == nil || r.opts.Now().Sub(set.fetched) > r.opts.MaxStale {

@@ -153,7 +153,7 @@ func parseClaims(payload []byte) (*claims, error) {
 	return &c, nil
 }
 
-// organization reads the active organization from claims of either version; nil when there is none.
+// organization reads the active organization from claims of either version; nil if none exists.
 func (c *claims) organization(version int) (*Organization, error) {
 	if version == 2 {
 		return c.organizationV2()

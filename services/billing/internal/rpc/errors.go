@@ -87,7 +87,7 @@ func publicGrant(err error) error {
 	}
 	if e, ok := errors.AsType[*ledger.LimitNotFoundError](err); ok {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND,
-			"There is no spend limit %q. Ask ListSpendLimits for those of the account.", e.ID).Field("id", "is unknown")
+			"The spend limit %q was not found. ListSpendLimits returns those of the account.", e.ID).Field("id", "is unknown")
 	}
 	if e, ok := errors.AsType[*ledger.TooManyLimitsError](err); ok {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,

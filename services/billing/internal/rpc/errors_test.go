@@ -42,7 +42,7 @@ func TestPublic(t *testing.T) {
 			"This member of the account may spend $2.00 until 2026-12-23T00:00:00Z, of which $0.00 is left; this call needs at least $0.000000001. " +
 				"Ask for less output, wait, or have an admin raise the limit.",
 		},
-		{&ledger.LimitNotFoundError{ID: "limit_1"}, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "id", `There is no spend limit "limit_1".`},
+		{&ledger.LimitNotFoundError{ID: "limit_1"}, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "id", `The spend limit "limit_1" was not found.`},
 		{&ledger.TooManyLimitsError{Most: 7}, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "", "has 7 spend limits"},
 		{
 			&ledger.ModelNotAllowedError{Model: "m", Plan: plans.Plan{ID: "p", Name: "Plan", Models: []string{"a", "b"}}},

@@ -296,6 +296,57 @@ func members(t *testing.T, s Store) {
 	spendWindows(t, s, ledger.MemberSubject("k"), ledger.SpendLimit{ID: "l1", AccountID: "acc", Subject: ledger.MemberSubject("k"), Amount: 1, UpdateTime: base})
 }
 
+// spender is an account whose calls one subject makes.
+type spender struct {
+	t       *testing.T
+	s       Store
+	subject ledger.Subject
+}
+
+// spent returns what the subject holds and spent in a window.
+func (p spender) spent(w ledger.Window) (k ledger.Spend) {
+	p.t.Helper()
+	write(p.t, p.s, func(ctx context.Context, tx ledger.Tx) {
+		_, err := tx.LockAccount(ctx, "acc")
+		require.NoError(p.t, err)
+		k, err = tx.SpendWindow(ctx, "acc", p.subject, w, 0)
+		require.NoError(p.t, err)
+	})
+	return k
+}
+
+// hold makes a hold of a subject of the same kind.
+func (p spender) hold(id, subject string, amount int64, at time.Time) ledger.Hold {
+	p.t.Helper()
+	h := newHold(id, "acc", amount)
+	h.APIKeyID, h.UserID, h.CreateTime = subject, "", at
+	if p.subject.Kind == ledger.SubjectMember {
+		h.APIKeyID, h.UserID = "", subject
+	}
+	write(p.t, p.s, func(ctx context.Context, tx ledger.Tx) {
+		a, err := tx.LockAccount(ctx, "acc")
+		require.NoError(p.t, err)
+		a.PeriodStart, a.Due = base.AddDate(-1, 0, 0), base.AddDate(1, 0, 0)
+		require.NoError(p.t, tx.SaveAccount(ctx, a))
+		require.NoError(p.t, take(ctx, tx, h))
+	})
+	return h
+}
+
+func (p spender) settle(h ledger.Hold, cost int64) {
+	p.t.Helper()
+	write(p.t, p.s, func(ctx context.Context, tx ledger.Tx) {
+		require.NoError(p.t, charge(ctx, tx, h, cost))
+	})
+}
+
+func (p spender) prune(ended time.Time, limit int) int {
+	p.t.Helper()
+	n, err := p.s.PruneWindows(p.t.Context(), ended, limit)
+	require.NoError(p.t, err)
+	return n
+}
+
 func spendWindows(t *testing.T, s Store, subject ledger.Subject, limits ...ledger.SpendLimit) {
 	t.Helper()
 	openAccount(t, s, "acc", 1_000_000)
@@ -306,82 +357,56 @@ func spendWindows(t *testing.T, s Store, subject ledger.Subject, limits ...ledge
 			require.NoError(t, err)
 		})
 	}
+	p := spender{t, s, subject}
 	hour := ledger.Window{Period: time.Hour, Start: base.Truncate(time.Hour), End: base.Truncate(time.Hour).Add(time.Hour)}
 	month := ledger.Window{Start: hour.Start, End: hour.Start.AddDate(0, 1, 0)} // begins at the same moment
 	next := ledger.Window{Period: time.Hour, Start: hour.End, End: hour.End.Add(time.Hour)}
-	spend := func(w ledger.Window) (k ledger.Spend) {
-		t.Helper()
-		write(t, s, func(ctx context.Context, tx ledger.Tx) {
-			_, err := tx.LockAccount(ctx, "acc")
-			require.NoError(t, err)
-			k, err = tx.SpendWindow(ctx, "acc", subject, w, 0)
-			require.NoError(t, err)
-		})
-		return k
-	}
-	made := func(id, key string, amount int64, at time.Time) ledger.Hold {
-		t.Helper()
-		h := newHold(id, "acc", amount)
-		h.APIKeyID, h.UserID, h.CreateTime = key, "", at
-		if subject.Kind == ledger.SubjectMember {
-			h.APIKeyID, h.UserID = "", key
-		}
-		write(t, s, func(ctx context.Context, tx ledger.Tx) {
-			a, err := tx.LockAccount(ctx, "acc")
-			require.NoError(t, err)
-			a.PeriodStart, a.Due = base.AddDate(-1, 0, 0), base.AddDate(1, 0, 0)
-			require.NoError(t, tx.SaveAccount(ctx, a))
-			require.NoError(t, take(ctx, tx, h))
-		})
-		return h
-	}
-	settle := func(h ledger.Hold, cost int64) {
-		t.Helper()
-		write(t, s, func(ctx context.Context, tx ledger.Tx) {
-			require.NoError(t, charge(ctx, tx, h, cost))
-		})
-	}
-	before := made("h1", "k", 10, hour.Start.Add(-time.Microsecond))
-	first := made("h2", "k", 20, hour.Start)
-	settle(made("h3", "k", 40, hour.End.Add(-time.Microsecond)), 7)
-	made("h4", "k", 80, hour.End)
-	made("h5", "other", 160, base)
-	made("h6", "", 320, base)
-	require.Equal(t, ledger.Spend{Held: 20, Spent: 7}, spend(hour), "what was made before anybody asked for the window")
-	require.Equal(t, ledger.Spend{Held: 100, Spent: 7}, spend(month))
+	windowsFollowHolds(p, hour, month, next)
+	windowsAreSummedUpAgain(p, hour, month, next)
+}
 
-	made("h7", "k", 1, base)
-	require.Equal(t, ledger.Spend{Held: 21, Spent: 7}, spend(hour))
-	require.Equal(t, ledger.Spend{Held: 101, Spent: 7}, spend(month), "windows of both limits count it")
-	settle(first, 15)
-	settle(before, 3)
-	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, spend(hour))
-	require.Equal(t, ledger.Spend{Held: 81, Spent: 22}, spend(month))
-	require.Equal(t, ledger.Spend{Held: 80}, spend(next))
+func windowsFollowHolds(p spender, hour, month, next ledger.Window) {
+	p.t.Helper()
+	t := p.t
+	before := p.hold("h1", "k", 10, hour.Start.Add(-time.Microsecond))
+	first := p.hold("h2", "k", 20, hour.Start)
+	p.settle(p.hold("h3", "k", 40, hour.End.Add(-time.Microsecond)), 7)
+	p.hold("h4", "k", 80, hour.End)
+	p.hold("h5", "other", 160, base)
+	p.hold("h6", "", 320, base)
+	require.Equal(t, ledger.Spend{Held: 20, Spent: 7}, p.spent(hour), "what was made before anybody asked for the window")
+	require.Equal(t, ledger.Spend{Held: 100, Spent: 7}, p.spent(month))
 
-	h := made("h8", "k", 5, base)
-	settle(h, 0)
-	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, spend(hour), "a hold that is closed holds no more")
-	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+	p.hold("h7", "k", 1, base)
+	require.Equal(t, ledger.Spend{Held: 21, Spent: 7}, p.spent(hour))
+	require.Equal(t, ledger.Spend{Held: 101, Spent: 7}, p.spent(month), "windows of both limits count it")
+	p.settle(first, 15)
+	p.settle(before, 3)
+	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, p.spent(hour))
+	require.Equal(t, ledger.Spend{Held: 81, Spent: 22}, p.spent(month))
+	require.Equal(t, ledger.Spend{Held: 80}, p.spent(next))
+
+	h := p.hold("h8", "k", 5, base)
+	p.settle(h, 0)
+	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, p.spent(hour), "a hold that is closed holds no more")
+	write(t, p.s, func(ctx context.Context, tx ledger.Tx) {
 		require.NoError(t, tx.AddSpend(ctx, h, ledger.Spend{Spent: 8_000_000_000_000_000_000}))
 	})
-	require.EqualValues(t, 8_000_000_000_000_000_000, spend(hour).Spent, "it stops at its bound")
+	require.EqualValues(t, 8_000_000_000_000_000_000, p.spent(hour).Spent, "it stops at its bound")
+}
 
-	prune := func(ended time.Time, limit int) int {
-		t.Helper()
-		n, err := s.PruneWindows(t.Context(), ended, limit)
-		require.NoError(t, err)
-		return n
-	}
-	require.Zero(t, prune(hour.End.Add(-time.Microsecond), 10))
-	require.Equal(t, 1, prune(next.End, 1), "the oldest first")
-	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, spend(hour), "what is gone is summed up again")
-	require.Equal(t, 2, prune(next.End, 10))
-	require.Zero(t, prune(next.End, 10))
+func windowsAreSummedUpAgain(p spender, hour, month, next ledger.Window) {
+	p.t.Helper()
+	t := p.t
+	require.Zero(t, p.prune(hour.End.Add(-time.Microsecond), 10))
+	require.Equal(t, 1, p.prune(next.End, 1), "the oldest first")
+	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, p.spent(hour), "what is gone is summed up again")
+	require.Equal(t, 2, p.prune(next.End, 10))
+	require.Zero(t, p.prune(next.End, 10))
 
 	shorter := ledger.Window{Start: month.Start, End: month.Start.Add(time.Hour)}
-	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, spend(shorter), "a billing period that ends earlier than it was to")
-	require.Equal(t, ledger.Spend{Held: 81, Spent: 22}, spend(month), "and one that ends later")
+	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, p.spent(shorter), "a billing period that ends earlier than it was to")
+	require.Equal(t, ledger.Spend{Held: 81, Spent: 22}, p.spent(month), "and one that ends later")
 }
 
 // debts: holds in debt are found oldest first, and paid.

@@ -11,44 +11,78 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
 
+// mostLimits is how many limits an account may have.
+const mostLimits = 5
+
+// limited are the spend limits of the account "acc".
+type limited struct {
+	t *testing.T
+	s Store
+}
+
+func (l limited) save(account, id string, subject ledger.Subject, period time.Duration, amount int64, at time.Time) (saved ledger.SpendLimit, err error) {
+	l.t.Helper()
+	limit := ledger.SpendLimit{ID: id, AccountID: account, Subject: subject, Period: period, Amount: amount, UpdateTime: at}
+	err = l.s.Write(l.t.Context(), account, func(ctx context.Context, tx ledger.Tx) error {
+		saved, err = tx.SaveSpendLimit(ctx, limit, mostLimits)
+		return err
+	})
+	return saved, err
+}
+
+// find lists the limits that apply to a call.
+func (l limited) find(user, key string) (ids []string) {
+	l.t.Helper()
+	caller := ledger.Caller{AccountID: "acc", UserID: user, APIKeyID: key, Reserves: true}
+	require.NoError(l.t, l.s.WriteCall(l.t.Context(), caller, func(ctx context.Context, tx ledger.Tx) error {
+		found, err := tx.SpendLimits(ctx, "acc", user, key)
+		ids = nil
+		for _, limit := range found {
+			ids = append(ids, fmt.Sprint(limit.ID, "=", limit.Amount))
+		}
+		return err
+	}))
+	return ids
+}
+
+func (l limited) page(q ledger.LimitQuery) (ids []string) {
+	l.t.Helper()
+	q.AccountID = "acc"
+	found, err := l.s.SpendLimitPage(l.t.Context(), q)
+	require.NoError(l.t, err)
+	for _, limit := range found {
+		ids = append(ids, limit.ID)
+	}
+	return ids
+}
+
+func (l limited) remove(id string) error {
+	return l.s.Write(l.t.Context(), "acc", func(ctx context.Context, tx ledger.Tx) error {
+		limit, err := tx.SpendLimit(ctx, "acc", id)
+		if err != nil {
+			require.ErrorIs(l.t, tx.DeleteSpendLimit(ctx, "acc", id), err)
+			return err
+		}
+		require.Equal(l.t, id, limit.ID)
+		return tx.DeleteSpendLimit(ctx, "acc", id)
+	})
+}
+
 // limits: a limit is stored once for a subject and a period, and found for the callers to which it applies.
 func limits(t *testing.T, s Store) {
 	openAccount(t, s, "acc", 0)
 	openAccount(t, s, "other", 0)
-	const most = 5
-	save := func(account, id string, subject ledger.Subject, period time.Duration, amount int64, at time.Time) (l ledger.SpendLimit, err error) {
-		t.Helper()
-		err = s.Write(t.Context(), account, func(ctx context.Context, tx ledger.Tx) error {
-			l, err = tx.SaveSpendLimit(ctx, ledger.SpendLimit{ID: id, AccountID: account, Subject: subject, Period: period, Amount: amount, UpdateTime: at}, most)
-			return err
-		})
-		return l, err
-	}
-	find := func(user, key string) (ids []string) {
-		t.Helper()
-		require.NoError(t, s.WriteCall(t.Context(), ledger.Caller{AccountID: "acc", UserID: user, APIKeyID: key, Reserves: true}, func(ctx context.Context, tx ledger.Tx) error {
-			found, err := tx.SpendLimits(ctx, "acc", user, key)
-			ids = nil
-			for _, l := range found {
-				ids = append(ids, fmt.Sprint(l.ID, "=", l.Amount))
-			}
-			return err
-		}))
-		return ids
-	}
-	page := func(q ledger.LimitQuery) (ids []string) {
-		t.Helper()
-		q.AccountID = "acc"
-		found, err := s.SpendLimitPage(t.Context(), q)
-		require.NoError(t, err)
-		for _, l := range found {
-			ids = append(ids, l.ID)
-		}
-		return ids
-	}
-	require.Empty(t, find("u", "k"))
+	l := limited{t, s}
+	limitsAreSavedOnce(t, l)
+	limitsAreFound(t, l)
+	limitsAreRemoved(t, l)
+}
+
+func limitsAreSavedOnce(t *testing.T, l limited) {
+	t.Helper()
+	require.Empty(t, l.find("u", "k"))
 	later := base.Add(time.Hour)
-	for _, l := range []struct {
+	for _, c := range []struct {
 		id      string
 		subject ledger.Subject
 		period  time.Duration
@@ -59,56 +93,51 @@ func limits(t *testing.T, s Store) {
 		{"key month", ledger.KeySubject("k"), ledger.PeriodMonth},
 		{"v", ledger.MemberSubject("v"), ledger.PeriodHour},
 	} {
-		_, err := save("acc", l.id, l.subject, l.period, 7, base)
+		_, err := l.save("acc", c.id, c.subject, c.period, 7, base)
 		require.NoError(t, err)
 	}
-	_, err := save("other", "foreign", ledger.MemberSubject("u"), ledger.PeriodHour, 7, base)
+	_, err := l.save("other", "foreign", ledger.MemberSubject("u"), ledger.PeriodHour, 7, base)
 	require.NoError(t, err)
-	_, err = save("acc", "sixth", ledger.KeySubject("k2"), ledger.PeriodHour, 7, base)
+	_, err = l.save("acc", "sixth", ledger.KeySubject("k2"), ledger.PeriodHour, 7, base)
 	require.ErrorContains(t, err, "5 spend limits")
-	again, err := save("acc", "member hour", ledger.MemberSubject("u"), ledger.PeriodHour, 8, later)
+	again, err := l.save("acc", "member hour", ledger.MemberSubject("u"), ledger.PeriodHour, 8, later)
 	require.NoError(t, err)
 	require.Equal(t, ledger.SpendLimit{
 		ID: "member hour", AccountID: "acc", Subject: ledger.MemberSubject("u"), Period: ledger.PeriodHour, Amount: 8, CreateTime: base, UpdateTime: later,
 	}, again)
+}
 
-	require.Equal(t, []string{"member period=7", "member hour=8", "every week=7", "key month=7"}, find("u", "k"))
-	require.Equal(t, []string{"every week=7"}, find("w", ""))
-	require.Equal(t, []string{"key month=7"}, find("", "k"))
-	require.Empty(t, find("", "k2"))
+func limitsAreFound(t *testing.T, l limited) {
+	t.Helper()
+	require.Equal(t, []string{"member period=7", "member hour=8", "every week=7", "key month=7"}, l.find("u", "k"))
+	require.Equal(t, []string{"every week=7"}, l.find("w", ""))
+	require.Equal(t, []string{"key month=7"}, l.find("", "k"))
+	require.Empty(t, l.find("", "k2"))
 
-	require.Equal(t, []string{"key month", "every week", "member period", "member hour", "v"}, page(ledger.LimitQuery{Limit: 10}))
-	require.Equal(t, []string{"key month", "every week"}, page(ledger.LimitQuery{Limit: 2}))
-	require.Equal(t, []string{"member hour", "v"}, page(ledger.LimitQuery{Limit: 10, After: ledger.SpendLimit{Subject: ledger.MemberSubject("u"), Period: 0}}))
-	require.Equal(t, []string{"member period", "member hour"}, page(ledger.LimitQuery{Limit: 10, Only: ledger.MemberSubject("u")}))
-	require.Equal(t, []string{"every week", "v"}, page(ledger.LimitQuery{Limit: 10, Only: ledger.MemberSubject("v"), WithDefaults: true}))
-	require.Equal(t, []string{"key month"}, page(ledger.LimitQuery{Limit: 10, Only: ledger.KeySubject("k")}))
+	require.Equal(t, []string{"key month", "every week", "member period", "member hour", "v"}, l.page(ledger.LimitQuery{Limit: 10}))
+	require.Equal(t, []string{"key month", "every week"}, l.page(ledger.LimitQuery{Limit: 2}))
+	require.Equal(t, []string{"member hour", "v"}, l.page(ledger.LimitQuery{Limit: 10, After: ledger.SpendLimit{Subject: ledger.MemberSubject("u"), Period: 0}}))
+	require.Equal(t, []string{"member period", "member hour"}, l.page(ledger.LimitQuery{Limit: 10, Only: ledger.MemberSubject("u")}))
+	require.Equal(t, []string{"every week", "v"}, l.page(ledger.LimitQuery{Limit: 10, Only: ledger.MemberSubject("v"), WithDefaults: true}))
+	require.Equal(t, []string{"key month"}, l.page(ledger.LimitQuery{Limit: 10, Only: ledger.KeySubject("k")}))
+}
 
-	remove := func(id string) error {
-		return s.Write(t.Context(), "acc", func(ctx context.Context, tx ledger.Tx) error {
-			l, err := tx.SpendLimit(ctx, "acc", id)
-			if err != nil {
-				require.ErrorIs(t, tx.DeleteSpendLimit(ctx, "acc", id), err)
-				return err
-			}
-			require.Equal(t, id, l.ID)
-			return tx.DeleteSpendLimit(ctx, "acc", id)
-		})
-	}
-	require.ErrorIs(t, remove("foreign"), ledger.ErrNotFound)
-	require.NoError(t, remove("member hour"))
-	require.ErrorIs(t, remove("member hour"), ledger.ErrNotFound)
-	require.Equal(t, []string{"member period=7", "every week=7"}, find("u", ""))
+func limitsAreRemoved(t *testing.T, l limited) {
+	t.Helper()
+	require.ErrorIs(t, l.remove("foreign"), ledger.ErrNotFound)
+	require.NoError(t, l.remove("member hour"))
+	require.ErrorIs(t, l.remove("member hour"), ledger.ErrNotFound)
+	require.Equal(t, []string{"member period=7", "every week=7"}, l.find("u", ""))
 
-	require.NoError(t, s.EraseUser(t.Context(), "u"))
-	require.Equal(t, []string{"key month", "every week", "v"}, page(ledger.LimitQuery{Limit: 10}))
-	require.Equal(t, []string{"every week=7"}, find("u", ""))
-	_, err = save("acc", "member hour", ledger.MemberSubject("u"), ledger.PeriodHour, 8, later)
+	require.NoError(t, l.s.EraseUser(t.Context(), "u"))
+	require.Equal(t, []string{"key month", "every week", "v"}, l.page(ledger.LimitQuery{Limit: 10}))
+	require.Equal(t, []string{"every week=7"}, l.find("u", ""))
+	_, err := l.save("acc", "member hour", ledger.MemberSubject("u"), ledger.PeriodHour, 8, base.Add(time.Hour))
 	require.ErrorContains(t, err, "erased")
 	for _, id := range []string{"key month", "every week", "v"} {
-		require.NoError(t, remove(id))
+		require.NoError(t, l.remove(id))
 	}
-	require.Empty(t, find("v", "k"))
+	require.Empty(t, l.find("v", "k"))
 }
 
 // limitedWindows: a settlement finds the limits of the windows in which its hold counts, as the last call or the last change of a limit left them.
