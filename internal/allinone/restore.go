@@ -73,13 +73,13 @@ func (r restorer) restore(ctx context.Context, env settings.Env, folder string, 
 
 // begin notes that a restore of a backup has begun, and returns what the names of the replaced files get. One that did not finish continues
 // with the name that it had: the files that it has replaced are never overwritten. Another backup is refused, because a part of the first
-// may be in place.
+// may be in place. Earlier versions noted the name alone, and then any backup is taken.
 func begin(data string, backup, now time.Time) (kept string, err error) {
 	path := datafolder.Restoring(data)
 	raw, err := os.ReadFile(path)
 	if err == nil && len(raw) > 0 {
 		kept, of, _ := strings.Cut(string(raw), "\n")
-		if of != backup.Format(time.RFC3339Nano) {
+		if of != "" && of != backup.Format(time.RFC3339Nano) {
 			return "", fmt.Errorf("%s: the restore of the backup of %s did not finish: run `trivet restore` with that backup again: %w", data, of, datafolder.ErrRestoring)
 		}
 		return kept, nil

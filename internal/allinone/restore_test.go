@@ -101,6 +101,21 @@ func TestInterruptedRestore(t *testing.T) {
 	}
 }
 
+// Earlier versions noted only the name that the replaced files get, and not the backup.
+func TestRestoreInterruptedByAnEarlierVersion(t *testing.T) {
+	dir, folder := t.TempDir(), filepath.Join(t.TempDir(), "backup")
+	migrated(t, dir)
+	mark(t, dir, "1")
+	require.NoError(t, Backup(t.Context(), folderOf(dir), folder, backupTime, io.Discard))
+	mark(t, dir, "2")
+	require.NoError(t, os.WriteFile(datafolder.Restoring(dir), []byte("20260101T000000Z"), 0o600))
+	require.NoError(t, Restore(t.Context(), folderOf(dir), folder, backupTime, io.Discard))
+	require.NoFileExists(t, datafolder.Restoring(dir))
+	require.Equal(t, []string{"1"}, marks(t, filepath.Join(dir, "auth.db")))
+	require.Equal(t, []string{"1", "2"}, marks(t, filepath.Join(dir, "auth.db.20260101T000000Z")))
+	migrated(t, dir)
+}
+
 func TestRestoreKeepsWhatItReplaces(t *testing.T) {
 	dir, folder := t.TempDir(), filepath.Join(t.TempDir(), "backup")
 	migrated(t, dir)
