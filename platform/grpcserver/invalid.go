@@ -33,18 +33,38 @@ func invalid(message proto.Message, err error) error {
 }
 
 // withoutNUL refuses the character NUL in the strings of a request itself, such as ids, names and filters: PostgreSQL stores no text that
-// has it. The texts of messages, which nothing stores, may have it.
+// has it. The texts of messages, which nothing stores, may have it, and so may lists of texts, such as stop sequences; lists of ids may not.
 func withoutNUL(m protoreflect.Message) error {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
-		field := fields.Get(i)
-		if field.Kind() != protoreflect.StringKind || field.IsList() || field.IsMap() || !strings.Contains(m.Get(field).String(), "\x00") {
-			continue
+		if name := nulIn(m, fields.Get(i)); name != "" {
+			const problem = "must not contain the character NUL"
+			return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", name, problem).Field(name, problem)
 		}
-		const problem = "must not contain the character NUL"
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", field.JSONName(), problem).Field(field.JSONName(), problem)
 	}
 	return nil
+}
+
+// nulIn names the string of a field that has the character NUL, such as `eventIds[0]`; "" when none has it.
+func nulIn(m protoreflect.Message, field protoreflect.FieldDescriptor) string {
+	switch {
+	case field.Kind() != protoreflect.StringKind || field.IsMap():
+		return ""
+	case !field.IsList():
+		if strings.Contains(m.Get(field).String(), "\x00") {
+			return field.JSONName()
+		}
+		return ""
+	case !strings.HasSuffix(string(field.Name()), "_ids"):
+		return ""
+	}
+	ids := m.Get(field).List()
+	for i := range ids.Len() {
+		if strings.Contains(ids.Get(i).String(), "\x00") {
+			return field.JSONName() + "[" + strconv.Itoa(i) + "]"
+		}
+	}
+	return ""
 }
 
 // problemOf words one violation, such as `is 501, but must be from 0 to 500`.

@@ -76,14 +76,24 @@ func TestNULInARequest(t *testing.T) {
 		"userId":    &authv1.GetUserRequest{UserId: "user_1\x00"},
 		"pageToken": &authv1.ListUsersRequest{PageToken: "\x00"},
 		"name":      &authv1.CreateApiKeyRequest{Name: "a\x00b"},
+
+		"eventIds[0]": &authv1.RedriveEventsRequest{EventIds: []string{"a\x00"}},
+		"eventIds[1]": &billingv1.RedriveEventsRequest{EventIds: []string{"evt_1", "\x00", "evt_2"}},
 	} {
 		err := withoutNUL(m.ProtoReflect())
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, errs.ReasonOf(err))
 		require.ErrorContains(t, err, field+" must not contain the character NUL.")
+		require.Equal(t, []errs.Field{{Name: field, Problem: "must not contain the character NUL"}}, errs.From(err).Fields)
 	}
 	require.NoError(t, withoutNUL((&authv1.GetUserRequest{UserId: "user_1"}).ProtoReflect()))
-	chat := &aiv1.ChatRequest{Model: "m", Messages: []*aiv1.Message{{Content: "a\x00b"}}}
-	require.NoError(t, withoutNUL(chat.ProtoReflect()), "nothing stores it")
+	require.NoError(t, withoutNUL((&authv1.RedriveEventsRequest{EventIds: []string{"evt_1", "evt_2"}}).ProtoReflect()))
+	for _, m := range []protoreflect.ProtoMessage{
+		&aiv1.ChatRequest{Model: "m", Messages: []*aiv1.Message{{Content: "a\x00b"}}},
+		&aiv1.ChatRequest{Model: "m", Stop: []string{"\x00"}},
+		&aiv1.EmbedRequest{Model: "m", Input: []string{"\x00"}},
+	} {
+		require.NoError(t, withoutNUL(m.ProtoReflect()), "nothing stores it")
+	}
 }
 
 // A method that the server does not know is refused, except those of gRPC's own services.
