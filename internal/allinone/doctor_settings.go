@@ -87,6 +87,9 @@ func (d *doctor) plainAddresses() []Finding {
 	if events, err := url.Parse(d.config.Billing.EventsURL.Reveal()); err == nil {
 		addresses["BILLING_EVENTS_URL"] = events
 	}
+	if name, traces := d.config.traces(); traces != nil {
+		addresses[name] = traces
+	}
 	var found []Finding
 	for _, name := range settings.Known() {
 		if at := addresses[name]; at != nil && at.Scheme == "http" && !loopback(net.JoinHostPort(at.Hostname(), "0")) {
@@ -104,6 +107,23 @@ func (d *doctor) plainAddresses() []Finding {
 		}
 	}
 	return found
+}
+
+// traces returns the address that the headers of exported traces go to, and its setting; nil without headers.
+func (c *config) traces() (string, *url.URL) {
+	t := c.Host.Trace
+	if !t.TraceHeaders.IsSet() || t.TraceExporter == "none" {
+		return "", nil
+	}
+	name, address := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", t.TraceURL
+	if address == "" {
+		name, address = "OTEL_EXPORTER_OTLP_ENDPOINT", t.TraceBase
+	}
+	at, err := url.Parse(address)
+	if err != nil {
+		return "", nil // the settings' own check reports it
+	}
+	return name, at
 }
 
 // real reports whether the real provider is meant, and its settings can be used.

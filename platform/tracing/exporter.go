@@ -28,9 +28,10 @@ type logged struct {
 	logger *slog.Logger
 	now    func() time.Time
 
-	mu   sync.Mutex
-	last time.Time
-	lost int
+	mu     sync.Mutex
+	last   time.Time
+	lost   int   // since the last complaint
+	latest error // of the newest failed export
 }
 
 // ExportSpans implements sdktrace.SpanExporter.
@@ -42,12 +43,28 @@ func (l *logged) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lost += len(spans)
+	l.latest = err
 	if now := l.now(); l.last.IsZero() || now.Sub(l.last) >= complainEvery {
-		l.logger.WarnContext(ctx, "spans could not be exported and are lost; check OTEL_EXPORTER_OTLP_ENDPOINT and the collector",
-			slog.Int("lost", l.lost), slog.String("error", short(err)))
-		l.last, l.lost = now, 0
+		l.last = now
+		l.complain(ctx)
 	}
 	return nil
+}
+
+// rest logs the spans that were lost since the last complaint.
+func (l *logged) rest(ctx context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost > 0 {
+		l.complain(ctx)
+	}
+}
+
+// complain logs how many spans were lost. The caller holds the lock.
+func (l *logged) complain(ctx context.Context) {
+	l.logger.WarnContext(ctx, "spans could not be exported and are lost; check OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS and the collector",
+		slog.Int("lost", l.lost), slog.String("error", short(l.latest)))
+	l.lost = 0
 }
 
 // short is the beginning of an error's text.

@@ -24,7 +24,7 @@ type Settings struct {
 	TraceBase string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"address of an OTLP collector, such as http://127.0.0.1:4318; traces go to /v1/traces below it; empty turns tracing off"`
 	TraceURL  string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" help:"whole address for traces, in place of OTEL_EXPORTER_OTLP_ENDPOINT"`
 	// TraceProtocol is the form of the exports.
-	TraceProtocol string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" help:"form of the exports; Trivet has http/protobuf only, which is the default"`
+	TraceProtocol string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" help:"form of the exports; only http/protobuf (the default) is supported"`
 	// TraceHeaders authenticate with the collector.
 	TraceHeaders settings.Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" help:"headers of the exports, such as a token of the collector's: NAME=VALUE, separated by commas; values are percent-encoded"`
 	// TraceExporter turns the export off.
@@ -38,22 +38,25 @@ type Settings struct {
 	// TraceIncoming says what a caller's traceparent means.
 	TraceIncoming string `env:"TRIVET_TRACE_INCOMING" default:"ignore" oneof:"ignore,link,continue" help:"what the edge does with the traceparent of a request: ignore it, link the new trace to it, or continue its trace and obey its sampling; continue is for an edge whose callers are all trusted"`
 	// TraceProviders sends the context of traces on.
-	TraceProviders bool `env:"TRIVET_TRACE_PROVIDERS" default:"false" help:"whether requests to providers carry a traceparent, which tells them trace ids"`
+	TraceProviders bool `env:"TRIVET_TRACE_PROVIDERS" default:"false" help:"send a traceparent header to providers; this shows them trace ids"`
 }
 
 // Validate checks what the tags cannot express.
 func (s Settings) Validate(settings.Modes) error {
 	var found []error
-	for name, address := range map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": s.TraceBase, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": s.TraceURL} {
-		if address == "" {
+	for _, e := range []struct{ name, address string }{
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", s.TraceBase},
+		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", s.TraceURL},
+	} {
+		if e.address == "" {
 			continue
 		}
-		at, err := url.Parse(address)
+		at, err := url.Parse(e.address)
 		switch {
 		case err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https":
-			found = append(found, settings.Invalid(name, "is not an address", "write http://HOST:PORT or https://HOST:PORT"))
+			found = append(found, settings.Invalid(e.name, "is not an address", "write http://HOST:PORT or https://HOST:PORT"))
 		case at.User != nil:
-			found = append(found, settings.Invalid(name, "contains a user or a password", "put credentials into OTEL_EXPORTER_OTLP_HEADERS"))
+			found = append(found, settings.Invalid(e.name, "contains a user or a password", "put credentials into OTEL_EXPORTER_OTLP_HEADERS"))
 		}
 	}
 	if s.TraceProtocol != "" && s.TraceProtocol != "http/protobuf" && s.address() != "" {

@@ -58,8 +58,8 @@ func (t *Tracer) Serve(ctx context.Context, name, traceparent string, root bool)
 	return t.start(ctx, name, trace.WithSpanKind(Server))
 }
 
-// Request begins the span of a request from outside. What its traceparent means is a setting: strangers must not choose trace ids, or
-// what is sampled.
+// Request begins the span of a request from outside. TRIVET_TRACE_INCOMING decides how its traceparent is
+// used: strangers must not choose trace ids, or what is sampled.
 func (t *Tracer) Request(ctx context.Context, name, traceparent string) (context.Context, Span) {
 	if t == nil {
 		return ctx, Span{}

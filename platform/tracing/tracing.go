@@ -47,6 +47,7 @@ type Options struct {
 type Tracer struct {
 	tracer    trace.Tracer
 	provider  *sdktrace.TracerProvider
+	exporter  *logged
 	logger    *slog.Logger
 	incoming  string
 	providers bool
@@ -71,16 +72,18 @@ func New(s Settings, o Options) (*Tracer, error) {
 			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
 		}
 	}
+	exporter := &logged{SpanExporter: o.Exporter, logger: o.Logger, now: time.Now}
 	limits := sdktrace.NewSpanLimits()
 	limits.AttributeValueLengthLimit = maxValue
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithSampler(sampler),
 		sdktrace.WithResource(s.resource(o.Service, o.Version)),
 		sdktrace.WithRawSpanLimits(limits),
-		sdktrace.WithBatcher(&logged{SpanExporter: o.Exporter, logger: o.Logger, now: time.Now},
-			sdktrace.WithMaxQueueSize(maxQueue), sdktrace.WithExportTimeout(exportTimeout)),
+		sdktrace.WithBatcher(exporter, sdktrace.WithMaxQueueSize(maxQueue), sdktrace.WithExportTimeout(exportTimeout)),
 	)
-	return &Tracer{tracer: provider.Tracer("trivet"), provider: provider, logger: o.Logger, incoming: s.TraceIncoming, providers: s.TraceProviders}, nil
+	return &Tracer{
+		tracer: provider.Tracer("trivet"), provider: provider, exporter: exporter, logger: o.Logger, incoming: s.TraceIncoming, providers: s.TraceProviders,
+	}, nil
 }
 
 // Shutdown exports the spans that wait, for a few seconds at most, and ends the tracer. A failed export is logged: a collector that is
@@ -94,6 +97,7 @@ func (t *Tracer) Shutdown(ctx context.Context) {
 	if err := t.provider.Shutdown(ctx); err != nil {
 		t.logger.WarnContext(ctx, "the last spans could not be exported", slog.String("error", short(err)))
 	}
+	t.exporter.rest(ctx)
 }
 
 // resource describes the process.

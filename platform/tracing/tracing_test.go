@@ -288,3 +288,42 @@ func TestCollectorThatHangs(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// failing is an exporter whose collector refuses everything.
+type failing struct{}
+
+func (failing) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error {
+	return errors.New("401 Unauthorized")
+}
+
+func (failing) Shutdown(context.Context) error { return nil }
+
+// Each lost span is counted in one line of the log, also those of the last minute before the process stops.
+func TestLostSpansAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logs bytes.Buffer
+		tracer, err := tracing.New(load(t, nil), tracing.Options{Exporter: failing{}, Logger: slog.New(slog.NewTextHandler(&logs, nil))})
+		require.NoError(t, err)
+		lose := func(spans int) (line string) {
+			for range spans {
+				_, span := tracer.Request(t.Context(), "request", "")
+				span.End()
+			}
+			time.Sleep(10 * time.Second) // until they are exported
+			synctest.Wait()
+			defer logs.Reset()
+			return logs.String()
+		}
+		require.Regexp(t, `check OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS and the collector" lost=3 error="401 Unauthorized"\n$`, lose(3))
+		require.Empty(t, lose(2), "one line a minute")
+		time.Sleep(time.Minute)
+		require.Regexp(t, ` lost=3 `, lose(1))
+		require.Empty(t, lose(4))
+		tracer.Shutdown(t.Context())
+		require.Equal(t, 1, strings.Count(logs.String(), "\n"), logs.String())
+		require.Contains(t, logs.String(), " lost=4 ")
+		logs.Reset()
+		tracer.Shutdown(t.Context())
+		require.Empty(t, logs.String())
+	})
+}
