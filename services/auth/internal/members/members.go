@@ -35,34 +35,47 @@ type Reporter struct {
 	Store Store
 	// Send tells billing. Repeating it is harmless.
 	Send func(ctx context.Context, r Report) error
+
+	ended string // the organization that ended the last round; "" when the round came to its end
 }
 
 // batch is how many organizations are read at once.
 const batch = 100
 
 // Run sends one report for all changes of an organization, and looks at each organization once. It calls keep before each report and ends with its
-// error. An organization that fails does not keep others from their turn. When billing is away, the round ends.
+// error. An organization that fails does not keep others from their turn. When billing is away, the round ends, and the next one begins after the organization
+// that ended it: it may be the only one that billing does not answer for. Run is not safe for concurrent use.
 func (r *Reporter) Run(ctx context.Context, keep func(context.Context) error) error {
 	var failed failures
-	for after := ""; ; {
+	first := r.ended
+	r.ended = ""
+	for after, last := first, first == ""; ; {
 		changed, err := r.Store.ChangedOrganizations(ctx, after, batch)
 		if err != nil {
 			return failed.and(err)
 		}
 		for _, id := range changed {
+			if last && first != "" && id > first {
+				return failed.error() // it had its turn
+			}
 			if err := keep(ctx); err != nil {
 				return failed.and(err)
 			}
 			if err := r.report(ctx, id); err != nil {
 				failed.add(fmt.Errorf("report the members of %s: %w", id, err))
 				if away(err) {
+					r.ended = id
 					return failed.error()
 				}
 			}
 			after = id
 		}
-		if len(changed) < batch {
+		switch {
+		case len(changed) == batch:
+		case last:
 			return failed.error()
+		default:
+			after, last = "", true
 		}
 	}
 }
@@ -77,7 +90,7 @@ func away(err error) bool {
 	}
 }
 
-// failures are the reports of a round that failed. One error tells enough: the log must not have one for each organization.
+// failures are the reports of a round that failed. Only the first error is kept, so that the log does not get one for each organization.
 type failures struct {
 	first error
 	count int

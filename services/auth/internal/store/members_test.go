@@ -62,6 +62,17 @@ func TestMemberReports(t *testing.T) {
 		require.EqualValues(t, 1, second[0].Members)
 		require.Greater(t, second[0].Sequence, first[0].Sequence)
 
+		// A member who comes back counts again.
+		put("user_2", "org:member", 5)
+		back := run()
+		require.Len(t, back, 1)
+		require.EqualValues(t, 2, back[0].Members)
+		require.Greater(t, back[0].Sequence, second[0].Sequence)
+		require.Empty(t, run())
+		_, err = s.DeleteMembership(t.Context(), "org_1", "user_2", at.Add(6*time.Minute))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, run()[0].Members)
+
 		// A change during a report is not lost, and a report that is slow does not hide it.
 		put("user_3", "org:member", 3)
 		slow, err := s.ReportMembers(t.Context(), "org_1")
