@@ -11,13 +11,13 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/wait"
 )
@@ -43,6 +43,8 @@ type NotifierOptions struct {
 	Process string
 	Meter   metric.Meter
 	Logger  *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
 	// Jitter returns a random share of a pause.
 	Jitter func(time.Duration) time.Duration
 }
@@ -152,7 +154,7 @@ func (n *Notifier) send(ctx context.Context, body []byte) (pause time.Duration, 
 	case status < 300:
 		return 0, nil
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
-		return retryAfter(response.Header), fmt.Errorf("%w: %s", errRefused, response.Status)
+		return min(provider.RetryAfter(response.Header, n.options.Now()), maxPause), fmt.Errorf("%w: %s", errRefused, response.Status)
 	default:
 		return -1, fmt.Errorf("%w: %s", errRefused, response.Status)
 	}
@@ -161,15 +163,6 @@ func (n *Notifier) send(ctx context.Context, body []byte) (pause time.Duration, 
 // withoutURL keeps the address out of an error.
 func withoutURL(err error, address string) error {
 	return errors.New(strings.ReplaceAll(errors.Unwrap(err).Error(), address, "TRIVET_ALERT_URL"))
-}
-
-// retryAfter reads how many seconds the receiver asks to wait; 0 without a valid number.
-func retryAfter(h http.Header) time.Duration {
-	seconds, err := strconv.ParseUint(h.Get("Retry-After"), 10, 31)
-	if err != nil {
-		return 0
-	}
-	return min(time.Duration(seconds)*time.Second, maxPause)
 }
 
 // escape is what Slack asks for in texts.

@@ -78,7 +78,7 @@ func tell(t *testing.T, to *receiver, changes ...alert.Change) (log string, outc
 	registry, meter := meters(t)
 	n, err := alert.NewNotifier(alert.NotifierOptions{
 		URL: settings.NewLive(settings.NewSecret(address)), Client: &http.Client{Transport: to}, Process: "billing", Meter: meter,
-		Logger: slog.New(slog.NewTextHandler(&out, nil)), Jitter: func(d time.Duration) time.Duration { return d },
+		Logger: slog.New(slog.NewTextHandler(&out, nil)), Now: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
@@ -123,6 +123,7 @@ func TestDelivery(t *testing.T) {
 		{"a failure that passes", []attempt{answer(500), broken, answer(200)}, []time.Duration{2 * time.Second, 4 * time.Second}, "sent"},
 		{"the receiver asks to wait", []attempt{answer(429, "Retry-After", "30"), answer(200)}, []time.Duration{30 * time.Second}, "sent"},
 		{"the receiver asks to wait for a day", []attempt{answer(503, "Retry-After", "86400"), answer(200)}, []time.Duration{time.Minute}, "sent"},
+		{"the receiver asks to wait until a time", []attempt{answer(429, "Retry-After", "Sat, 01 Jan 2000 00:00:45 GMT"), answer(200)}, []time.Duration{45 * time.Second}, "sent"},
 		{"the receiver asks for nonsense", []attempt{answer(429, "Retry-After", "-1"), answer(200)}, []time.Duration{2 * time.Second}, "sent"},
 		{"the address is gone", []attempt{answer(404)}, nil, "failed"},
 		{"a redirect, which could lead anywhere", []attempt{answer(302, "Location", "http://169.254.169.254/")}, nil, "failed"},
@@ -175,7 +176,7 @@ func TestStoppingEndsTheAttempts(t *testing.T) {
 		}
 		n, err := alert.NewNotifier(alert.NotifierOptions{
 			URL: settings.NewLive(settings.NewSecret(address)), Client: &http.Client{Transport: &receiver{answers: []attempt{hangs}}},
-			Process: "ai", Meter: meter, Logger: slog.New(slog.DiscardHandler), Jitter: func(d time.Duration) time.Duration { return d },
+			Process: "ai", Meter: meter, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
 		})
 		require.NoError(t, err)
 		ctx, stop := context.WithCancel(t.Context())

@@ -18,7 +18,7 @@ const (
 )
 
 // ErrPrivate says that an address is not one of the public internet.
-var ErrPrivate = errors.New("the address is not a public one")
+var ErrPrivate = errors.New("the receiver's address is private; set BILLING_EVENTS_PRIVATE=true if it is in your own network")
 
 // Client returns a client that follows no redirect and uses no proxy. It connects to public addresses only, unless private is true. The check is
 // made of the address that is connected to, after the name is resolved, so that a name cannot lead elsewhere later.
@@ -47,7 +47,7 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// reserved are ranges that netip counts as global, but that lead to private networks, to other addresses or nowhere.
+// reserved are ranges that netip counts as global although they are private, reserved or translated.
 var reserved = []netip.Prefix{ //nolint:gochecknoglobals // never changes
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("192.0.2.0/24"),
 	netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),

@@ -9,9 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/provider"
 )
 
 // Attempt is one attempt to deliver.
@@ -21,7 +22,8 @@ type Attempt struct {
 	// Secrets sign, the newest first.
 	Secrets []string
 	// ID is that of the message: the same for each attempt.
-	ID   string
+	ID string
+	// At is when the attempt is made.
 	At   time.Time
 	Body []byte
 }
@@ -45,7 +47,7 @@ const drained = 4 << 10
 func Post(ctx context.Context, client *http.Client, a Attempt) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.URL, bytes.NewReader(a.Body))
 	if err != nil {
-		return errors.New("the receiver's address is not one")
+		return errors.New("the receiver's address is not a valid URL; check BILLING_EVENTS_URL")
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "Trivet-Webhook/1.0")
@@ -61,7 +63,7 @@ func Post(ctx context.Context, client *http.Client, a Attempt) error {
 	if response.StatusCode >= http.StatusOK && response.StatusCode < http.StatusMultipleChoices {
 		return nil
 	}
-	return &RefusedError{Status: response.StatusCode, After: retryAfter(response.Header)}
+	return &RefusedError{Status: response.StatusCode, After: min(provider.RetryAfter(response.Header, a.At), maxRetryAfter)}
 }
 
 // unreachable says why a receiver did not answer. It passes on no text of Go's errors: they contain the receiver's host or parts of its answer.
@@ -81,12 +83,4 @@ func unreachable(err error) error {
 		return fmt.Errorf("cannot reach the receiver: %w", no)
 	}
 	return errors.New("cannot reach the receiver, or its answer is not HTTP")
-}
-
-func retryAfter(h http.Header) time.Duration {
-	seconds, err := strconv.ParseUint(h.Get("Retry-After"), 10, 31)
-	if err != nil {
-		return 0
-	}
-	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 }

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 // maxAnswer bounds an answer that is read whole.
@@ -73,7 +75,7 @@ func AgainByStatus(_ *http.Request, status int, _ http.Header) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= http.StatusInternalServerError && status != http.StatusNotImplemented
 }
 
-// try is what one attempt came to.
+// try is the result of one attempt.
 type try struct {
 	response *http.Response
 	err      error
@@ -87,15 +89,15 @@ func (r *Retry) RoundTrip(request *http.Request) (*http.Response, error) {
 		most = r.config.Tries
 	}
 	r.budget.Called()
-	var unknown *try // the first try that may have been done without an answer that tells
+	var unknown *try // the first try whose outcome is unknown
 	for n := 1; ; n++ {
 		got := r.once(request, n)
-		if unknown == nil && got.untold(request) {
+		if unknown == nil && got.unknownOutcome(request) {
 			unknown = &got
 		}
 		if n >= most || !r.again(request, &got, n) {
 			if unknown != nil && got.refused() {
-				got = *unknown // a refusal of this try does not tell what the earlier one did
+				got = *unknown // a refused retry says nothing about the outcome of the earlier try
 			}
 			return got.response, got.err
 		}
@@ -150,9 +152,9 @@ func (r *Retry) once(request *http.Request, n int) try {
 	return try{response: response}
 }
 
-// untold reports whether a try may have changed something and does not say whether it did.
-func (t *try) untold(r *http.Request) bool {
-	if isRead(r) || t.held() {
+// unknownOutcome reports whether a try may have changed something and does not say whether it did.
+func (t *try) unknownOutcome(r *http.Request) bool {
+	if isRead(r) || t.notSent() {
 		return false
 	}
 	if t.err != nil {
@@ -161,8 +163,8 @@ func (t *try) untold(r *http.Request) bool {
 	return t.response.StatusCode == http.StatusRequestTimeout || t.response.StatusCode >= http.StatusInternalServerError
 }
 
-// held reports whether a call did not leave this process.
-func (t *try) held() bool {
+// notSent reports whether a call did not leave this process.
+func (t *try) notSent() bool {
 	if _, open := errors.AsType[*OpenError](t.err); open {
 		return true
 	}
@@ -179,7 +181,7 @@ func unconnected(err error) bool {
 // refused reports whether a try was refused before the provider looked at what it asks for.
 func (t *try) refused() bool {
 	if t.err != nil {
-		return t.held() || unconnected(t.err)
+		return t.notSent() || unconnected(t.err)
 	}
 	switch t.response.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict, http.StatusTooManyRequests:
@@ -201,12 +203,12 @@ func (t *try) why() string {
 	}
 }
 
-// again waits until the next try, or reports false if none exists.
+// again waits until the next try, or reports false if a next try is not allowed.
 func (r *Retry) again(request *http.Request, got *try, n int) bool {
 	ctx := request.Context()
 	delay := Backoff(n, r.config.Delay, backoffLimit, r.config.Random)
 	switch {
-	case ctx.Err() != nil, got.held(), errors.Is(got.err, ErrTooLarge):
+	case ctx.Err() != nil, got.notSent(), errors.Is(got.err, ErrTooLarge):
 		return false
 	case got.err == nil:
 		if !r.config.Again(request, got.response.StatusCode, got.response.Header) {
@@ -221,19 +223,7 @@ func (r *Retry) again(request *http.Request, got *try, n int) bool {
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= delay || !r.budget.Spend() {
 		return false
 	}
-	return sleep(ctx, delay) && (r.config.Pace == nil || r.config.Pace(request) == nil)
-}
-
-// sleep waits, and reports false when the context ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
+	return wait.For(ctx, delay) == nil && (r.config.Pace == nil || r.config.Pace(request) == nil)
 }
 
 type tryKey struct{}

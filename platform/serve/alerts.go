@@ -34,19 +34,20 @@ func (a AlertSettings) Validate(settings.Modes) error {
 	return nil
 }
 
-// rotateOwn reads the secrets of the process itself again: TRIVET_ALERT_URL and OTEL_EXPORTER_OTLP_HEADERS.
+// rotateOwn reads the secrets of the process itself again: TRIVET_ALERT_URL and OTEL_EXPORTER_OTLP_HEADERS. An invalid one leaves the other
+// rotating.
 func (h *Host) rotateOwn(get func(string) string) error {
 	var alerts AlertSettings
-	var trace tracing.Settings
-	wrong := settings.Load(get, &alerts)
-	if wrong == nil {
+	wrongAlerts := settings.Load(get, &alerts)
+	if wrongAlerts == nil {
 		h.alertURL.Replace(settings.Secrets{alerts.AlertURL})
 	}
-	if err := settings.Load(get, &trace); err != nil {
-		return errors.Join(wrong, err)
+	var trace tracing.Settings
+	wrongTrace := settings.Load(get, &trace)
+	if wrongTrace == nil {
+		h.traceHeaders.Replace(settings.Secrets{trace.TraceHeaders})
 	}
-	h.traceHeaders.Replace(settings.Secrets{trace.TraceHeaders})
-	return wrong
+	return errors.Join(wrongAlerts, wrongTrace)
 }
 
 // alertParts evaluate the rules over the process's metrics, and tell TRIVET_ALERT_URL of changes. None are needed with an interval of 0.
@@ -60,7 +61,7 @@ func (h *Host) alertParts() ([]Part, error) {
 	send := func(context.Context) {}
 	if h.Settings.AlertURL.IsSet() {
 		notifier, err := alert.NewNotifier(alert.NotifierOptions{
-			URL: h.alertURL, Client: &http.Client{}, Process: h.service, Meter: h.Meter("alert"), Logger: h.Logger, Jitter: rand.N[time.Duration],
+			URL: h.alertURL, Client: &http.Client{}, Process: h.service, Meter: h.Meter("alert"), Logger: h.Logger, Now: h.Now, Jitter: rand.N[time.Duration],
 		})
 		if err != nil {
 			return nil, err
