@@ -124,8 +124,8 @@ func (p passportKeys) add() error {
 	return replaceFile(p.next, []string{base64.StdEncoding.EncodeToString(private.Seed())})
 }
 
-// begun returns the public keys to begin a rotation with. An add that ended between its two writes left a public key whose private key
-// nobody has: it stands behind the present one, and goes.
+// begun returns the public keys to begin a rotation with. An add that ended between its two writes
+// left a public key without a private key. It comes after the current key and is removed.
 func (p passportKeys) begun(keys []string) ([]string, error) {
 	if len(keys) == 1 {
 		return keys, nil

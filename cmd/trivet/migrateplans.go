@@ -22,8 +22,9 @@ func (p program) migratePlans() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "migrate FROM TO", Short: "Move the subscribers of a version of a plan to another version",
 		Long: "Print what differs between two versions of a plan and how many subscribers the first has, ask, and move them. Nothing is charged for\n" +
-			"the rest of a period: the next invoice has the new price. Without --at-renewal, who has paid for more than the new version has is skipped. A subscriber's own scheduled change, a change that waits for\n" +
-			"its payment and the end of a canceled subscription stay; those subscribers are skipped and printed. An interrupted run is completed by the next.",
+			"the rest of a period: the next invoice has the new price. Without --at-renewal, subscribers who paid for more\n" +
+			"than the new version includes are skipped. A subscriber's own scheduled change, a change that waits for its payment and the end of a\n" +
+			"canceled subscription are kept: the command skips those subscribers and prints them. Run an interrupted command again to complete it.",
 		Example: "  trivet plans migrate pro@3 pro@4\n  trivet plans migrate pro@3 pro@4 --at-renewal --yes", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m.from, m.to = args[0], args[1]
