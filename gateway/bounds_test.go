@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,8 @@ func TestDeepBodies(t *testing.T) {
 func TestOpenStreamsOfACaller(t *testing.T) {
 	edge := newEdge(t, options{config: func(c *gateway.Config) { c.ConcurrentPerCaller = 2 }})
 	end := make(chan struct{})
+	release := sync.OnceFunc(func() { close(end) })
+	t.Cleanup(release)
 	edge.ai.relay = func(_ *aiv1.RelayRequest, s relayStream) error {
 		_ = s.Send(&aiv1.RelayResponse{Head: streamHead})
 		<-end
@@ -48,7 +51,7 @@ func TestOpenStreamsOfACaller(t *testing.T) {
 	require.Equal(t, "1", resp.header.Get("Retry-After"))
 	require.Equal(t, http.StatusTooManyRequests, edge.do(t, http.MethodGet, "/v1/models", "").status)
 	require.Equal(t, http.StatusOK, edge.do(t, http.MethodGet, "/healthz", "").status)
-	close(end)
+	release()
 	for _, one := range open {
 		require.NoError(t, one.Body.Close())
 	}

@@ -108,10 +108,12 @@ func TestForms(t *testing.T) {
 	}
 	require.Equal(t, http.StatusRequestEntityTooLarge, edge.send(t, http.MethodPost, "/v1/audio/speech", bytes.NewReader(form)).status)
 
-	begun, release := make(chan struct{}), make(chan struct{})
+	begun, released := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release)
 	edge.ai.relay = func(in *aiv1.RelayRequest, s relayStream) error {
 		begun <- struct{}{}
-		<-release
+		<-released
 		return answers(&aiv1.RelayHead{Status: 200, Headers: map[string]string{"content-type": "application/json"}}, `{}`)(in, s)
 	}
 	const most = 32
@@ -126,7 +128,7 @@ func TestForms(t *testing.T) {
 	refused := edge.do(t, http.MethodPost, "/v1/audio/transcriptions", "form")
 	require.Equal(t, http.StatusServiceUnavailable, refused.status)
 	require.Equal(t, "1", refused.header.Get("Retry-After"))
-	close(release)
+	release()
 	group.Wait()
 	for _, status := range statuses {
 		require.Equal(t, 200, status)

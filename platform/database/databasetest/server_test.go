@@ -54,7 +54,8 @@ const startsPooler = "TRIVET_TEST_STARTS_POOLER"
 func TestPoolerEndsWithAKilledTest(t *testing.T) {
 	if os.Getenv(startsPooler) != "" {
 		fmt.Println("\naddress", Pooler(t, os.Getenv(startsPooler), []string{"auth"}, "")("")) //nolint:forbidigo // the parent reads it
-		select {}
+		time.Sleep(time.Minute) // until the parent kills it
+		return
 	}
 	direct := PostgresURL(t)
 	Pooler(t, direct, nil, "") // is skipped where PgBouncer is missing
