@@ -15,7 +15,7 @@ var meanings = map[errorsv1.ErrorReason]string{
 	errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN:             "the credential is malformed, forged, expired or revoked; `details` tells an expired token: get a new one",
 	errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:         "the credential is valid, but the caller may not do this",
 	errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE:      "the balance, or a spend limit of the member or the API key, does not cover the call; nothing was held or called; where a limit can cover the call later, `retryAfter` says when its next window begins",
-	errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED:       "a limit of the plan, the key or the address is reached; wait `retryAfter` seconds",
+	errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED:       "a limit of the plan, the key, the address or the open requests is reached; wait `retryAfter` seconds",
 	errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND:           "the model is not in the price list; the message lists the known models",
 	errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED:         "the plan or the API key does not include the model",
 	errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR:            "the provider failed, or its answer broke off; what it produced is charged",
