@@ -20,8 +20,8 @@ func spanName(method, route string) string {
 
 // trace ends the span of a request. Paths, queries and headers stay out of it, as they stay out of the log.
 func (x *exchange) trace(method string, status int) {
+	defer x.span.End()
 	if !x.span.On() {
-		x.span.End()
 		return
 	}
 	x.span.Name(spanName(method, x.Route))
@@ -35,5 +35,4 @@ func (x *exchange) trace(method string, status int) {
 	case status >= http.StatusInternalServerError || x.Broken:
 		x.span.Fail(strconv.Itoa(status))
 	}
-	x.span.End()
 }

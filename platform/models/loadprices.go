@@ -3,7 +3,6 @@ package models
 import (
 	"maps"
 	"slices"
-	"strconv"
 )
 
 // tokenRow is a set of prices of tokens as the file writes it.
@@ -84,7 +83,7 @@ func (f *reading) long(path string, m Model, r *tokenRow) *LongPrices {
 	l := &LongPrices{Above: r.Above, Input: f.required(path+"input", m.ID, r.Input), Output: f.required(path+"output", m.ID, r.Output)}
 	l.CachedInput = f.price(path+"cached_input", m.ID, r.CachedInput, l.Input)
 	if r.Above <= 0 || r.Above >= m.ContextTokens || r.LongContext != nil {
-		f.wrong(path+"above", "model %s: long_context: above must be from 1 to context_tokens, got %d", m.ID, r.Above)
+		f.wrong(path+"above", "model %s: long_context: above must be at least 1 and less than context_tokens, got %d", m.ID, r.Above)
 	}
 	return l
 }
@@ -133,7 +132,7 @@ func (f *reading) mediaShape(id string, r row) {
 	switch r.Kind {
 	case KindImage:
 		if (p.ImageOutput == nil) == (len(p.Images) == 0) {
-			wrong("images", "must have a price for each quality and size, or image_output one for a million tokens; one of the two")
+			f.wrong("models/"+id+"/images", "model %s: set either images (a price for each quality and size) or image_output (a price for a million tokens)", id)
 		}
 		if (p.ImageOutput != nil) != (r.MaxOutputTokens > 0) || r.MaxOutputTokens > r.ContextTokens {
 			wrong("max_output_tokens", "must be the most tokens of one image if image_output is set, and only then; got %d", r.MaxOutputTokens)
@@ -147,10 +146,10 @@ func (f *reading) mediaShape(id string, r row) {
 			wrong("max_audio_seconds", "must be from 1 to %d, got %d", maxAudioSeconds, p.MaxAudioSeconds)
 		}
 		if (p.Minute == nil) == (p.AudioInput == nil) {
-			wrong("minute", "must be set, or audio_input; one of the two")
+			wrong("minute", "(or audio_input, but not both) must be set")
 		}
 		if (p.AudioInput != nil) != (r.MaxOutputTokens > 0 && r.Output != nil) || r.MaxOutputTokens > r.ContextTokens {
-			wrong("max_output_tokens", "and output must be set if audio_input is, and only then; got %s", strconv.FormatInt(r.MaxOutputTokens, 10))
+			wrong("max_output_tokens", "and output must be set if audio_input is, and only then; got %d", r.MaxOutputTokens)
 		}
 	}
 }

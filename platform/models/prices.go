@@ -83,15 +83,15 @@ func (m Model) Price(q Quantities) (int64, error) {
 		return 0, err
 	}
 	plain := q.Input - q.AudioInput - q.ImageInput
-	spoken := q.Output - q.AudioOutput - q.ImageOutput
-	if plain < 0 || spoken < 0 || min(q.Input, q.Cached, q.Output, q.AudioInput, q.ImageInput, q.AudioOutput, q.ImageOutput) < 0 || q.Cached > q.Input {
+	plainOutput := q.Output - q.AudioOutput - q.ImageOutput
+	if plain < 0 || plainOutput < 0 || min(q.Input, q.Cached, q.Output, q.AudioInput, q.ImageInput, q.AudioOutput, q.ImageOutput) < 0 || q.Cached > q.Input {
 		return 0, fmt.Errorf("cost of %s: the counts of tokens do not fit together: %+v", m.ID, q)
 	}
 	cached := min(q.Cached, plain)
 	var sum wide
 	sum.addProduct(plain-cached, text.Input)
 	sum.addProduct(cached, text.CachedInput)
-	sum.addProduct(spoken, text.Output)
+	sum.addProduct(plainOutput, text.Output)
 	sum.addProduct(q.AudioInput, p.AudioInput)
 	sum.addProduct(q.ImageInput, p.ImageInput)
 	sum.addProduct(q.AudioOutput, p.AudioOutput)

@@ -121,7 +121,7 @@ func (f *SecretFiles) reload(ctx context.Context, seen map[string]string) {
 	}
 	names := slog.String("changed", strings.Join(changed, ", "))
 	if err := f.Reload(); err != nil {
-		f.Logger.ErrorContext(ctx, "some secrets in the changed files are refused; what refused them keeps its earlier ones", names, slog.Any("error", err))
+		f.Logger.ErrorContext(ctx, "some secrets in the changed files are invalid; their previous values stay in use", names, slog.Any("error", err))
 		return
 	}
 	f.Logger.InfoContext(ctx, "the secrets were read again", names)

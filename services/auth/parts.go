@@ -83,7 +83,7 @@ func (s *Service) calls(config Config, deps Deps, watched *health.Provider) (*pr
 	transport, err := provider.New(provider.Config{
 		Integration: "clerk", Method: clerk.Method, ConnectTimeout: config.Timeout, TLSTimeout: config.Timeout,
 		HeaderTimeout: config.Timeout, IdleTimeout: config.Timeout, MaxConcurrent: clerkCalls, MaxIdleConns: clerkCalls,
-		Base: deps.Transport, HTTP2: true, Ended: watched.Ended, Breaker: provider.Breaker{Failures: config.BreakerFailures}, Unguarded: clerk.IsKeys,
+		Base: deps.Transport, HTTP2: true, Ended: watched.Ended, Breaker: provider.Breaker{Failures: config.BreakerFailures}, Unguarded: clerk.FetchesKeys,
 	}, deps.Logger, deps.Meter)
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func (c Caller) id() string {
 
 // Limiter counts open requests. It is safe for concurrent use. Only callers with an open request take memory.
 type Limiter struct {
-	most int
+	limit int
 
 	mu       sync.Mutex
 	callers  map[string]int
@@ -30,18 +30,18 @@ type Limiter struct {
 }
 
 // New returns a limiter of so many open requests for each caller; 0 means no limit.
-func New(most int) *Limiter {
-	return &Limiter{most: most, callers: map[string]int{}, accounts: map[string]int{}}
+func New(limit int) *Limiter {
+	return &Limiter{limit: limit, callers: map[string]int{}, accounts: map[string]int{}}
 }
 
 // Open counts one more request of a caller until Close. It reports false, and counts nothing, when the caller or its account has too many.
 func (l *Limiter) Open(c Caller) bool {
-	if l.most <= 0 {
+	if l.limit <= 0 {
 		return true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.callers[c.id()] >= l.most || l.accounts[c.Account] >= accountShare*l.most {
+	if l.callers[c.id()] >= l.limit || l.accounts[c.Account] >= accountShare*l.limit {
 		return false
 	}
 	l.callers[c.id()]++
@@ -51,16 +51,16 @@ func (l *Limiter) Open(c Caller) bool {
 
 // Close ends a request that Open has counted.
 func (l *Limiter) Close(c Caller) {
-	if l.most <= 0 {
+	if l.limit <= 0 {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	less(l.callers, c.id())
-	less(l.accounts, c.Account)
+	decrement(l.callers, c.id())
+	decrement(l.accounts, c.Account)
 }
 
-func less(counts map[string]int, id string) {
+func decrement(counts map[string]int, id string) {
 	if counts[id]--; counts[id] <= 0 {
 		delete(counts, id)
 	}

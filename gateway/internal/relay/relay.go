@@ -30,7 +30,7 @@ type Relay struct {
 	Body reqbody.Reader
 	// Form says that bodies are forms with files, which are not read as JSON.
 	Form bool
-	// Uploads bounds the forms that are in memory at once, by its capacity; nil means that nothing does.
+	// Uploads bounds the forms that are in memory at once, by its capacity; nil means no limit.
 	Uploads chan struct{}
 	// Plain calls the ai service of the same process, which passes each piece to send and returns at the end. A nil Plain
 	// means that AI is called.

@@ -51,7 +51,7 @@ func patient(t *testing.T, config provider.Config, p clerk.Patience, test func(*
 		_, err = fake.MintToken(t.Context(), sandbox.TokenSpec{User: "user_ada"})
 		require.NoError(t, err)
 		wire := &inProcess{fake: fake}
-		config.Integration, config.Method, config.Base, config.Unguarded = "clerk", clerk.Method, wire, clerk.IsKeys
+		config.Integration, config.Method, config.Base, config.Unguarded = "clerk", clerk.Method, wire, clerk.FetchesKeys
 		transport, err := provider.New(config, slog.New(slog.DiscardHandler), noop.Meter{})
 		require.NoError(t, err)
 		p.ReadsPerSecond, p.ReadTimeout = cmp.Or(p.ReadsPerSecond, 1000), 5*time.Second

@@ -44,7 +44,7 @@ func Patient(t *provider.Transport, next http.RoundTripper, p Patience) *http.Cl
 	limiter := rate.NewLimiter(rate.Limit(p.ReadsPerSecond), p.ReadsPerSecond)
 	pace := func(r *http.Request) error {
 		if err := limiter.Wait(r.Context()); err != nil {
-			return fmt.Errorf("CLERK_READS_PER_SECOND left no time for this read: %w", err)
+			return fmt.Errorf("CLERK_READS_PER_SECOND is reached, and the read's deadline comes before its turn; raise it if Clerk allows more: %w", err)
 		}
 		return nil
 	}
@@ -70,5 +70,5 @@ func (p paced) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.next.RoundTrip(r)
 }
 
-// IsKeys tells the call that fetches the signing keys, without which no session can be verified.
-func IsKeys(r *http.Request) bool { return Method(r) == "jwks.get" }
+// FetchesKeys tells the call that fetches the signing keys, without which no session can be verified.
+func FetchesKeys(r *http.Request) bool { return Method(r) == "jwks.get" }
