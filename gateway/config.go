@@ -22,7 +22,7 @@ type Config struct {
 	// MaxBodyBytes is the maximum size of a request body.
 	MaxBodyBytes settings.ByteSize `env:"TRIVET_MAX_BODY_BYTES" default:"10MiB" min:"1KiB" max:"30MiB" help:"maximum size of a request body"`
 	// MaxUploadBytes is the maximum size of a form with files.
-	MaxUploadBytes settings.ByteSize `env:"TRIVET_MAX_UPLOAD_BYTES" default:"26MiB" min:"1KiB" max:"30MiB" help:"maximum size of a request body of /v1/images/edits, /v1/audio/transcriptions and /v1/audio/translations, which is a form with files; OpenAI accepts audio files up to 25 MB. The edge handles at most 32 such forms at once; each may take four times TRIVET_BODY_TIMEOUT to arrive"`
+	MaxUploadBytes settings.ByteSize `env:"TRIVET_MAX_UPLOAD_BYTES" default:"26MiB" min:"1KiB" max:"30MiB" help:"maximum size of a request body of /v1/images/edits, /v1/audio/transcriptions and /v1/audio/translations, which is a form with files; OpenAI accepts audio files up to 25 MB. The edge handles at most 32 such forms at once, of which 8 of one account; each may take four times TRIVET_BODY_TIMEOUT to arrive"`
 	// BodyTimeout limits how long a request body may take to arrive.
 	BodyTimeout time.Duration `env:"TRIVET_BODY_TIMEOUT" default:"30s" min:"1s" max:"1h" help:"maximum time for a request body to arrive"`
 	// WriteTimeout limits how long a client may take to read one part of a response.

@@ -1,8 +1,10 @@
 package gateway_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,14 +35,16 @@ func (f *fakeAuth) Authenticate(_ context.Context, in *authv1.AuthenticateReques
 	if f.err != nil {
 		return nil, f.err
 	}
-	if in.GetCredential() != goodToken {
+	another, good := strings.CutPrefix(in.GetCredential(), goodToken)
+	if !good || another != "" && !strings.HasPrefix(another, "user_") {
 		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "the signature is wrong")
 	}
-	out := &authv1.AuthenticateResponse{Passports: map[string]string{}, Identity: &authv1.Identity{UserId: "user_1", AccountId: "user_1"}}
+	user := cmp.Or(another, "user_1")
+	out := &authv1.AuthenticateResponse{Passports: map[string]string{}, Identity: &authv1.Identity{UserId: user, AccountId: user}}
 	end := time.Now().Add(time.Minute)
 	out.ExpireTime = timestamppb.New(end)
 	for _, audience := range []string{"auth", "ai", "billing"} {
-		token, err := f.issuer.Issue(passport.Claims{UserID: "user_1", AccountID: "user_1", Operator: true}, audience, end)
+		token, err := f.issuer.Issue(passport.Claims{UserID: user, AccountID: user, Operator: true}, audience, end)
 		if err != nil {
 			return nil, err
 		}

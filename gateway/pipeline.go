@@ -166,6 +166,7 @@ func (g *Gateway) identify(r *http.Request, state *call.State) (concurrency.Call
 	}
 	state.Passports = passports
 	who := passports.Identity
+	state.Account = who.GetAccountId()
 	return concurrency.Caller{Account: who.GetAccountId(), User: who.GetUserId(), Key: who.GetApiKeyId()}, nil
 }
 

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"bufio"
 	"bytes"
 	"context"
@@ -116,17 +117,21 @@ func TestForms(t *testing.T) {
 		<-released
 		return answers(&aiv1.RelayHead{Status: 200, Headers: map[string]string{"content-type": "application/json"}}, `{}`)(in, s)
 	}
-	const most = 32
+	const uploads, share = 32, 8
+	of := func(user int) func(*http.Request) { return header("Authorization", fmt.Sprintf("Bearer %suser_%d", goodToken, user)) }
 	var group sync.WaitGroup
-	var statuses [most]int
-	for i := range most {
-		group.Go(func() { statuses[i] = edge.do(t, http.MethodPost, "/v1/images/edits", "form").status })
+	var statuses [uploads]int
+	for i := range uploads {
+		group.Go(func() { statuses[i] = edge.do(t, http.MethodPost, "/v1/images/edits", "form", of(i/share)).status })
 	}
-	for range most {
+	for range uploads {
 		<-begun
 	}
-	refused := edge.do(t, http.MethodPost, "/v1/audio/transcriptions", "form")
-	require.Equal(t, http.StatusServiceUnavailable, refused.status)
+	refused := edge.do(t, http.MethodPost, "/v1/audio/transcriptions", "form", of(0))
+	require.Equal(t, http.StatusTooManyRequests, refused.status, "the account has its share")
+	require.Equal(t, "1", refused.header.Get("Retry-After"))
+	refused = edge.do(t, http.MethodPost, "/v1/audio/transcriptions", "form", of(uploads/share))
+	require.Equal(t, http.StatusServiceUnavailable, refused.status, "all accounts together have too many")
 	require.Equal(t, "1", refused.header.Get("Retry-After"))
 	release()
 	group.Wait()

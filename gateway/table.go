@@ -11,6 +11,7 @@ import (
 
 	"github.com/trivet-dev/trivet/gateway/internal/apidocs"
 	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/concurrency"
 	"github.com/trivet-dev/trivet/gateway/internal/relay"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/rest"
@@ -65,6 +66,8 @@ const (
 	uploadPatience = 4
 	// maxUploads bounds the forms that are in memory at once, until their answers end: 32 of the default size take 832 MiB.
 	maxUploads = 32
+	// accountUploads is how many of them one account may have.
+	accountUploads = 8
 )
 
 // openAI lists the routes in OpenAI's wire format.
@@ -76,7 +79,7 @@ func (g *Gateway) openAI(ai aiv1.AIServiceClient, deps Deps) []routes.Route {
 	forms := *h
 	forms.Form, forms.Body.Max = true, int64(g.config.MaxUploadBytes)
 	forms.Body.Timeout *= uploadPatience
-	forms.Uploads = make(chan struct{}, maxUploads)
+	forms.Uploads = concurrency.NewUploads(maxUploads, accountUploads)
 	upload := forms.Body.Max
 	models := &relay.Models{AI: ai}
 	return []routes.Route{

@@ -33,6 +33,8 @@ type State struct {
 	Route string
 	// Passports holds the caller's passports; nil on public routes.
 	Passports Passports
+	// Account is the account that pays; "" on public routes.
+	Account string
 	// IdempotencyKey is the caller's; "" when the request has none.
 	IdempotencyKey string
 	// Failure is the error in the response; nil when the request succeeded.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/concurrency"
 	"github.com/trivet-dev/trivet/gateway/internal/frames"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
@@ -30,17 +31,14 @@ type Relay struct {
 	Body reqbody.Reader
 	// Form says that bodies are forms with files, which are not read as JSON.
 	Form bool
-	// Uploads bounds the forms that are in memory at once, by its capacity; nil means no limit.
-	Uploads chan struct{}
+	// Uploads bounds the forms that are in memory at once, in all and for each account; nil means no limit.
+	Uploads *concurrency.Uploads
 	// Plain calls the ai service of the same process, which passes each piece to send and returns at the end. A nil Plain
 	// means that AI is called.
 	Plain func(ctx context.Context, in *aiv1.RelayRequest, send func(*aiv1.RelayResponse) error) error
 	// KeepAlive is how long a stream may be silent before a comment is sent; 0 disables comments.
 	KeepAlive time.Duration
 }
-
-// uploadRetry is when a form that was refused may be sent again.
-const uploadRetry = time.Second
 
 // Endpoint returns the handler of one path.
 func (h *Relay) Endpoint(endpoint aiv1.Endpoint) http.Handler {
@@ -51,14 +49,11 @@ func (h *Relay) Endpoint(endpoint aiv1.Endpoint) http.Handler {
 			read = h.Body.RequireBytes
 		}
 		if h.Uploads != nil {
-			select {
-			case h.Uploads <- struct{}{}:
-				defer func() { <-h.Uploads }()
-			default:
-				state.Fail(r.Context(), w, errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
-					"Too many files are being uploaded at the moment. Please try again.").After(uploadRetry))
+			if err := h.Uploads.Take(state.Account); err != nil {
+				state.Fail(r.Context(), w, err)
 				return
 			}
+			defer h.Uploads.Free(state.Account)
 		}
 		body, err := read(w, r)
 		if err != nil {
