@@ -36,6 +36,9 @@ models:
      service_tiers: {flex: {input: "0.5", cached_input: "0.125", output: "2", long_context: {above: 1000, input: "1", output: "3"}},
                      priority: {input: "3", output: "12", long_context: {above: 500, input: "5", output: "15"}}},
      tools: {web_search: "0.01", web_search_preview: "0.02", code_interpreter: "0.03"}, targets: [{target: a}, {target: b, priority: 2}]}
+  thrifty:
+    {kind: chat, provider: x, vocabulary: o200k_base, chat_only: true, context_tokens: 100000, max_output_tokens: 4000, default_output_tokens: 1000, input: "1", cached_input: "0.25", output: "4",
+     audio_input: "10", image_input: "2", audio_output: "20", refused_fields: [], service_tiers: {priority: {input: "3", output: "12"}}, targets: [{target: a}, {target: b, priority: 2}]}
   draw: {kind: image, provider: x, context_tokens: 90000, max_output_tokens: 6000, input: "5", image_input: "10", image_output: "40", targets: [{target: a}, {target: b, priority: 2}]}
   paint: {kind: image, provider: x, context_tokens: 9000, input: "0", images: {"standard/1024x1024": "0.04", "hd/1024x1024": "0.08"}, targets: [{target: a}, {target: b, priority: 2}]}
   hear: {kind: transcription, provider: x, context_tokens: 4096, input: "0", minute: "0.006", max_audio_seconds: 60, targets: [{target: a}, {target: b, priority: 2}]}
@@ -97,6 +100,123 @@ func TestFeaturesAreBilledAtTheirPrice(t *testing.T) {
 			require.Equal(t, c.cost, hold.Cost)
 			require.LessOrEqual(t, hold.Cost, hold.Response.GetHeldNanoUsd())
 			require.Equal(t, c.details.String(), hold.Settled[0].GetDetails().String())
+		})
+	}
+}
+
+// TestTranslatedFeatures: a response of a target that has only chat completions is billed at the tier that the chat names, and has
+// its kinds of tokens.
+func TestTranslatedFeatures(t *testing.T) {
+	chunks := func(tier, usage string) string {
+		return `data: {"id":"c","model":"m","service_tier":` + tier + `,"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}` + "\n\n" +
+			`data: {"id":"c","model":"m","service_tier":` + tier + `,"choices":[],"usage":` + usage + "}\n\n" + done
+	}
+	whole := func(tier, usage string) string {
+		return `{"id":"c","object":"chat.completion","model":"m","service_tier":` + tier + `,"choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}],"usage":` + usage + "}"
+	}
+	const few = `{"prompt_tokens":5,"completion_tokens":10,"prompt_tokens_details":{"cached_tokens":2}}`
+	const heard = `{"prompt_tokens":60,"completion_tokens":10,"prompt_tokens_details":{"audio_tokens":50,"image_tokens":4},"completion_tokens_details":{"audio_tokens":6}}`
+	sounds := `[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"` + fmt.Sprintf("%06400d", 0) + `","format":"wav"}},{"type":"input_image","image_url":"data:image/png;base64,AAAA"}]}]`
+	for name, c := range map[string]struct {
+		request, tier, usage string
+		shown                string
+		cost                 int64
+		details              *usagev1.UsageDetails
+	}{
+		"priority":                    {`"input":"a","service_tier":"priority"`, `"priority"`, few, `"service_tier":"priority"`, 5*3000 + 10*12_000, &usagev1.UsageDetails{ServiceTier: "priority"}},
+		"priority, served as default": {`"input":"a","service_tier":"priority"`, `"default"`, few, `"service_tier":"default"`, 3*1000 + 2*250 + 10*4000, nil},
+		"priority, no tier named":     {`"input":"a","service_tier":"priority"`, `null`, few, `"service_tier":"priority"`, 5*3000 + 10*12_000, &usagev1.UsageDetails{ServiceTier: "priority"}},
+		"no tier named at all":        {`"input":"a"`, `null`, few, `"service_tier":"default"`, 3*1000 + 2*250 + 10*4000, nil},
+		"sound in": {
+			`"input":` + sounds, `"default"`, heard, `"input_tokens_details":{"cached_tokens":0,"audio_tokens":50,"image_tokens":4}`,
+			6*1000 + 50*10_000 + 4*2000 + 4*4000 + 6*20_000, &usagev1.UsageDetails{AudioInputTokens: 50, ImageInputTokens: 4, AudioOutputTokens: 6},
+		},
+	} {
+		for kind, answer := range map[string]string{"application/json": whole(c.tier, c.usage), "text/event-stream": chunks(c.tier, c.usage)} {
+			t.Run(name+" as "+kind, func(t *testing.T) {
+				request := `{"model":"thrifty","store":false,` + c.request + `}`
+				if kind == "text/event-stream" {
+					request = strings.Replace(request, "{", `{"stream":true,`, 1)
+				}
+				server := serve(t, raw(kind, answer))
+				h := newFixture(t, withModels(fmt.Sprintf(dearModels, server, server)))
+				a := h.relay(responses, request)
+				require.Nil(t, a.err)
+				require.Equal(t, "chat.completions", a.head.GetHeaders()["x-trivet-translated"])
+				require.Contains(t, a.body, c.shown)
+				hold := h.settled()
+				require.Equal(t, c.cost, hold.Cost)
+				require.LessOrEqual(t, hold.Cost, hold.Response.GetHeldNanoUsd())
+				require.Equal(t, c.details.String(), hold.Settled[0].GetDetails().String())
+			})
+		}
+	}
+}
+
+// TestReferencesMayBeSound: a file, or an earlier answer, is held for the dearest that it may be, and billed for what it was.
+func TestReferencesMayBeSound(t *testing.T) {
+	usage := func(input, output string) string {
+		return `{` + input + `_tokens":100,` + output + `_tokens":10,` + input + `_tokens_details":{"audio_tokens":50,"image_tokens":20}}`
+	}
+	chat := `{"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}],"usage":` + usage(`"prompt`, `"completion`) + `}`
+	response := `{"id":"resp_2","object":"response","status":"completed","model":"m","output":[{"type":"message","id":"msg_1","role":"assistant","status":"completed","content":[{"type":"output_text","text":"a"}]}],"usage":` + usage(`"input`, `"output`) + `}`
+	const chats = aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS
+	for name, c := range map[string]struct {
+		endpoint        aiv1.Endpoint
+		request, answer string
+	}{
+		"an earlier answer":   {chats, `{"model":"dear","messages":[{"role":"assistant","audio":{"id":"audio_1"}},{"role":"user","content":"a"}]}`, chat},
+		"a file of a chat":    {chats, `{"model":"dear","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-1"}}]}]}`, chat},
+		"a file":              {responses, `{"model":"dear","store":false,"input":[{"role":"user","content":[{"type":"input_file","file_url":"https://example.test/a"}]}]}`, response},
+		"an earlier response": {responses, `{"model":"dear","store":false,"input":"a","previous_response_id":"resp_1"}`, response},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var answer atomic.Value
+			answer.Store(strings.Replace(response, "resp_2", "resp_1", 1))
+			server := serve(t, func(w http.ResponseWriter, r *http.Request) { raw("application/json", answer.Load().(string))(w, r) }) //nolint:forcetypeassert // the test's own
+			h := newFixture(t, withStore(), withModels(fmt.Sprintf(dearModels, server, server)))
+			if strings.Contains(c.request, "resp_1") {
+				require.Nil(t, h.relay(responses, `{"model":"dear","input":"a"}`).err)
+			}
+			answer.Store(c.answer)
+			a := h.relay(c.endpoint, c.request)
+			require.Nil(t, a.err)
+			require.EqualValues(t, 200, a.head.GetStatus(), a.body)
+			holds := h.billing.Holds()
+			hold := holds[len(holds)-1]
+			require.EqualValues(t, 30*1000+50*10_000+20*2000+10*4000, hold.Cost)
+			require.LessOrEqual(t, hold.Settled[0].GetCostNanoUsd(), hold.Response.GetHeldNanoUsd(), "the hold bounds the cost")
+			require.Equal(t, (&usagev1.UsageDetails{AudioInputTokens: 50, ImageInputTokens: 20}).String(), hold.Settled[0].GetDetails().String())
+		})
+	}
+}
+
+// TestSpokenAnswersThatBreak: without a usage, the output of an answer that has sound is billed as sound, whoever ended it.
+func TestSpokenAnswersThatBreak(t *testing.T) {
+	const request = `{"model":"dear","stream":true,"max_tokens":1000,"messages":[{"role":"user","content":"a"}]}`
+	sound := `data: {"id":"c1","choices":[{"index":0,"delta":{"audio":{"transcript":"one two","data":"AAAA"}}}]}` + "\n\n"
+	reported := func(details string) string {
+		return `data: {"id":"c1","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":8` + details + `}}` + "\n\n"
+	}
+	for name, c := range map[string]struct {
+		answer       string
+		broken       bool
+		text, spoken int64
+	}{
+		"cut within the sound":    {sound, true, 0, 2},
+		"cut after the text":      {delta("one two"), true, 2, 0},
+		"cut after a usage":       {sound + reported(`,"completion_tokens_details":{"audio_tokens":6}`), true, 2, 6},
+		"whole, without a usage":  {sound + finish + done, false, 0, 2},
+		"whole, without a detail": {sound + finish + reported("") + done, false, 8, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := serve(t, raw("text/event-stream", c.answer))
+			h := newFixture(t, withModels(fmt.Sprintf(dearModels, server, server)))
+			require.Equal(t, c.broken, h.chat(request).err != nil)
+			hold := h.settled()
+			used := hold.Settled[0].GetUsage()
+			require.EqualValues(t, c.text+c.spoken, used.GetOutputTokens())
+			require.Equal(t, int64(used.GetInputTokens())*1000+c.text*4000+c.spoken*20_000, hold.Cost)
 		})
 	}
 }

@@ -128,7 +128,7 @@ func (c *call) priceFeatures(final *hold.Final) {
 	}
 	if p.most.AudioOutput > 0 {
 		q.AudioOutput = min(d.AudioOutput, u.Output)
-		if c.unended() {
+		if c.unended() || c.meter.Opaque() && max(c.meter.Reported().Output, d.AudioOutput) <= 0 { // how much is sound is not known
 			q.AudioOutput = u.Output
 		}
 	}

@@ -142,6 +142,9 @@ func (m *Meter) Reported() tokens.Reported { return m.reported }
 // Produced reports whether any output was seen.
 func (m *Meter) Produced() bool { return m.produced > 0 || m.opaque }
 
+// Opaque reports whether output was seen that is not text, such as sound.
+func (m *Meter) Opaque() bool { return m.opaque }
+
 // Guess returns about how many output tokens there are so far. Any goroutine may call it.
 func (m *Meter) Guess() int64 { return m.guess.Load() }
 

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -38,6 +39,7 @@ var (
 // answer is what is known of the chat's answer so far.
 type answer struct {
 	id, model string
+	tier      string // the service tier that the chat names; "" for none
 	created   int64
 	usage     json.RawMessage
 	finish    string
@@ -45,18 +47,12 @@ type answer struct {
 }
 
 // learn takes what a completion or a chunk says of the whole.
-func (x *Exchange) learn(a *answer, id, model string, created int64, usage json.RawMessage) {
-	if a.id == "" && id != "" {
-		a.id = id
-	}
-	if a.model == "" {
-		a.model = model
-	}
-	if a.created == 0 {
-		a.created = created
-	}
-	if present(usage) {
-		a.usage = usage
+func (x *Exchange) learn(a *answer, c *completion) {
+	a.id, a.model = cmp.Or(a.id, textOf(c.ID)), cmp.Or(a.model, textOf(c.Model))
+	a.created = cmp.Or(a.created, numberOf(c.Created))
+	a.tier = cmp.Or(textOf(c.ServiceTier), a.tier) // the end of a stream knows best
+	if present(c.Usage) {
+		a.usage = c.Usage
 	}
 }
 
@@ -113,9 +109,17 @@ func (x *Exchange) response(a *answer, ended bool) json.RawMessage {
 		member{"background", raw(false)}, member{"completed_at", completed}, member{"error", null}, member{"incomplete_details", details},
 		x.echo("instructions", "null"), x.echo("max_output_tokens", "null"), x.echo("max_tool_calls", "null"), member{"model", raw(a.model)}, member{"output", output},
 		x.echo("parallel_tool_calls", "true"), member{"previous_response_id", null}, x.echo("reasoning", `{"effort":null,"summary":null}`),
-		x.echo("service_tier", `"default"`), member{"store", raw(false)}, x.echo("temperature", "1"), x.echo("text", `{"format":{"type":"text"}}`), x.echo("tool_choice", `"auto"`),
+		x.tier(a), member{"store", raw(false)}, x.echo("temperature", "1"), x.echo("text", `{"format":{"type":"text"}}`), x.echo("tool_choice", `"auto"`),
 		x.echo("tools", "[]"), x.echo("top_p", "1"), x.echo("truncation", `"disabled"`), member{"usage", usage}, x.echo("user", "null"), x.echo("metadata", "{}"),
 	)
+}
+
+// tier is the service tier that served the chat, which decides the price; only a chat that names none has that of the request.
+func (x *Exchange) tier(a *answer) member {
+	if a.tier != "" {
+		return member{"service_tier", raw(a.tier)}
+	}
+	return x.echo("service_tier", `"default"`)
 }
 
 // echo repeats a member of the request, as a response does.
@@ -154,15 +158,29 @@ func usageOf(usage json.RawMessage) json.RawMessage {
 	if json.Unmarshal(usage, &u) != nil {
 		return null
 	}
-	number := func(n json.RawMessage) json.RawMessage {
-		if !present(n) {
-			return json.RawMessage("0")
-		}
-		return n
-	}
 	return write(
-		member{"input_tokens", number(u.Input)}, member{"input_tokens_details", write(member{"cached_tokens", number(u.Inputs["cached_tokens"])})},
-		member{"output_tokens", number(u.Output)}, member{"output_tokens_details", write(member{"reasoning_tokens", number(u.Outputs["reasoning_tokens"])})},
+		member{"input_tokens", number(u.Input)}, member{"input_tokens_details", detailsOf("cached_tokens", u.Inputs)},
+		member{"output_tokens", number(u.Output)}, member{"output_tokens_details", detailsOf("reasoning_tokens", u.Outputs)},
 		member{"total_tokens", number(u.Total)},
 	)
+}
+
+// detailsOf writes the number that a response always has, and those of tokens that are not text if the chat has them: they
+// have prices of their own.
+func detailsOf(always string, details object) json.RawMessage {
+	members := []member{{always, number(details[always])}}
+	for _, kind := range []string{"audio_tokens", "image_tokens"} {
+		if value := details[kind]; present(value) {
+			members = append(members, member{kind, value})
+		}
+	}
+	return write(members...)
+}
+
+// number returns 0 for a number that is missing.
+func number(n json.RawMessage) json.RawMessage {
+	if !present(n) {
+		return json.RawMessage("0")
+	}
+	return n
 }

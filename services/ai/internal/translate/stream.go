@@ -147,7 +147,7 @@ func (s *stream) event(data []byte) {
 		}
 		return
 	}
-	s.exchange.learn(s.answer, textOf(c.ID), textOf(c.Model), numberOf(c.Created), c.Usage)
+	s.exchange.learn(s.answer, &c)
 	for i := range c.Choices {
 		if c.Choices[i].Index != 0 {
 			continue

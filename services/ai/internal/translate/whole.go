@@ -7,9 +7,11 @@ type completion struct {
 	ID      json.RawMessage `json:"id"`
 	Model   json.RawMessage `json:"model"`
 	Created json.RawMessage `json:"created"`
-	Usage   json.RawMessage `json:"usage"`
-	Error   json.RawMessage `json:"error"`
-	Choices []struct {
+	// ServiceTier is the tier that served the chat.
+	ServiceTier json.RawMessage `json:"service_tier"`
+	Usage       json.RawMessage `json:"usage"`
+	Error       json.RawMessage `json:"error"`
+	Choices     []struct {
 		Message      turn            `json:"message"`
 		Delta        turn            `json:"delta"`
 		FinishReason json.RawMessage `json:"finish_reason"`
@@ -42,7 +44,7 @@ func (x *Exchange) whole(body []byte) []byte {
 		return body
 	}
 	a := &answer{}
-	x.learn(a, textOf(c.ID), textOf(c.Model), numberOf(c.Created), c.Usage)
+	x.learn(a, &c)
 	x.identify(a)
 	if len(c.Choices) > 0 {
 		a.finish = textOf(c.Choices[0].FinishReason)

@@ -50,11 +50,15 @@ func (r *Request) CountInput(m models.Model, budget *tokens.Budget) int64 {
 // TextOnly reports whether the conversation has no image, sound or file, whose tokens cannot be counted but only bounded.
 func (r *Request) TextOnly() bool { return r.parts.images+r.parts.audio+r.parts.files == 0 }
 
-// Sounds and Pictures report whether the conversation has sound or images.
-func (r *Request) Sounds() bool { return r.parts.audio > 0 }
+// Sounds reports whether the conversation has sound.
+func (r *Request) Sounds() bool { return r.parts.audio > 0 || r.refers() }
 
-// Pictures is described at Sounds.
-func (r *Request) Pictures() bool { return r.parts.images > 0 }
+// Pictures reports whether it has images.
+func (r *Request) Pictures() bool { return r.parts.images > 0 || r.refers() }
+
+// refers reports whether the conversation has content that the body does not show, so that it may be sound or images: files,
+// earlier answers that the provider keeps, and the response that it continues.
+func (r *Request) refers() bool { return r.parts.files > 0 || r.Context > 0 }
 
 // GuessInput is how many tokens the input has if it is common text.
 func (r *Request) GuessInput(m models.Model) int64 {
