@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +202,8 @@ func TestMediaRefusals(t *testing.T) {
 		"a model that is a file":  {transcriptions, form(t, "@model", "whisper-1", "@file", "x"), invalidArgument, "model"},
 		"a stream of words":       {transcriptions, form(t, "model", "gpt-4o-transcribe", "stream", "true", "@file", "x"), invalidArgument, "stream"},
 		"a field that is a file":  {transcriptions, whisper("@file", "x", "@other", "y"), invalidArgument, "other"},
+		"too many to edit":        {edits, form(t, slices.Concat([]string{"model", "gpt-image-1", "prompt", "a"}, slices.Repeat([]string{"@image[]", "x"}, 17))...), invalidArgument, "image"},
+		"an edit of a mask":       {edits, form(t, "model", "gpt-image-1", "prompt", "a", "@mask", "x"), invalidArgument, "image"},
 		"an edit of nothing":      {edits, form(t, "model", "gpt-image-1", "prompt", "a"), invalidArgument, "image"},
 		"a form cut off":          {transcriptions, bad(func(b string) string { return b[:len(b)-10] }), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"bytes after the form":    {transcriptions, bad(func(b string) string { return b + "model" }), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
@@ -211,6 +215,9 @@ func TestMediaRefusals(t *testing.T) {
 		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"an encoded field": {transcriptions, bad(func(b string) string {
 			return strings.Replace(b, "\r\n\r\n", "\r\nContent-Transfer-Encoding: base64\r\n\r\n", 1)
+		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a second name after a quote": {transcriptions, bad(func(b string) string {
+			return strings.Replace(b, `filename="file.wav"`, `filename="a\"; name*=utf-8''prompt; b="`, 1)
 		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"a second name": {transcriptions, bad(func(b string) string {
 			return strings.Replace(b, `name="model"`, `name="model"; name*=utf-8''prompt`, 1)
@@ -241,6 +248,61 @@ func TestStreamMayBeFalse(t *testing.T) {
 		a := h.send(speech, plain(`{"model":"tts-1","voice":"alloy","input":"a","stream":`+value+`}`))
 		require.Nil(t, a.err)
 		require.EqualValues(t, 200, a.head.GetStatus())
+	}
+}
+
+// TestFilesHaveAnyName: what looks like a parameter within quotes is a part of the name.
+func TestFilesHaveAnyName(t *testing.T) {
+	for _, name := range []string{"my name*.wav", "name*=utf-8''x; filename*=y", `my \"best\" song.wav`} {
+		h := newFixture(t)
+		request := form(t, "model", "whisper-1", "@file", sound)
+		request.body = strings.Replace(request.body, `filename="file.wav"`, `filename="`+name+`"`, 1)
+		a := h.send(transcriptions, request)
+		require.Nil(t, a.err, name)
+		require.EqualValues(t, 300_000, h.settled().Cost)
+	}
+}
+
+// TestMasksAreCountedApart: an edit has at most 16 images and a mask.
+func TestMasksAreCountedApart(t *testing.T) {
+	h := newFixture(t)
+	a := h.send(edits, form(t, slices.Concat([]string{"model", "gpt-image-1", "prompt", "a", "@mask", "x"}, slices.Repeat([]string{"@image[]", "x"}, 16))...))
+	require.Nil(t, a.err)
+	require.EqualValues(t, 200, a.head.GetStatus(), a.body)
+	h.settled()
+}
+
+// TestMediaAnswersOfAnotherKind: an answer that does not match the request is refused, and is free.
+func TestMediaAnswersOfAnotherKind(t *testing.T) {
+	draw, transcribe := plain(`{"model":"dall-e-3","prompt":"a"}`), form(t, "model", "whisper-1", "@file", sound)
+	for name, c := range map[string]struct {
+		endpoint aiv1.Endpoint
+		request  posted
+		answer   string
+		good     bool
+	}{
+		"a text for an image":       {generations, draw, `{"text":"a"}`, false},
+		"segments for an image":     {generations, draw, `{"segments":[{}]}`, false},
+		"no images":                 {generations, draw, `{"data":[]}`, false},
+		"an image":                  {generations, draw, `{"data":[{"url":"x"}]}`, true},
+		"an image for a transcript": {transcriptions, transcribe, `{"data":[{"url":"x"}]}`, false},
+		"a list of texts":           {transcriptions, transcribe, `{"text":["a"]}`, false},
+		"segments as a text":        {transcriptions, transcribe, `{"segments":"a"}`, false},
+		"a transcript":              {transcriptions, transcribe, `{"text":""}`, true},
+		"segments":                  {transcriptions, transcribe, `{"segments":[]}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t, withUpstream(raw("application/json", c.answer)))
+			a := h.send(c.endpoint, c.request)
+			if !c.good {
+				requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, a.err)
+				require.Zero(t, h.settled().Cost)
+				return
+			}
+			require.Nil(t, a.err)
+			require.Equal(t, c.answer, a.body)
+			require.Positive(t, h.settled().Cost)
+		})
 	}
 }
 
@@ -434,28 +496,50 @@ func TestMediaWhoseCallerLeaves(t *testing.T) {
 	for name, c := range map[string]struct {
 		endpoint aiv1.Endpoint
 		request  posted
-		fault    fault.Fault
+		before   string // what the provider sends before the caller leaves
+		after    string // and after that; it ends its answer with this
 		cost     int64
-		complete bool
 	}{
-		"speech before the sound": {speech, plain(spoken), fault.Fault{Kind: fault.Hang}, characters * 15_000, false},
-		"speech within the sound": {speech, plain(spoken), fault.Fault{Kind: fault.Stall, AfterChunks: 2}, characters * 15_000, false},
-		"an image":                {generations, plain(`{"model":"dall-e-3","prompt":"a"}`), fault.Fault{Kind: fault.Latency, Delay: 300 * time.Millisecond}, 40_000_000, true},
-		"a transcript":            {transcriptions, form(t, "model", "whisper-1", "@file", sound), fault.Fault{Kind: fault.Latency, Delay: 300 * time.Millisecond}, 300_000, true},
+		"speech before the sound": {speech, plain(spoken), "", "", characters * 15_000},
+		"speech within the sound": {speech, plain(spoken), "sound", "", characters * 15_000},
+		"an image":                {generations, plain(`{"model":"dall-e-3","prompt":"a"}`), "", `{"data":[{"url":"x"}]}`, 40_000_000},
+		"a transcript":            {transcriptions, form(t, "model", "whisper-1", "@file", sound), "", `{"text":"a","usage":{"type":"duration","seconds":3}}`, 300_000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newFixture(t)
-			h.fault(c.fault)
+			called, left := make(chan struct{}), make(chan struct{})
+			h := newFixture(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				kind := "application/json"
+				if c.endpoint == speech {
+					kind = "audio/mpeg"
+				}
+				w.Header().Set("Content-Type", kind)
+				if c.before != "" {
+					_, _ = io.WriteString(w, c.before)
+					_ = http.NewResponseController(w).Flush()
+				}
+				close(called)
+				if c.after == "" {
+					<-r.Context().Done() // Trivet ends the call
+					return
+				}
+				select {
+				case <-left:
+					_, _ = io.WriteString(w, c.after)
+				case <-r.Context().Done():
+				}
+			}))
 			ctx, leave := context.WithCancel(t.Context())
 			stream, err := h.Relay(ctx, &aiv1.RelayRequest{Endpoint: c.endpoint, Body: []byte(c.request.body), Headers: map[string]string{"content-type": c.request.kind}})
 			require.NoError(t, err)
-			require.Eventually(t, func() bool { return h.openai.Stats().Calls == 1 }, 30*time.Second, time.Millisecond)
-			if c.fault.Kind == fault.Stall {
+			<-called
+			if c.before != "" {
 				_, err := stream.Recv()
 				require.NoError(t, err)
 			}
 			leave()
 			_ = drain(stream)
+			close(left)
 			require.Eventually(t, func() bool { return len(h.billing.Holds()) == 1 && h.billing.Held() == 0 }, 30*time.Second, time.Millisecond)
 			hold := h.settled()
 			require.Equal(t, c.cost, hold.Cost)

@@ -1110,7 +1110,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Speech in OpenAI's format. The sound comes piece by piece. */
+        /** Speech in OpenAI's format. The audio is streamed as it arrives. */
         post: operations["createSpeech"];
         delete?: never;
         options?: never;

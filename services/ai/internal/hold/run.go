@@ -169,7 +169,7 @@ func (h *Hold) checkpoint(ctx context.Context) {
 	h.saveCheckpoint(usage, cost, now)
 }
 
-// progress returns the usage and the cost so far; false when the hold is settled, since when they must not be asked any more.
+// progress calls what reports the usage and the cost so far; false once the hold is settled; they must not be called after that.
 func (h *Hold) progress() (usage tokens.Usage, cost int64, open bool) {
 	h.keeper.mu.Lock()
 	defer h.keeper.mu.Unlock()

@@ -36,7 +36,7 @@ const (
 type settlement struct {
 	ctx context.Context
 	req *billingv1.SettleRequest
-	// reserve is set for the release of a hold of which it is unknown whether billing made it, and until is when that is given up.
+	// reserve is set while it is unknown whether billing made the hold; until is when the release is given up.
 	reserve  *billingv1.ReserveRequest
 	until    time.Time
 	failures int

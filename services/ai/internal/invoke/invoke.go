@@ -118,13 +118,13 @@ func (i *Invoker) refusedFields(m models.Model) wire.RefusedFields {
 // the caller leaves, Invoke returns at once, while the call may continue to learn what it costs. An error that the provider
 // answered is an answer; the error of Invoke is an *errs.Error.
 func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint aiv1.Endpoint, body []byte, headers map[string]string, sink Sink) error {
-	parse := wire.Parse
+	var req *wire.Request
+	var err error
 	if wire.IsMedia(endpoint) {
-		parse = func(endpoint aiv1.Endpoint, body []byte, suspect wire.RefusedFields) (*wire.Request, error) {
-			return wire.ParseMedia(endpoint, headers["content-type"], body, suspect)
-		}
+		req, err = wire.ParseMedia(endpoint, headers["content-type"], body, i.suspect)
+	} else {
+		req, err = wire.Parse(endpoint, body, i.suspect)
 	}
-	req, err := parse(endpoint, body, i.suspect)
 	if err != nil {
 		return i.Refuse(ctx, claims, string(wire.ModelOf(body)), time.Time{}, err)
 	}

@@ -21,7 +21,7 @@ const (
 	typeBytes = "application/octet-stream"
 )
 
-// soundTypes are what Content-Type sound has that the provider does not label, by its response_format.
+// soundTypes are the Content-Types, by response_format, of sound that the provider does not label.
 var soundTypes = map[string]string{
 	"": "audio/mpeg", "mp3": "audio/mpeg", "opus": "audio/ogg", "aac": "audio/aac", "flac": "audio/flac", "wav": "audio/wav", "pcm": "audio/pcm",
 }
@@ -138,7 +138,7 @@ func soundType(kind, format string) (string, bool) {
 	return typeBytes, true
 }
 
-// watchMedia is watch for images and sound: until the answer is there, what is known of the cost is that of the input.
+// watchMedia is watch for images and sound: before the answer, only the cost of the input is known.
 func (c *call) watchMedia() {
 	most, begun := c.priced.most, c.priced.begun()
 	price := func(q models.Quantities) int64 {

@@ -1,9 +1,9 @@
 package invoke
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -72,7 +72,7 @@ func mediaOf(req *wire.Request, m models.Model) (*priced, error) {
 	switch m.Kind {
 	case models.KindSpeech:
 		if p.most.Characters = media.Characters; p.most.Characters > m.ContextTokens {
-			return nil, invalid("input", "has %d characters, which is more than the %d that %s speaks at once", media.Characters, m.ContextTokens, m.ID)
+			return nil, invalid("input", "has %d characters, but %s accepts at most %d", media.Characters, m.ID, m.ContextTokens)
 		}
 	case models.KindTranscription:
 		length := audio.Measure(media.Sound, m.Prices.MaxAudioSeconds)
@@ -152,7 +152,8 @@ func (p *priced) guess(req *wire.Request, m models.Model) int64 {
 func (c *call) bill(final *hold.Final, q models.Quantities) {
 	cost, err := c.model.Price(q)
 	if err != nil { // the bounds have prices, so this is a defect
-		c.invoker.deps.Logger.ErrorContext(c.up, "a call cannot be priced; it is billed at its bound", "error", err, "hold_id", c.hold.ID())
+		c.invoker.deps.Logger.ErrorContext(c.up, "a call cannot be priced; it is billed at its bound",
+			slog.Any("error", err), slog.String("hold_id", c.hold.ID()))
 		cost, _ = models.Model{InputPrice: c.priced.worst.Input, OutputPrice: c.priced.worst.Output}.Cost(final.Usage.Input, 0, final.Usage.Output)
 		cost += c.priced.worst.Fixed
 	}
@@ -169,19 +170,10 @@ func detailsOf(q models.Quantities) *usagev1.UsageDetails {
 	d := &usagev1.UsageDetails{
 		AudioInputTokens: saturate.Int32(q.AudioInput), ImageInputTokens: saturate.Int32(q.ImageInput), AudioOutputTokens: saturate.Int32(q.AudioOutput),
 		ImageOutputTokens: saturate.Int32(q.ImageOutput), Images: saturate.Int32(q.Images), AudioMillis: saturate.Int32(q.AudioMillis),
-		Characters: saturate.Int32(q.Characters), ToolCalls: saturate.Int32(tools), ServiceTier: tierText(q.Tier),
+		Characters: saturate.Int32(q.Characters), ToolCalls: saturate.Int32(tools), ServiceTier: q.Tier,
 	}
 	if proto.Size(d) == 0 {
 		return nil
 	}
 	return d
-}
-
-// tierText is a tier in the form that billing accepts.
-func tierText(tier string) string {
-	const most = 32
-	if len(tier) > most || !utf8.ValidString(tier) {
-		return ""
-	}
-	return tier
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"mime"
 	"net/textproto"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -82,6 +83,17 @@ func broken(header string) bool {
 	return strings.ContainsAny(strings.ReplaceAll(header, "\r\n", ""), "\r\n\x00") || strings.Contains(lines, "\r\n ") || strings.Contains(lines, "\r\n\t")
 }
 
+var quoted = regexp.MustCompile(`"[^"]*"`)
+
+// unquoted is a header's value without its quoted texts. Servers read a backslash in them in different ways, so that a value with
+// one stays as it is.
+func unquoted(value string) string {
+	if strings.Contains(value, `\`) {
+		return value
+	}
+	return quoted.ReplaceAllString(value, `""`)
+}
+
 func partOf(header string) (p formPart, err error) {
 	if broken(header) {
 		return p, malformed("A field of the form has a broken header.")
@@ -91,7 +103,7 @@ func partOf(header string) (p formPart, err error) {
 		switch textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)) {
 		case "Content-Disposition":
 			kind, params, err := mime.ParseMediaType(strings.TrimSpace(value))
-			lower := strings.ToLower(value)
+			lower := strings.ToLower(unquoted(value))
 			if err != nil || kind != "form-data" || p.name != "" || params["name"] == "" || strings.Contains(lower, "name*") && !strings.Contains(lower, "filename*") ||
 				strings.Count(lower, "name*") > 1 || !utf8.ValidString(params["name"]) || len(params["name"]) > 128 {
 				return p, malformed("A field of the form has no name, or more than one.")

@@ -43,6 +43,7 @@ type Media struct {
 	// Prompt is the text that is to be counted as tokens.
 	Prompt []byte
 
+	masks int64      // how many of InputImages are masks: at most one
 	parts []formPart // of a form
 	kind  string     // the Content-Type of a form
 }
@@ -200,7 +201,7 @@ func (r *Request) takeMediaText(name string, value []byte) error {
 		m.Format = string(value)
 	case "stream":
 		if string(value) != "false" && r.Endpoint == Speech {
-			return invalid("stream", "must be false: sound leaves piece by piece as it is")
+			return invalid("stream", "must be false: speech is always sent as raw audio while it arrives")
 		}
 		if string(value) != "false" {
 			return invalid("stream", "must be false: Trivet does not stream images and transcripts")
@@ -246,7 +247,10 @@ func (r *Request) takePart(p formPart, name string) error {
 	m, content := r.Media, r.body[p.content.start:p.content.end]
 	switch name {
 	case "image", "image[]", "mask":
-		if m.InputImages++; m.InputImages > maxInputImages+1 {
+		if name == "mask" {
+			m.masks++
+		}
+		if m.InputImages++; m.InputImages-m.masks > maxInputImages {
 			return invalid("image", "must be at most "+strconv.Itoa(maxInputImages)+" images")
 		}
 		if len(content) == 0 || !p.file {
@@ -287,7 +291,7 @@ func (r *Request) completeMedia() error {
 		return invalid("model", "is missing")
 	case (r.Endpoint == ImagesGenerations || r.Endpoint == ImagesEdits) && len(m.Prompt) == 0:
 		return invalid("prompt", "is missing")
-	case r.Endpoint == ImagesEdits && m.InputImages == 0:
+	case r.Endpoint == ImagesEdits && m.InputImages == m.masks:
 		return invalid("image", "is missing")
 	case r.Endpoint == Speech && m.Characters == 0:
 		return invalid("input", "is missing")
@@ -323,7 +327,7 @@ func ReadMedia(endpoint aiv1.Endpoint, body []byte) (a MediaAnswer, ok bool) {
 	if c.Kind() != jsonscan.Object {
 		return a, false
 	}
-	good := false
+	good, transcript := false, endpoint == Transcriptions || endpoint == Translations
 	for key := range c.Members() {
 		switch string(key) {
 		case "data":
@@ -335,9 +339,12 @@ func ReadMedia(endpoint aiv1.Endpoint, body []byte) (a MediaAnswer, ok bool) {
 				a.Images++
 				c.Skip()
 			}
-			good = good || a.Images > 0 && endpoint != Transcriptions && endpoint != Translations
-		case "text", "segments":
-			good = good || c.Kind() == jsonscan.String || c.Kind() == jsonscan.Array
+			good = good || a.Images > 0 && !transcript
+		case "text":
+			good = good || transcript && c.Kind() == jsonscan.String
+			c.Skip()
+		case "segments":
+			good = good || transcript && c.Kind() == jsonscan.Array
 			c.Skip()
 		case "duration":
 			a.Millis = max(a.Millis, seconds(&c))
