@@ -226,6 +226,7 @@ func (in *installation) once(name string, args, env []string) {
 // start runs a program until the test ends; it must then end well by itself.
 func (in *installation) start(name string, args, env []string) *program {
 	in.t.Helper()
+	validator.expect()
 	p := &program{Cmd: in.command(name, args, env), name: name}
 	require.NoError(in.t, p.Start())
 	in.running = append(in.running, p)

@@ -32,6 +32,9 @@ type openAPIValidator struct {
 	mu         sync.Mutex
 	exempt     map[string]bool // hosts that are not this version's edge
 	schemas    map[string]*jsonschema.Schema
+	expects    bool // an installation was started, whose answers are to be compared
+	requests   int  // all that were sent, and covered those whose answers are to be compared
+	covered    int
 	answers    int
 	operations map[string]bool
 	problems   map[string]int
@@ -109,6 +112,13 @@ func (v *openAPIValidator) except(host string) {
 	v.exempt[host] = true
 }
 
+// expect notes that an installation was started.
+func (v *openAPIValidator) expect() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.expects = true
+}
+
 // RoundTrip sends a request; its answer is validated as it is read.
 func (v *openAPIValidator) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := v.next.RoundTrip(r)
@@ -129,7 +139,11 @@ func (v *openAPIValidator) covers(r *http.Request) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	path := r.URL.Path
-	return !v.exempt[r.URL.Host] && r.Method != http.MethodOptions && r.Method != http.MethodHead && (strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/v1/"))
+	covers := !v.exempt[r.URL.Host] && r.Method != http.MethodOptions && r.Method != http.MethodHead && (strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/v1/"))
+	if v.requests++; covers {
+		v.covered++
+	}
+	return covers
 }
 
 // validatedBody hands what was read to validate, once.
@@ -278,6 +292,10 @@ func (v *openAPIValidator) report(w io.Writer) (ok bool) {
 	fmt.Fprintf(w, "%d answers of %d of %d operations were compared with the OpenAPI document\n", v.answers, len(v.operations), all)
 	for _, problem := range slices.Sorted(maps.Keys(v.problems)) {
 		fmt.Fprintf(w, "FAIL: an answer differs from the OpenAPI document (%d times): %s\n", v.problems[problem], problem)
+	}
+	if blind := v.expects && v.requests == 0 || v.covered > 0 && v.answers == 0; blind {
+		fmt.Fprintf(w, "FAIL: an installation was started, but none of its answers was compared with the OpenAPI document (%d requests were seen, %d of them of REST)\n", v.requests, v.covered)
+		return false
 	}
 	return len(v.problems) == 0
 }

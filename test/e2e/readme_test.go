@@ -7,13 +7,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// The tour of the README is run as it stands; what it shows must have the shape of what comes.
+// The tour of the README is run as it stands; what it shows must have the shape of what comes, and the texts of its errors.
 func TestREADMETour(t *testing.T) {
 	in := allInOne(t, "TRIVET_SANDBOX_PACE=20ms")
 	dir, err := programs()
@@ -64,7 +65,7 @@ func tour(readme string) []tourStep {
 	return steps
 }
 
-// shape is what stays the same from run to run: which fields stand where.
+// shape is what stays the same from run to run: which fields stand where, and the texts of errors.
 func shape(t *testing.T, text string) string {
 	t.Helper()
 	var out []string
@@ -85,7 +86,11 @@ func fields(v any) string {
 	case map[string]any:
 		var parts []string
 		for _, name := range slices.Sorted(maps.Keys(v)) {
-			parts = append(parts, name+fields(v[name]))
+			part := name + fields(v[name])
+			if text, isText := v[name].(string); isText && (name == "error" || name == "message" || name == "code") {
+				part += strconv.Quote(text)
+			}
+			parts = append(parts, part)
 		}
 		return "{" + strings.Join(parts, " ") + "}"
 	case []any:

@@ -41,11 +41,18 @@ func (u *upgrade) outcomes() map[string]string {
 	return all
 }
 
-// outcomesUntil does the same again and again, with connections of its own.
+// PostgreSQL answers with these codes when a transaction and another one block each other. They say nothing about the statement.
+const deadlock, lockTimeout = "40P01", "55P03"
+
+// outcomesUntil does the same again and again, with connections of its own. It leaves out statements that end because they and the
+// migration wait for each other.
 func (u *upgrade) outcomesUntil(stop <-chan struct{}) map[string][]string {
 	all := map[string][]string{}
 	for {
 		for name, outcome := range u.outcomes() {
+			if strings.HasPrefix(outcome, deadlock) || strings.HasPrefix(outcome, lockTimeout) {
+				continue
+			}
 			if !slices.Contains(all[name], outcome) {
 				all[name] = append(all[name], outcome)
 			}
