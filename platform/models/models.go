@@ -87,7 +87,7 @@ type Model struct {
 	CachedInputPrice int64
 	// OutputPrice is the price of a million output tokens, in nano-dollars.
 	OutputPrice int64
-	// Prices are what the model costs besides; nil for nothing.
+	// Prices are all prices besides text tokens at the standard rates; nil if the model has no others.
 	Prices *Prices
 	// Routes are the targets that may serve the model; none stands for the default target at these prices.
 	Routes []Route

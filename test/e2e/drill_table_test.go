@@ -96,7 +96,7 @@ func (r *drillRun) queued(l *drillLoad) string {
 	var all []string
 	add := func(n int, what string) {
 		if n > 0 {
-			all = append(all, fmt.Sprintf("%d %s", n, what))
+			all = append(all, fmt.Sprintf("%s: %d", what, n))
 		}
 	}
 	if events, ok := r.pendingEvents(); ok {

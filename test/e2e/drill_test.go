@@ -102,8 +102,8 @@ func drills() []drill {
 	)
 }
 
-// TestDrill breaks each provider, PostgreSQL and Redis in turn under load. Only what needs the broken part may fail, all must recover by
-// itself, every call is billed as the provider counted it, and no event may be lost. The short form runs some of the drills for seconds.
+// TestDrill breaks each provider, PostgreSQL and Redis in turn under load. Only what needs the broken part may fail, everything must recover
+// by itself, every call is billed as the provider counted it, and no event may be lost. The short form runs some of the drills for seconds.
 // `make drill` runs all of them, and writes the table of docs/operations.md.
 func TestDrill(t *testing.T) {
 	whole := os.Getenv("TRIVET_DRILL") != ""
