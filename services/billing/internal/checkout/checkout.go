@@ -218,9 +218,10 @@ func (s *Service) loaded(ctx context.Context) error {
 	return s.Reload(ctx)
 }
 
-// alone waits for the account's turn. The service that fn gets keeps the account's lease.
+// alone waits for the account's turn. The service that fn gets keeps the account's lease. What others have saved stays: a change of plan must not erase
+// the key of a checkout whose outcome is unknown.
 func (s *Service) alone(ctx context.Context, accountID string, fn func(context.Context, *Service, *job.Holder) error) error {
-	options := job.Options{Lease: lease, Alone: s.Alone, Now: s.Now}
+	options := job.Options{Lease: lease, Alone: s.Alone, Now: s.Now, Aside: true}
 	for end := time.Now().Add(patience); ; {
 		err := job.Run(ctx, s.Database, jobName(accountID), options, func(ctx context.Context, h *job.Holder) error { return fn(ctx, s.keeping(h), h) })
 		if !errors.Is(err, job.ErrBusy) || time.Now().After(end) {
@@ -232,7 +233,7 @@ func (s *Service) alone(ctx context.Context, accountID string, fn func(context.C
 	}
 }
 
-// aside runs fn in the account's turn, or returns job.ErrBusy. It leaves what a checkout has saved. The service that fn gets keeps the account's lease.
+// aside runs fn in the account's turn, or returns job.ErrBusy. The service that fn gets keeps the account's lease.
 func (s *Service) aside(ctx context.Context, accountID string, fn func(context.Context, *Service) error) error {
 	options := job.Options{Lease: lease, Alone: s.Alone, Now: s.Now, Aside: true}
 	return job.Run(ctx, s.Database, jobName(accountID), options, func(ctx context.Context, h *job.Holder) error { return fn(ctx, s.keeping(h)) })
@@ -299,6 +300,42 @@ type attempt struct {
 	Time time.Time `json:"time"`
 }
 
+// attempts are the calls of an account whose outcome may be unknown: that of a checkout, as earlier versions stored it too, and that of a migration.
+type attempts struct {
+	attempt
+
+	Migrate attempt `json:"migrate,omitzero"`
+}
+
+// saved reads the stored attempts.
+func saved(h *job.Holder) attempts {
+	var a attempts
+	if !h.Load(&a) {
+		return attempts{}
+	}
+	return a
+}
+
+// saveCheckout replaces the attempt of a checkout, and keeps the others.
+func saveCheckout(ctx context.Context, h *job.Holder, a attempt) error {
+	all := saved(h)
+	if a.Key == all.Key {
+		return nil
+	}
+	all.attempt = a
+	return h.Save(ctx, all)
+}
+
+// saveMigration replaces the attempt of a migration, and keeps the others.
+func saveMigration(ctx context.Context, h *job.Holder, a attempt) error {
+	all := saved(h)
+	if a.Key == all.Migrate.Key {
+		return nil
+	}
+	all.Migrate = a
+	return h.Save(ctx, all)
+}
+
 const keyLife = 20 * time.Hour
 
 func (s *Service) create(ctx context.Context, h *job.Holder, n NewSession) (Session, error) {
@@ -316,12 +353,12 @@ func (s *Service) create(ctx context.Context, h *job.Holder, n NewSession) (Sess
 			return Session{}, err
 		}
 		if open.ID != "" {
-			return open, nil
+			return open, saveCheckout(ctx, h, attempt{})
 		}
-		var last attempt
-		if !h.Load(&last) || last.Request != n.Request || s.Now().Sub(last.Time) > keyLife {
+		last := saved(h).attempt
+		if last.Key == "" || last.Request != n.Request || s.Now().Sub(last.Time) > keyLife {
 			last = attempt{Request: n.Request, Key: "trivet/" + n.AccountID + "/checkout/" + rand.Text(), Time: s.Now()}
-			if err := h.Save(ctx, last); err != nil {
+			if err := saveCheckout(ctx, h, last); err != nil {
 				return Session{}, err
 			}
 		}
@@ -330,11 +367,9 @@ func (s *Service) create(ctx context.Context, h *job.Holder, n NewSession) (Sess
 		if err != nil {
 			return Session{}, s.failed(ctx, h, n, err)
 		}
-		if made.Status == "open" {
-			return made, nil
-		}
-		if err := h.Save(ctx, attempt{}); err != nil { // the key repeats a session that has ended since
-			return Session{}, err
+		err = saveCheckout(ctx, h, attempt{}) // the key would repeat a session that has ended since
+		if err != nil || made.Status == "open" {
+			return made, err
 		}
 	}
 }
@@ -414,7 +449,7 @@ func (s *Service) failed(ctx context.Context, h *job.Holder, n NewSession, err e
 	if !outcome.Spent(err) {
 		return err
 	}
-	return errors.Join(s.gone(ctx, n.Customer, err), h.Save(ctx, attempt{}))
+	return errors.Join(s.gone(ctx, n.Customer, err), saveCheckout(ctx, h, attempt{}))
 }
 
 // gone learns of a customer that Stripe does not have, so that the next attempt makes another one.

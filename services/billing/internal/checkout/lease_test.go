@@ -63,12 +63,19 @@ func (s *slow) CancelAtPeriodEnd(ctx context.Context, _ string, _ bool) error {
 	return nil
 }
 
-// However slow Stripe is, one process at a time acts for an account: each call renews the lease, and whoever has lost it calls nothing.
-func TestASlowStripeLetsOneProcessAct(t *testing.T) {
+// proCatalog sells one plan.
+func proCatalog(t *testing.T) *plans.Catalog {
+	t.Helper()
 	catalog, err := plans.Load("", "free", nil)
 	require.NoError(t, err)
 	pro := plans.Plan{ID: "pro", Version: 1, Price: 20 * plans.Cent}
 	catalog.Set([]plans.Offer{{Plan: &pro, Current: true, Prices: map[plans.Interval]string{plans.Month: "price_1"}}})
+	return catalog
+}
+
+// However slow Stripe is, one process at a time acts for an account: each call renews the lease, and whoever has lost it calls nothing.
+func TestASlowStripeLetsOneProcessAct(t *testing.T) {
+	catalog := proCatalog(t)
 	for name, c := range map[string]struct {
 		takes time.Duration
 		want  error
@@ -86,4 +93,33 @@ func TestASlowStripeLetsOneProcessAct(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A change of the subscription leaves the key that a checkout has stored: its outcome may be unknown.
+func TestAChangeLeavesTheKeyOfACheckout(t *testing.T) {
+	databasetest.Each(t, job.Migrations(), func(t *testing.T, db *database.DB) {
+		s := &slow{t: t, db: db, clock: billingtest.NewClock(time.Date(2026, 11, 29, 9, 0, 0, 0, time.UTC))}
+		service := checkout.New(checkout.Options{Database: db, Store: s, Changer: s, Mirror: s, Catalog: proCatalog(t), Now: s.clock.Now})
+		stored := checkout.Attempt{Request: "a plan", Key: "trivet/org_1/checkout/1", Time: s.clock.Now()}
+		turn := func(fn func(ctx context.Context, h *job.Holder) error) {
+			require.NoError(t, job.Run(t.Context(), db, checkout.JobName("org_1"), job.Options{Now: s.clock.Now, Aside: true}, fn))
+		}
+		turn(func(ctx context.Context, h *job.Holder) error { return h.Save(ctx, stored) }) // as an earlier version does
+		require.NoError(t, service.Cancel(t.Context(), "org_1", false))
+		turn(func(ctx context.Context, h *job.Holder) error {
+			require.Equal(t, stored, checkout.SavedCheckout(h))
+			migration := checkout.Attempt{Request: "migrate", Key: "trivet/org_1/migrate/1", Time: s.clock.Now()}
+			require.NoError(t, checkout.SaveMigration(ctx, h, migration))
+			require.Equal(t, stored, checkout.SavedCheckout(h))
+			require.NoError(t, checkout.SaveCheckout(ctx, h, checkout.Attempt{}))
+			return nil
+		})
+		turn(func(ctx context.Context, h *job.Holder) error {
+			require.Empty(t, checkout.SavedCheckout(h))
+			require.Equal(t, "trivet/org_1/migrate/1", checkout.SavedMigration(h).Key)
+			require.NoError(t, checkout.SaveMigration(ctx, h, checkout.Attempt{}))
+			require.Empty(t, checkout.SavedMigration(h))
+			return nil
+		})
+	})
 }

@@ -48,7 +48,7 @@ type Migrated struct {
 	Result                    Result
 	// Reason is for people; "" for none.
 	Reason string
-	// Time is when the version counts; zero for one that was skipped or is unchanged.
+	// Time is when the version takes effect; zero for one that was skipped or is unchanged.
 	Time time.Time
 }
 
@@ -82,7 +82,7 @@ func (s *Service) NewMigration(ctx context.Context, from, to string, atRenewal b
 	case m.From.Plan.Version == m.To.Plan.Version:
 		return m, &MigrationError{"to", "must be another version than from"}
 	case !m.To.Current:
-		return m, &MigrationError{"to", "is off sale, and Stripe sells its prices to nobody: apply a plan file that has it again"}
+		return m, &MigrationError{"to", "is off sale: apply a plan file that includes it again"}
 	case !m.From.Plan.Sold():
 		return m, &MigrationError{"from", "is free: accounts on a free plan follow its newest version"}
 	case !m.To.Plan.Sold():
@@ -112,7 +112,7 @@ func (s *Service) version(field, ref string) (plans.Offer, error) {
 	return plans.Offer{}, &MigrationError{field, fmt.Sprintf("names version %d of the plan %s, which was never applied", version, id)}
 }
 
-// Migrate moves the subscription of an account. It can be stopped at any moment and repeated: it does what Stripe shows to be missing. What the
+// Migrate moves the subscription of an account. An error with a Result says that the change was made at Stripe, and could not be read afterwards. It can be stopped at any moment and repeated: it does what Stripe shows to be missing. What the
 // subscriber has chosen stays: a change that is scheduled or waits for its payment, and the end of a canceled subscription. Nothing is charged
 // for the rest of the period. The later months of a year that is paid have the credit of the new version, if that is not less. Errors: job.ErrBusy, those of mirror.Fetch, of package outcome and of the store.
 func (s *Service) Migrate(ctx context.Context, accountID string, m Migration) (done Migrated, err error) {
@@ -143,9 +143,9 @@ func (s *Service) migrate(ctx context.Context, h *job.Holder, accountID string, 
 		done.Result, done.Reason = Skipped, problem
 		return done, nil
 	}
-	done.Result, done.Time = Moved, s.Now()
+	result, at := Moved, s.Now()
 	if m.AtRenewal {
-		done.Result, done.Time = Planned, p.Effective
+		result, at = Planned, p.Effective
 		err = s.Changer.ScheduleChange(ctx, p)
 	} else {
 		err = s.move(ctx, h, accountID, p)
@@ -153,6 +153,7 @@ func (s *Service) migrate(ctx context.Context, h *job.Holder, accountID string, 
 	if err != nil {
 		return done, err
 	}
+	done.Result, done.Time = result, at
 	return done, s.follow(ctx, p, "")
 }
 
@@ -211,14 +212,14 @@ func (m Migration) check(known subscriptions.State, sub subscriptions.Subscripti
 func (m Migration) change(sub subscriptions.Subscription, have subscriptions.Item, sale plans.Sale) (p Preview, problem string) {
 	price, ok := m.To.Prices[sale.Interval]
 	if !ok {
-		return p, fmt.Sprintf("pays by the %s, and %s is not sold like that", sale.Interval, m.To.Plan.Ref())
+		return p, fmt.Sprintf("is billed by the %s, and %s has no price for that interval", sale.Interval, m.To.Plan.Ref())
 	}
 	least, most := int64(1), int64(1)
 	if seats := m.To.Plan.Seats; seats != nil {
 		least, most = seats.Min, seats.Max
 	}
 	if have.Quantity < least || have.Quantity > most {
-		return p, fmt.Sprintf("has %d seats, and %s has from %d to %d", have.Quantity, m.To.Plan.Ref(), least, most)
+		return p, fmt.Sprintf("has %d seats, and %s allows %d to %d", have.Quantity, m.To.Plan.Ref(), least, most)
 	}
 	if problem := m.unfair(sub, sale); problem != "" {
 		return p, problem
@@ -246,10 +247,10 @@ func (m Migration) unfair(sub subscriptions.Subscription, sale plans.Sale) strin
 // move changes the price at once. The key is stored before the call, and used again while it is unknown whether the call was done.
 func (s *Service) move(ctx context.Context, h *job.Holder, accountID string, p Preview) error {
 	request := "migrate " + p.Subscription + " " + p.Price
-	var last attempt
-	if !h.Load(&last) || last.Request != request || s.Now().Sub(last.Time) > keyLife {
+	last := saved(h).Migrate
+	if last.Key == "" || last.Request != request || s.Now().Sub(last.Time) > keyLife {
 		last = attempt{Request: request, Key: "trivet/" + accountID + "/migrate/" + rand.Text(), Time: s.Now()}
-		if err := h.Save(ctx, last); err != nil {
+		if err := saveMigration(ctx, h, last); err != nil {
 			return err
 		}
 	}
@@ -257,5 +258,5 @@ func (s *Service) move(ctx context.Context, h *job.Holder, accountID string, p P
 	if err != nil && !outcome.Spent(err) {
 		return err
 	}
-	return errors.Join(err, h.Save(ctx, attempt{})) // done or refused, or Stripe repeats the failure for the key
+	return errors.Join(err, saveMigration(ctx, h, attempt{})) // done or refused, or Stripe repeats the failure for the key
 }
