@@ -47,6 +47,8 @@ type fixture struct {
 	log     *bytes.Buffer
 	// before is called with each request to Stripe, before Stripe gets it.
 	before atomic.Pointer[func(r *http.Request)]
+	// alter changes the answers of Stripe.
+	alter atomic.Pointer[func(r *http.Request, body []byte) []byte]
 	// emitted are the events of the fake Stripe.
 	emitted struct {
 		sync.Mutex
@@ -127,7 +129,16 @@ func (h *fixture) begin(t *testing.T, env map[string]string, place database.Conf
 			if before := h.before.Load(); before != nil {
 				(*before)(r)
 			}
-			h.stripe.ServeHTTP(w, r)
+			alter := h.alter.Load()
+			if alter == nil {
+				h.stripe.ServeHTTP(w, r)
+				return
+			}
+			answer := httptest.NewRecorder()
+			h.stripe.ServeHTTP(answer, r)
+			w.Header().Set("Content-Type", answer.Header().Get("Content-Type"))
+			w.WriteHeader(answer.Code)
+			_, _ = w.Write((*alter)(r, answer.Body.Bytes()))
 		}))
 		t.Cleanup(front.Close)
 		address = front.URL

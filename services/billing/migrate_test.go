@@ -1,8 +1,10 @@
 package billing_test
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,7 +168,7 @@ func TestMigrateKeepsWhatWasChosen(t *testing.T) {
 			require.NoError(h.t, err)
 			require.NotEmpty(h.t, done.GetPaymentUrl())
 		}, "a change waits for its payment"},
-		"a year": {year, func(*fixture) {}, "pays by the year, and pro@2 is not sold like that"},
+		"a year": {year, func(*fixture) {}, "is billed by the year, and pro@2 has no price for that interval"},
 		"an end that Stripe refuses": {month, func(h *fixture) {
 			billingtest.Fail(h.t, h.stripe, fault.Fault{Kind: fault.Status, Status: 400, Method: "POST", Path: "/v1/subscriptions/*", Count: 1})
 		}, "Stripe refused it: "},
@@ -187,6 +189,69 @@ func TestMigrateKeepsWhatWasChosen(t *testing.T) {
 			require.EqualValues(t, 2, h.version(gary))
 			require.Len(t, h.listed("/v1/invoices"), invoices)
 		})
+	}
+}
+
+// A subscription that cannot be read is skipped with the reason, and does not stop the others. One that was moved before is reported as moved.
+func TestMigrateSkipsWhatCannotBeRead(t *testing.T) {
+	gary := passport.Claims{UserID: "user_gary", AccountID: "user_gary", Role: "owner"}
+	for name, c := range map[string]struct {
+		method string // from the first request of which on it cannot be read
+		result billingv1.PlanMigrationResult
+	}{
+		"from the beginning": {http.MethodGet, billingv1.PlanMigrationResult_PLAN_MIGRATION_RESULT_SKIPPED},
+		"after the change":   {http.MethodPost, billingv1.PlanMigrationResult_PLAN_MIGRATION_RESULT_MOVED},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sell(t, func(t *testing.T, h *fixture) {
+				h.apply(changeFile)
+				h.subscribe(admin, "pro", month)
+				id := h.subscription().GetId()
+				h.subscribe(gary, "pro", month)
+				h.apply(dearerFile)
+				var changed atomic.Bool
+				alter := func(r *http.Request, body []byte) []byte {
+					if r.URL.Path != "/v1/subscriptions/"+id {
+						return body
+					}
+					if r.Method == c.method {
+						changed.Store(true)
+					}
+					if r.Method != http.MethodGet || !changed.Load() {
+						return body
+					}
+					return bytes.Replace(body, []byte(`"status": "active"`), []byte(`"status": 7`), 1)
+				}
+				h.alter.Store(&alter)
+				found := h.migrated(false)
+				require.Equal(t, c.result, found["org_1"].GetResult())
+				require.Equal(t, id, found["org_1"].GetSubscriptionId())
+				require.Equal(t, c.method == http.MethodPost, found["org_1"].GetEffectiveTime() != nil)
+				require.Contains(t, found["org_1"].GetReason(), "cannot be read")
+				require.Equal(t, billingv1.PlanMigrationResult_PLAN_MIGRATION_RESULT_MOVED, found["user_gary"].GetResult())
+				require.EqualValues(t, 2, h.version(gary))
+			})
+		})
+	}
+}
+
+// While Stripe does not answer reads, nothing is skipped: the same call can be made again.
+func TestMigrateStopsWhileStripeIsAway(t *testing.T) {
+	for _, f := range []fault.Fault{{Kind: fault.Status, Status: 500}, {Kind: fault.Status, Status: 401}, {Kind: fault.RateLimit}, {Kind: fault.Close}} {
+		h := newFixture(t, selling, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+		h.apply(changeFile)
+		h.subscribe(admin, "pro", month)
+		h.apply(dearerFile)
+		f.Method = "GET"
+		billingtest.Fail(t, h.stripe, f)
+		_, err := h.migrate(&billingv1.MigratePlanRequest{})
+		want := errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE
+		if f.Status == http.StatusUnauthorized {
+			want = errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR
+		}
+		_ = requireReason(t, want, err)
+		h.stripe.Faults().Clear()
+		require.Equal(t, billingv1.PlanMigrationResult_PLAN_MIGRATION_RESULT_MOVED, h.migrated(false)["org_1"].GetResult())
 	}
 }
 

@@ -38,10 +38,19 @@ func (e *LaterError) Error() string { return fmt.Sprintf("%v; retry in %v", e.Er
 // Unwrap returns Stripe's error.
 func (e *LaterError) Unwrap() error { return e.Err }
 
+// SilentError says that Stripe did not answer a read, or failed. The object may be readable later.
+type SilentError struct{ Err error }
+
+// Error returns the cause.
+func (e *SilentError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SilentError) Unwrap() error { return e.Err }
+
 // Source fetches objects.
 type Source interface {
-	// Get fetches an object at the pinned API version, with all rows of the lists in it. Errors: ErrGone, *LaterError, and
-	// others that a retry may resolve.
+	// Get fetches an object at the pinned API version, with all rows of the lists in it. Errors: ErrGone, *LaterError,
+	// *SilentError, and others that a retry may resolve.
 	Get(ctx context.Context, kind Kind, id string) (body []byte, err error)
 	Lister
 }

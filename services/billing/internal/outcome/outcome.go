@@ -2,10 +2,13 @@
 package outcome
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
 // RefusedError says that Stripe refused the call, and that nothing was changed.
@@ -62,6 +65,15 @@ func Spent(err error) bool {
 	}
 	_, refused := errors.AsType[*RefusedError](err)
 	return refused
+}
+
+// Silent reports whether Stripe did not answer a call or a read, or takes none now: the calls for other accounts would end like it.
+func Silent(err error) bool {
+	_, unknown := errors.AsType[*UnknownError](err)
+	_, busy := errors.AsType[*BusyError](err)
+	_, later := errors.AsType[*mirror.LaterError](err)
+	_, unread := errors.AsType[*mirror.SilentError](err)
+	return unknown || busy || later || unread || errors.Is(err, context.DeadlineExceeded)
 }
 
 // Missing reports whether Stripe does not have the object that the call names.

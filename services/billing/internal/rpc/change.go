@@ -12,7 +12,6 @@ import (
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/saturate"
 	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
-	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
 // PreviewSubscriptionChange works out what a change charges and gives.
@@ -91,7 +90,6 @@ func (s *Server) subscription(ctx context.Context, accountID string) (*billingv1
 
 func changeError(ctx context.Context, planID string, err error) error {
 	conflict := func(text string) error { return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "%s", text) }
-	_, later := errors.AsType[*mirror.LaterError](err)
 	switch {
 	case errors.Is(err, checkout.ErrNoSubscription):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "This account has no live subscription. Open a checkout instead.")
@@ -106,8 +104,8 @@ func changeError(ctx context.Context, planID string, err error) error {
 	case errors.Is(err, checkout.ErrExpired):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "The preview has expired, was replaced, or does not fit the subscription any more. Nothing was changed. Ask for a new preview.").
 			Field("previewId", "has expired")
-	case later, errors.Is(err, mirror.ErrRefused):
-		return readError(ctx, err)
+	case isReadError(err) && ctx.Err() != nil:
+		return ctx.Err()
 	}
 	return offerError("planId", "plan "+planID, err)
 }

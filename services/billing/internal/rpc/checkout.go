@@ -177,12 +177,24 @@ func checkoutError(err error) error {
 	return stripeError(err)
 }
 
+// isReadError reports whether an error comes from a read of Stripe.
+func isReadError(err error) bool {
+	_, later := errors.AsType[*mirror.LaterError](err)
+	_, silent := errors.AsType[*mirror.SilentError](err)
+	return later || silent || errors.Is(err, mirror.ErrRefused)
+}
+
 // readError translates the error of a read of Stripe.
 func readError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return publicRead(err)
+}
+
+func publicRead(err error) error {
 	later, ok := errors.AsType[*mirror.LaterError](err)
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
 	case ok:
 		return away(err, later.After)
 	case errors.Is(err, mirror.ErrRefused):

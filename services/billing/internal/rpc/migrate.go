@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/paging"
@@ -94,19 +96,34 @@ func (s *Server) migrateAll(ctx context.Context, m checkout.Migration, accounts 
 	return nil
 }
 
-// migrateOne moves the subscription of one account. What Stripe refuses, and a change that runs, keep no others from their turn.
+// migrateOne moves the subscription of one account. A refusal by Stripe, a change in progress, or a subscription that cannot be read does not stop the
+// others.
 func (s *Server) migrateOne(ctx context.Context, m checkout.Migration, accountID string) (checkout.Migrated, error) {
 	done, err := s.checkout.Migrate(ctx, accountID, m)
-	refused, ok := errors.AsType[*outcome.RefusedError](err)
-	switch {
-	case ok && refused.Status != 401 && refused.Status != 403:
-		done.Result, done.Reason, done.Time, err = checkout.Skipped, "Stripe refused it: "+refused.Message, time.Time{}, nil
-	case errors.Is(err, checkout.ErrExpired), errors.Is(err, checkout.ErrLongList), errors.Is(err, checkout.ErrCanceling):
-		done.Result, done.Reason, done.Time, err = checkout.Skipped, err.Error(), time.Time{}, nil
-	case errors.Is(err, job.ErrBusy):
-		done.Result, done.Reason, done.Time, err = checkout.Skipped, "another purchase or change of the account is running", time.Time{}, nil
+	if err == nil || stopsMigration(ctx, err) {
+		return done, err
 	}
-	return done, err
+	done.Reason = err.Error()
+	if done.Result == 0 {
+		done.Result = checkout.Skipped
+	}
+	if refused, ok := errors.AsType[*outcome.RefusedError](err); ok {
+		done.Reason = "Stripe refused it: " + refused.Message
+	}
+	if errors.Is(err, job.ErrBusy) {
+		done.Reason = "another purchase or change of the account is running"
+	}
+	return done, nil
+}
+
+// stopsMigration reports whether the other subscriptions would fail with the same error: Stripe or the database does not serve, or Stripe rejects the key.
+// A lost turn stops it too, because it is unknown whether the subscription was moved.
+func stopsMigration(ctx context.Context, err error) bool {
+	if refused, ok := errors.AsType[*outcome.RefusedError](err); ok {
+		return refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden
+	}
+	return ctx.Err() != nil || outcome.Silent(err) || database.IsUnavailable(err) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, mirror.ErrRefused) || errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, job.ErrLost)
 }
 
 func toMigration(m checkout.Migrated) *billingv1.PlanMigration {
@@ -121,9 +138,8 @@ func migrationError(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*checkout.MigrationError](err); ok {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The subscribers cannot be moved: %s. Nothing was changed.", e.Error()).Field(e.Field, e.Problem)
 	}
-	_, later := errors.AsType[*mirror.LaterError](err)
-	if later || errors.Is(err, mirror.ErrRefused) || errors.Is(err, ledger.ErrUnavailable) {
-		return readError(ctx, err)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	return checkoutError(err)
 }

@@ -159,6 +159,9 @@ func applyError(err error) error {
 
 // stripeError translates the error of a call to Stripe.
 func stripeError(err error) error {
+	if isReadError(err) {
+		return publicRead(err)
+	}
 	if e, ok := errors.AsType[*outcome.BusyError](err); ok {
 		return away(err, e.After)
 	}

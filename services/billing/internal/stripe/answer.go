@@ -16,7 +16,8 @@ import (
 // answer records how a call was answered. The SDK does not return the headers of an answer that is not JSON, and its errors do
 // not distinguish an unreadable answer from a missing one.
 type answer struct {
-	status int // 0 without an answer
+	method string // of the last attempt; "" before the first one
+	status int    // 0 without an answer
 	after  time.Duration
 }
 
@@ -33,8 +34,12 @@ type listener struct{ next http.RoundTripper }
 
 // RoundTrip makes the call.
 func (l listener) RoundTrip(r *http.Request) (*http.Response, error) {
+	a, ok := r.Context().Value(answerKey{}).(*answer)
+	if ok {
+		a.method = r.Method
+	}
 	response, err := l.next.RoundTrip(r)
-	if a, ok := r.Context().Value(answerKey{}).(*answer); ok && err == nil {
+	if ok && err == nil {
 		a.status, a.after = response.StatusCode, retryAfter(response.Header, time.Now())
 	}
 	return response, err

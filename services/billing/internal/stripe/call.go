@@ -47,7 +47,7 @@ func (a *answer) outcome(err error) error {
 		api.HTTPStatusCode == http.StatusConflict && api.Code == sdk.ErrorCodeLockTimeout:
 		return &outcome.BusyError{Err: errors.New(refused.Error()), After: a.after}
 	case api.HTTPStatusCode >= http.StatusInternalServerError:
-		return &outcome.UnknownError{Err: errors.New(refused.Error()), Spent: true}
+		return &outcome.UnknownError{Err: errors.New(refused.Error()), Spent: a.method == http.MethodPost} // only a POST has a key that Stripe knows
 	default:
 		return refused
 	}

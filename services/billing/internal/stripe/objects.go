@@ -57,7 +57,7 @@ func path(kind mirror.Kind) (string, error) {
 	return "", fmt.Errorf("stripe: objects of the kind %q are not read", kind)
 }
 
-// Get fetches an object, with all rows of the lists in it. Errors: mirror.ErrGone, *mirror.LaterError.
+// Get fetches an object, with all rows of the lists in it. Errors: mirror.ErrGone, *mirror.LaterError, *mirror.SilentError.
 func (c *Client) Get(ctx context.Context, kind mirror.Kind, id string) (body []byte, err error) {
 	base, err := path(kind)
 	if err != nil {
@@ -137,7 +137,7 @@ func (c *Client) rows(ctx context.Context, at string, values *form.Values) (rows
 	return rows, true, nil
 }
 
-// List reads a page of the objects of a kind, newest first. Payment methods need the query's Customer. Errors: mirror.ErrGone when the customer or charge of the query was deleted, *mirror.LaterError.
+// List reads a page of the objects of a kind, newest first. Payment methods need the query's Customer. Errors: mirror.ErrGone when the customer or charge of the query was deleted, *mirror.LaterError, *mirror.SilentError.
 func (c *Client) List(ctx context.Context, q mirror.Query) (page mirror.Page, err error) {
 	base, err := path(q.Kind)
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *Client) List(ctx context.Context, q mirror.Query) (page mirror.Page, er
 }
 
 // Events reads a page of the events since a time, newest first, after the event with the given id if any. Stripe keeps events
-// for 30 days. Errors: mirror.ErrGone when Stripe no longer has that event, *mirror.LaterError.
+// for 30 days. Errors: mirror.ErrGone when Stripe no longer has that event, *mirror.LaterError, *mirror.SilentError.
 func (c *Client) Events(ctx context.Context, from time.Time, after string) (page mirror.Page, err error) {
 	values := since(from)
 	if after != "" {
@@ -204,7 +204,7 @@ func (c *Client) read(ctx context.Context, path string, values *form.Values, lis
 	ctx, cancel := context.WithTimeout(ctx, c.readTimeout)
 	defer cancel()
 	if err := c.reads.Wait(ctx); err != nil {
-		return nil, fmt.Errorf("stripe: STRIPE_READS_PER_SECOND left no time for this read: %w", err)
+		return nil, &mirror.SilentError{Err: fmt.Errorf("stripe: STRIPE_READS_PER_SECOND left no time for this read: %w", err)}
 	}
 	ctx, heard := listen(ctx)
 	object := &raw{}
@@ -220,7 +220,7 @@ func (c *Client) read(ctx context.Context, path string, values *form.Values, lis
 func (a *answer) translateRead(err error, list bool) error {
 	var api *sdk.Error
 	if !errors.As(err, &api) {
-		return a.unread(err)
+		return &mirror.SilentError{Err: a.unread(err)}
 	}
 	what := strings.TrimSpace(string(api.Type) + " " + string(api.Code))
 	said := fmt.Errorf("stripe answered %d %s (request %s)", api.HTTPStatusCode, what, api.RequestID)
@@ -229,6 +229,8 @@ func (a *answer) translateRead(err error, list bool) error {
 		return fmt.Errorf("%w: %w", mirror.ErrGone, said)
 	case api.HTTPStatusCode == http.StatusUnauthorized, api.HTTPStatusCode == http.StatusForbidden:
 		return fmt.Errorf("%w: %w", mirror.ErrRefused, said)
+	case api.HTTPStatusCode == http.StatusTooManyRequests, api.HTTPStatusCode >= http.StatusInternalServerError:
+		return &mirror.SilentError{Err: said}
 	}
 	return said
 }

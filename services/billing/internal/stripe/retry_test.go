@@ -88,8 +88,11 @@ func TestFaultsThatPassAreRepeated(t *testing.T) {
 		unknown     bool
 		spent       bool
 		busy        bool
+		reads       bool // the second call is a read, too
 	}{
 		"500 once":            {fault: fault.Fault{Kind: fault.Status, Status: 500, Count: 1}, read: 2, write: 1, unknown: true, spent: true},
+		"500 of a read":       {fault: fault.Fault{Kind: fault.Status, Status: 500, Method: http.MethodGet}, read: 3, write: 3, unknown: true, reads: true},
+		"503 of a read":       {fault: fault.Fault{Kind: fault.Status, Status: 503, Method: http.MethodGet}, read: 3, write: 3, unknown: true, reads: true},
 		"503 once":            {fault: fault.Fault{Kind: fault.Status, Status: 503, Count: 1}, read: 2, write: 2},
 		"503 always":          {fault: fault.Fault{Kind: fault.Status, Status: 503}, read: 3, write: 3, unknown: true, spent: true},
 		"a lost answer":       {fault: fault.Fault{Kind: fault.CommitTimeout, Count: 1}, read: 2, write: 2},
@@ -113,11 +116,17 @@ func TestFaultsThatPassAreRepeated(t *testing.T) {
 
 			f.fake.Faults().Clear()
 			billingtest.Fail(t, f.fake, c.fault)
-			_, err = f.Create(t.Context(), "org_1", "key_1")
+			key := "key_1"
+			if c.reads {
+				key = ""
+				_, err = f.InvoiceStatus(t.Context(), "in_1")
+			} else {
+				_, err = f.Create(t.Context(), "org_1", key)
+			}
 			keys := f.attempts()
 			require.Len(t, keys, c.write)
-			for _, key := range keys {
-				require.Equal(t, "key_1", key, "each attempt has the same key")
+			for _, sent := range keys {
+				require.Equal(t, key, sent, "each attempt has the same key")
 			}
 			var unknown *outcome.UnknownError
 			var busy *outcome.BusyError
