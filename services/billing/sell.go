@@ -114,7 +114,7 @@ func (s *Service) billOverage(ctx context.Context) {
 // followMembers has the seats of subscriptions follow the members of their organizations until ctx ends. Of several replicas, one does it at a time.
 func (s *Service) followMembers(ctx context.Context) {
 	for ctx.Err() == nil {
-		s.runJob(ctx, "seats", 0, func(ctx context.Context, h *job.Holder) error { return s.checkout.FollowSeats(ctx, h.Keep) })
+		s.runDue(ctx, "seats", s.checkout.SeatsDue, func(ctx context.Context, h *job.Holder) error { return s.checkout.FollowSeats(ctx, h.Keep) })
 		_ = wait.For(ctx, dueInterval)
 	}
 }
@@ -122,8 +122,18 @@ func (s *Service) followMembers(ctx context.Context) {
 // buyTopUps makes the automatic top-ups until ctx ends. Of several replicas, one does it at a time.
 func (s *Service) buyTopUps(ctx context.Context) {
 	for ctx.Err() == nil {
-		s.runJob(ctx, "top-up", 0, func(ctx context.Context, h *job.Holder) error { return s.topUp.Run(ctx, h.Keep) })
+		s.runDue(ctx, "top-up", s.topUp.Due, func(ctx context.Context, h *job.Holder) error { return s.topUp.Run(ctx, h.Keep) })
 		_ = wait.For(ctx, topUpInterval)
+	}
+}
+
+// runDue runs a job if it has something to do. It looks without the job's lease, so that an idle installation writes nothing.
+func (s *Service) runDue(ctx context.Context, name string, due func(context.Context) (bool, error), fn func(context.Context, *job.Holder) error) {
+	switch is, err := due(ctx); {
+	case err != nil && ctx.Err() == nil:
+		s.log.WarnContext(ctx, "looking for the work of a job failed; retrying", slog.String("job", name), slog.Any("error", err))
+	case is:
+		s.runJob(ctx, name, 0, fn)
 	}
 }
 

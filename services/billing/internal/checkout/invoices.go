@@ -28,8 +28,7 @@ func (s *Service) Invoices(ctx context.Context, accountID, after string, limit i
 // payableInvoices is how many of the account's newest invoices PayURLs looks at.
 const payableInvoices = 100
 
-// PayURLs reads the addresses where those of the account's newest invoices can be paid that have one of the ids and are open. Errors: those of
-// Invoices.
+// PayURLs reads the payment links of the open invoices with these ids, among the account's newest 100. Errors: those of Invoices.
 func (s *Service) PayURLs(ctx context.Context, accountID string, ids map[string]bool) (map[string]string, error) {
 	found, _, err := s.Invoices(ctx, accountID, "", payableInvoices)
 	if err != nil {

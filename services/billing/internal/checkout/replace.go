@@ -8,6 +8,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
@@ -33,7 +34,7 @@ const (
 // ending tells whether a period is about to end.
 func (s *Service) ending(end time.Time) bool { return s.Now().Add(endingTime).After(end) }
 
-// FinishReplacements releases the schedules that paid changes have replaced. Errors: those of mirror.Fetch, of package outcome and of the store.
+// FinishReplacements releases the schedules that paid changes have replaced, until Stripe does not answer. Errors: those of mirror.Fetch, of package outcome and of the store.
 func (s *Service) FinishReplacements(ctx context.Context) error {
 	due, err := s.Store.DueReplacements(ctx, s.Now(), replacementBatch)
 	if err != nil {
@@ -44,6 +45,9 @@ func (s *Service) FinishReplacements(ctx context.Context) error {
 		err := s.aside(ctx, accountID, func(ctx context.Context, s *Service) error { return s.finishReplacement(ctx, accountID) })
 		if err != nil && !errors.Is(err, job.ErrBusy) { // it stays due
 			failed = append(failed, fmt.Errorf("replace the scheduled change of %s: %w", accountID, err))
+			if outcome.Silent(err) {
+				break // the next round tries the others
+			}
 		}
 	}
 	return errors.Join(failed...)

@@ -35,7 +35,14 @@ const (
 	seatsBatch = 100
 )
 
-// FollowSeats has the seats of subscriptions follow the members, where the plan says so. It calls keep before each account and ends with its error.
+// SeatsDue reports whether FollowSeats has something to do.
+func (s *Service) SeatsDue(ctx context.Context) (bool, error) {
+	due, err := s.Store.DueSeats(ctx, s.Now(), 1)
+	return len(due) > 0, err
+}
+
+// FollowSeats has the seats of subscriptions follow the members, where the plan says so. It calls keep before each account and ends with its error,
+// or when Stripe does not answer.
 // Errors: those of mirror.Fetch, of package outcome and of the store.
 func (s *Service) FollowSeats(ctx context.Context, keep func(context.Context) error) error {
 	if err := s.loaded(ctx); err != nil {
@@ -52,6 +59,9 @@ func (s *Service) FollowSeats(ctx context.Context, keep func(context.Context) er
 		}
 		if err := s.followAccount(ctx, accountID); err != nil {
 			failed = append(failed, fmt.Errorf("change the seats of %s: %w", accountID, err))
+			if outcome.Silent(err) {
+				break // the next round tries the others
+			}
 		}
 	}
 	return errors.Join(failed...)

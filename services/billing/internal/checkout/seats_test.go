@@ -40,11 +40,15 @@ type team struct {
 	called  []string
 	keys    []string
 	waited  time.Duration
+	due     []string // default org_1
 	// reports come between the first reading of the members and the turn.
 	reports []checkout.Members
 }
 
 func (o *team) DueSeats(context.Context, time.Time, int) ([]string, error) {
+	if len(o.due) > 0 {
+		return o.due, nil
+	}
 	return []string{"org_1"}, nil
 }
 
@@ -205,6 +209,30 @@ func TestTheKeyOfAChangeOfSeats(t *testing.T) {
 				require.Len(t, o.keys, 2)
 				require.Equal(t, c.keep, o.keys[0] == o.keys[1], "%v", o.keys)
 				require.Empty(t, o.members.Attempt)
+			})
+		})
+	}
+}
+
+// While Stripe does not answer, a round ends with the first account. Other failures keep nobody from its turn.
+func TestARoundOfSeatsEndsWhileStripeIsSilent(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		called int
+	}{
+		"no answer":         {&outcome.UnknownError{Err: errors.New("closed")}, 1},
+		"busy":              {&outcome.BusyError{Err: errors.New("429")}, 1},
+		"a read is refused": {&mirror.LaterError{Err: errors.New("429"), After: time.Second}, 1},
+		"a read fails":      {&mirror.SilentError{Err: errors.New("500")}, 1},
+		"no time left":      {fmt.Errorf("seats: %w", context.DeadlineExceeded), 1},
+		"refused":           {&outcome.RefusedError{Status: 400}, 2},
+		"another error":     {errors.New("unreadable"), 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			followed(t, func(t *testing.T, o *team, follow func() error) {
+				o.due, o.members.Count, o.err = []string{"org_1", "org_2"}, 5, c.err
+				require.ErrorIs(t, follow(), c.err)
+				require.Len(t, o.called, c.called)
 			})
 		})
 	}

@@ -15,7 +15,7 @@ import (
 
 var _ topup.Provider = (*Client)(nil)
 
-// PaymentMethod finds what pays: the subscription's payment method, else the customer's default, else the customer's newest card; "" for none.
+// PaymentMethod chooses the payment method: the subscription's, else the customer's default, else the customer's newest card; "" for none.
 func (c *Client) PaymentMethod(ctx context.Context, customerID, subscriptionID string) (string, error) {
 	if subscriptionID != "" {
 		if method, err := c.methodOf(ctx, subscriptionID, customerID); err != nil || method != "" {

@@ -76,10 +76,14 @@ func (b *Buyer) step(ctx context.Context, id string, keep func(context.Context) 
 	if errors.Is(err, job.ErrLost) {
 		return err // another process has the account's turn, and writes how far the purchase is
 	}
-	return errors.Join(err, b.Store.SaveTopUp(ctx, p.c))
+	saved := b.Store.SaveTopUp(ctx, p.c)
+	if saved != nil && errors.Is(err, errStopped) {
+		return saved // errStopped would hide it
+	}
+	return errors.Join(err, saved)
 }
 
-// advance takes a purchase from where it is to its end. It notes each result in c, where the next attempt finds it.
+// advance continues a purchase until it ends. It notes each result in c, where the next attempt finds it.
 func (p *paying) advance(ctx context.Context) error {
 	if p.c.State == Closing {
 		return p.close(ctx)
@@ -117,7 +121,11 @@ func (p *paying) stillWanted(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	offer, _, err := p.wanted(ctx, s)
+	account, err := p.Ledger.Account(ctx, p.c.AccountID, "")
+	if err != nil {
+		return false, err
+	}
+	offer, _, err := p.wanted(ctx, s, account)
 	return offer.Pack != nil && s.PackID == p.c.PackID, err
 }
 
@@ -288,10 +296,12 @@ func (p *paying) judge(ctx context.Context, err error) error {
 		}
 		return errStopped
 	}
-	if later, ok := errors.AsType[*mirror.LaterError](err); ok {
+	later, turnedAway := errors.AsType[*mirror.LaterError](err)
+	_, unread := errors.AsType[*mirror.SilentError](err)
+	if turnedAway || unread {
 		p.Logger.WarnContext(ctx, "an invoice of an automatic top-up cannot be read at Stripe; retrying", attributes...)
-		if at := p.Now().Add(later.After); at.After(p.c.NextTime) {
-			p.c.NextTime = at
+		if turnedAway && p.Now().Add(later.After).After(p.c.NextTime) {
+			p.c.NextTime = p.Now().Add(later.After)
 		}
 		return errStopped
 	}
@@ -311,16 +321,17 @@ func (p *paying) judge(ctx context.Context, err error) error {
 	}
 	p.Logger.WarnContext(ctx, "the payment of an automatic top-up failed", attributes...)
 	p.c.Problem = no.Message
-	verdict := Declined
-	if no.Type != "card_error" && no.Status != http.StatusPaymentRequired { // nothing that the payer's card has to do with
-		p.Logger.ErrorContext(ctx, "Stripe refused an automatic top-up that is not the card's fault; check the pack's price and the customer at Stripe", attributes...)
-		verdict = ""
+	var verdict State
+	switch {
+	case no.Code == "authentication_required", no.Code == "invoice_payment_intent_requires_action", no.Code == "subscription_payment_intent_requires_action":
+		verdict = Authentication
+	case no.Type == "card_error", no.Status == http.StatusPaymentRequired:
+		verdict = Declined
+	default: // not the card's fault
+		p.Logger.ErrorContext(ctx, "Stripe refused an automatic top-up for a reason other than the card; check the pack's price and the customer at Stripe", attributes...)
 		if err := p.Store.PostponeTopUp(ctx, p.c.AccountID, p.Now().Add(refusalPause)); err != nil {
 			return err
 		}
-	}
-	if no.Code == "authentication_required" || no.Code == "invoice_payment_intent_requires_action" || no.Code == "subscription_payment_intent_requires_action" {
-		verdict = Authentication
 	}
 	if err := p.leave(ctx, verdict); err != nil && ctx.Err() == nil {
 		return p.judge(ctx, err) // it is closing now, so this ends

@@ -50,7 +50,7 @@ type Setting struct {
 	SetTime  time.Time
 }
 
-// Progress is how far a purchase is.
+// Progress is the state of a purchase.
 type Progress string
 
 // The progress of a purchase.
@@ -91,7 +91,7 @@ type Store interface {
 	// TopUpSpent sums the account's purchases since a time, in cents.
 	TopUpSpent(ctx context.Context, accountID string, since time.Time) (int64, error)
 	// BeginTopUp writes a purchase, unless the setting has changed, another purchase is in progress, the last one began after
-	// c.CreateTime less pause, or those since month would exceed cap, in cents. It tells whether it did.
+	// c.CreateTime less pause, or the purchases since month would exceed maxCents. It reports whether it wrote one.
 	BeginTopUp(ctx context.Context, s Setting, c Charge, pause time.Duration, month time.Time, maxCents int64) (bool, error)
 	// OpenTopUps lists at most limit purchases in progress that are due.
 	OpenTopUps(ctx context.Context, at time.Time, limit int) ([]Charge, error)
@@ -126,7 +126,7 @@ type Provider interface {
 	// OpenSessions lists the customer's open checkout sessions that Trivet made, and ExpireSession ends one.
 	OpenSessions(ctx context.Context, customer string) ([]checkout.Session, error)
 	ExpireSession(ctx context.Context, id string) error
-	// PaymentMethod finds what pays: the subscription's payment method, else the customer's default, else another one of the customer; "" for none.
+	// PaymentMethod chooses the payment method: the subscription's, else the customer's default, else the customer's newest card; "" for none.
 	PaymentMethod(ctx context.Context, customer, subscription string) (string, error)
 	// FindTopUpInvoice searches the customer's invoices since a time for that of a purchase; "" for none.
 	FindTopUpInvoice(ctx context.Context, customer, chargeID string, since time.Time) (string, error)
@@ -192,9 +192,21 @@ const (
 	// sessionPatience is how long a purchase waits for a checkout of a pack that a person may be paying.
 	sessionPatience = 30 * time.Minute
 	sessionRecheck  = time.Minute
+	// retryPause is the pause of an account after an error, or when another process was first.
+	retryPause = time.Minute
 	// sessionLife is how long a checkout session is open.
 	sessionLife = 24 * time.Hour
 )
+
+// Due reports whether Run has something to do.
+func (b *Buyer) Due(ctx context.Context) (bool, error) {
+	accounts, err := b.Store.DueTopUps(ctx, b.Now(), 1)
+	if err != nil || len(accounts) > 0 {
+		return len(accounts) > 0, err
+	}
+	open, err := b.Store.OpenTopUps(ctx, b.Now(), 1)
+	return len(open) > 0, err
+}
 
 // Run begins the purchases that are due and advances those in progress. An account that fails does not keep others from their turn. It calls keep
 // before each account, and ends with its error.
@@ -215,9 +227,9 @@ func (b *Buyer) Run(ctx context.Context, keep func(context.Context) error) error
 			return b.begin(ctx, accountID, keep)
 		})
 		if err != nil && !busy(err) {
-			failed = append(failed, fmt.Errorf("top up %s: %w", accountID, err), b.Store.PostponeTopUp(ctx, accountID, b.Now().Add(sessionRecheck)))
+			failed = append(failed, fmt.Errorf("top up %s: %w", accountID, err), b.Store.PostponeTopUp(ctx, accountID, b.Now().Add(retryPause)))
 		}
-		if silent(err) {
+		if outcome.Silent(err) {
 			break // Stripe does not serve now
 		}
 	}
@@ -230,13 +242,6 @@ func (b *Buyer) loaded(ctx context.Context) error {
 		return nil
 	}
 	return b.Reload(ctx)
-}
-
-// silent tells whether Stripe has not answered a call, or takes none.
-func silent(err error) bool {
-	_, unknown := errors.AsType[*outcome.UnknownError](err)
-	_, refused := errors.AsType[*outcome.BusyError](err)
-	return unknown || refused
 }
 
 func busy(err error) bool { return errors.Is(err, job.ErrBusy) || errors.Is(err, job.ErrLost) }
@@ -258,7 +263,7 @@ func (b *Buyer) begin(ctx context.Context, accountID string, keep func(context.C
 	if renewing {
 		return b.Store.PostponeTopUp(ctx, accountID, b.Now().Add(renewalRecheck))
 	}
-	offer, maxCents, err := b.wanted(ctx, s)
+	offer, maxCents, err := b.wanted(ctx, s, account)
 	if err != nil {
 		return err
 	}
@@ -280,14 +285,13 @@ func (b *Buyer) begin(ctx context.Context, accountID string, keep func(context.C
 	if err != nil || begun {
 		return err
 	}
-	return b.Store.PostponeTopUp(ctx, accountID, now.Add(sessionRecheck))
+	return b.Store.PostponeTopUp(ctx, accountID, now.Add(retryPause))
 }
 
 // wanted finds the pack that an account is to buy now, and what it may spend in the month; an offer without a pack for none.
-func (b *Buyer) wanted(ctx context.Context, s Setting) (offer plans.Offer, maxCents int64, err error) {
-	account, err := b.Ledger.Account(ctx, s.AccountID, "")
-	if err != nil || s.State != On || account.Balance > s.Threshold {
-		return plans.Offer{}, 0, err
+func (b *Buyer) wanted(ctx context.Context, s Setting, account ledger.Account) (offer plans.Offer, maxCents int64, err error) {
+	if s.State != On || account.Balance > s.Threshold {
+		return plans.Offer{}, 0, nil
 	}
 	plan, err := b.Ledger.Plan(ctx, s.AccountID)
 	if err != nil || plan.TopUp == nil {

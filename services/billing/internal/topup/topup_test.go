@@ -51,6 +51,7 @@ plans:
   - {id: plain, name: Plain, price: "0.00", included_credit: "1.00"}
 packs:
   - {id: credit_20, name: $20 of credit, price: "20.00", credit: "21.00", expire_months: 6}
+  - {id: credit_40, name: $40 of credit, price: "40.00", credit: "42.00", expire_months: 6}
 `
 )
 
@@ -69,6 +70,7 @@ type world struct {
 	calls    []string
 	customer string
 	price    string
+	larger   string // price of the larger pack
 	requests int
 }
 
@@ -81,6 +83,7 @@ func newWorld(t testing.TB, db *database.DB) *world {
 	front := httptest.NewServer(http.HandlerFunc(w.serve))
 	t.Cleanup(front.Close)
 	w.price = w.post("/v1/prices", "currency=usd&unit_amount=2000&product_data[name]=Credit")
+	w.larger = w.post("/v1/prices", "currency=usd&unit_amount=4000&product_data[name]=Credit")
 	w.customer = w.post("/v1/customers", "")
 	w.begin(t, db, front.URL)
 	_, err = w.store.BeginCustomer(t.Context(), customers.Begin{AccountID: account, Time: w.Now()})
@@ -105,7 +108,10 @@ func (w *world) begin(t testing.TB, db *database.DB, address string) {
 	require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
 	catalog, err := plans.Load(path, "free", nil)
 	require.NoError(t, err)
-	applied := []plans.Offer{{Pack: &catalog.Packs()[0], Prices: map[plans.Interval]string{plans.Once: w.price}, Current: true}}
+	applied := []plans.Offer{
+		{Pack: &catalog.Packs()[0], Prices: map[plans.Interval]string{plans.Once: w.price}, Current: true},
+		{Pack: &catalog.Packs()[1], Prices: map[plans.Interval]string{plans.Once: w.larger}, Current: true},
+	}
 	catalog.Set(applied)
 	w.store = store.New(db)
 	logger := slog.New(slog.DiscardHandler)
@@ -165,13 +171,29 @@ func (w *world) post(path, form string) string {
 	return made.ID
 }
 
-// card makes a test card what pays.
+// card makes a test card the customer's default.
 func (w *world) card(name string) {
 	w.t.Helper()
+	w.post("/v1/customers/"+w.customer, "invoice_settings[default_payment_method]="+w.attach(name))
+}
+
+// attach gives the customer a test card.
+func (w *world) attach(name string) string {
+	w.t.Helper()
 	method := w.post("/v1/payment_methods/"+name+"/attach", "customer="+w.customer)
-	w.post("/v1/customers/"+w.customer, "invoice_settings[default_payment_method]="+method)
 	_, err := w.mirror.Sync(context.Background(), mirror.PaymentMethod, method)
 	require.NoError(w.t, err)
+	return method
+}
+
+// detach removes all cards of the customer.
+func (w *world) detach() {
+	w.t.Helper()
+	var list struct{ Data []struct{ ID string } }
+	require.NoError(w.t, json.Unmarshal(w.ask(http.MethodGet, "/v1/customers/"+w.customer+"/payment_methods?limit=100", ""), &list))
+	for _, method := range list.Data {
+		w.post("/v1/payment_methods/"+method.ID+"/detach", "")
+	}
 }
 
 type invoice struct {
@@ -412,6 +434,143 @@ func TestABankThatAsks(t *testing.T) {
 		require.Equal(t, topup.Authentication, w.shown().State)
 		w.check()
 	})
+}
+
+// A refusal that is not the card's fault counts as no decline. The top-up stays on, and nothing is tried for a day.
+func TestARefusalThatIsNotTheCards(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		w.fail = func(r *http.Request) string {
+			if strings.HasSuffix(r.URL.Path, "/pay") {
+				return "invalid_request_error"
+			}
+			return ""
+		}
+		for range 23 {
+			w.buy()
+			w.Add(time.Hour)
+		}
+		require.Equal(t, []string{"void"}, w.statuses())
+		shown := w.shown()
+		require.Equal(t, topup.On, shown.State)
+		require.Zero(t, shown.Declines)
+		require.Zero(t, shown.Spent)
+		require.Equal(t, topup.Canceled, shown.Charges[0].State)
+		require.Equal(t, "no", shown.Charges[0].Problem)
+		w.fail = nil
+		w.Add(time.Hour)
+		w.buy()
+		require.Equal(t, []string{"paid", "void"}, w.statuses())
+		w.check()
+	})
+}
+
+// An account without a card is not asked for a payment again until the top-up is set again.
+func TestAnAccountWithoutACard(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		w.detach()
+		for range 3 {
+			w.buy()
+			w.Add(time.Hour)
+		}
+		require.Equal(t, []string{"void"}, w.statuses())
+		require.Equal(t, topup.NoCard, w.shown().State)
+		require.Equal(t, topup.Failed, w.shown().Charges[0].State)
+		require.NotEmpty(t, w.shown().Charges[0].Problem)
+		w.card("pm_card_visa")
+		w.set()
+		w.buy()
+		require.Equal(t, topup.On, w.shown().State)
+		require.EqualValues(t, 26, w.balance())
+		w.check()
+	})
+}
+
+// A customer without a default pays with the newest card.
+func TestTheNewestCardPays(t *testing.T) {
+	for newest, want := range map[string]string{"pm_card_visa": "paid", "pm_card_chargeCustomerFail": "void"} {
+		each(t, func(t *testing.T, w *world) {
+			w.set()
+			w.low()
+			w.detach()
+			for _, card := range []string{"pm_card_chargeCustomerFail", "pm_card_visa", newest} {
+				w.Add(time.Second)
+				w.attach(card)
+			}
+			w.buy()
+			require.Equal(t, []string{want}, w.statuses(), newest)
+			w.check()
+		})
+	}
+}
+
+// A purchase whose pack was replaced in the setting is not paid. The other pack is bought instead.
+func TestAPackThatIsReplacedDuringAPurchase(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		for _, path := range []string{"/v1/invoices", "/v1/invoiceitems", "finalize", "pay"} {
+			w.Set(w.Now().AddDate(0, 1, 0))
+			w.set()
+			w.low()
+			w.fail = func(r *http.Request) string {
+				if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, path) {
+					return "down"
+				}
+				return ""
+			}
+			w.buy()
+			w.fail = nil
+			first := w.shown().Charges[0]
+			other := topup.Setting{AccountID: account, PackID: "credit_40", Threshold: 5 * dollar, MonthlyCap: 60 * dollar, State: topup.On}
+			require.NoError(t, w.buyer.Set(t.Context(), other))
+			for range 3 {
+				w.Add(time.Hour)
+				w.buy()
+			}
+			charges := w.shown().Charges
+			require.Equal(t, topup.Canceled, charges[1].State, path)
+			require.Equal(t, first.ID, charges[1].ID, path)
+			require.Equal(t, topup.Paid, charges[0].State, path)
+			require.Equal(t, 40*dollar, w.shown().Spent, path)
+			require.EqualValues(t, 47, w.balance(), path)
+		}
+	})
+}
+
+// A failure to write how far a purchase is gets reported, also when Stripe did not serve either.
+func TestAPurchaseThatCannotBeSaved(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		o := w.buyer.Options
+		full := &fullStore{Store: w.store, err: errors.New("the disk is full")}
+		o.Store = full
+		w.fail = func(r *http.Request) string {
+			full.full = r.Method == http.MethodPost
+			if full.full {
+				return "500"
+			}
+			return ""
+		}
+		err := topup.New(o).Run(t.Context(), func(context.Context) error { return nil })
+		require.ErrorIs(t, err, full.err)
+	})
+}
+
+// fullStore fails to save a purchase while it is full.
+type fullStore struct {
+	topup.Store
+	full bool
+	err  error
+}
+
+func (f *fullStore) SaveTopUp(ctx context.Context, c topup.Charge) error {
+	if f.full {
+		return f.err
+	}
+	return f.Store.SaveTopUp(ctx, c)
 }
 
 // The cap counts the packs of a calendar month.
