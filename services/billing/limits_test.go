@@ -132,7 +132,7 @@ func TestSpendLimitsRefuse(t *testing.T) {
 		require.NoError(t, err)
 		_, err = client.DeleteSpendLimit(h.as(byKey), &billingv1.DeleteSpendLimitRequest{Id: ofKey.GetSpendLimit().GetId()})
 		e := requireReason(t, denied, err)
-		require.Equal(t, "An API key cannot change spend limits of API keys, nor those of its own member. Sign in as an admin to change them.", e.Message)
+		require.Equal(t, "An API key cannot change spend limits of API keys, of its own member, or of every member. Sign in as an admin to change them.", e.Message)
 
 		_, err = client.DeleteSpendLimit(h.as(member), &billingv1.DeleteSpendLimitRequest{Id: id})
 		_ = requireReason(t, denied, err)

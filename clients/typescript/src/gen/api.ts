@@ -442,10 +442,10 @@ export interface paths {
         put?: never;
         /**
          * MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
-         *     the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version. At once,
-         *     subscriptions that have paid for more than the new version has are skipped. What a subscriber has chosen stays: a scheduled change, a change that waits for its
-         *     payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
-         *     what differs and counts the subscriptions.
+         *     the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version.
+         *     Without at_renewal, a subscription that has paid for more than the new version includes is skipped. What a subscriber has chosen stays: a scheduled
+         *     change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who has the version already is
+         *     left alone. With dry_run it only lists what differs and counts the subscriptions.
          *     Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
          */
         post: operations["migratePlan"];
@@ -650,7 +650,8 @@ export interface paths {
         put?: never;
         /**
          * SetTopUp turns the automatic top-up on or off. While it is on, the pack is bought whenever the balance is at the threshold or below it, at most once
-         *     an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer, and a dispute turn it off.
+         *     an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer to authenticate, a missing card, a dispute,
+         *     or a refund of an automatic purchase turns it off.
          *     Errors: INVALID_ARGUMENT (an amount is out of bounds), NOT_FOUND (no such pack on sale), CONFLICT (the plan has no automatic top-up, or the account
          *     has no payment method at Stripe), SERVICE_UNAVAILABLE.
          */
@@ -2921,7 +2922,7 @@ export interface components {
             reason: string;
             /**
              * Format: date-time
-             * @description When the version counts; unset for a subscription that was skipped or is unchanged. Example: "2026-11-23T10:00:00Z".
+             * @description When the version takes effect; unset for a subscription that was skipped or is unchanged. Example: "2026-11-23T10:00:00Z".
              */
             effectiveTime?: string;
         };

@@ -27,7 +27,7 @@ func TestAChargeBeyondWhatCanBeCounted(t *testing.T) {
 			each(t, "monthly", func(t *testing.T, b *fixture) {
 				h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: "r1", AccountID: alice, Model: "plain", InputTokens: 20, MaxOutputTokens: 20})
 				require.NoError(t, err)
-				_, err = b.Checkpoint(t.Context(), h.ID, used)
+				_, err = b.Checkpoint(t.Context(), h.ID, used, 0)
 				require.NoError(t, err)
 				b.exec(fmt.Sprintf("UPDATE account SET %s = $1", column), int64(maxSum))
 				for range 3 {
@@ -93,7 +93,7 @@ func TestUsageIsBounded(t *testing.T) {
 		for _, u := range []ledger.Usage{{Input: ledger.MaxTokens + 1}, {Output: ledger.MaxTokens + 1}} {
 			_, err := b.Settle(t.Context(), ledger.Settlement{HoldID: h.ID, Usage: u, Outcome: ledger.OutcomeCompleted})
 			_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
-			_, err = b.Checkpoint(t.Context(), h.ID, u)
+			_, err = b.Checkpoint(t.Context(), h.ID, u, 0)
 			_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
 		}
 		_, err = b.Settle(t.Context(), ledger.Settlement{
@@ -160,7 +160,7 @@ func TestASweptHoldIsNotHandedOutAgain(t *testing.T) {
 		require.Zero(t, b.account().Held)
 		require.EqualValues(t, 900, b.account().Balance)
 		require.Equal(t, ledger.StateSwept, b.read(h).State)
-		_, err = b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 1000})
+		_, err = b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 1000}, 0)
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
 		b.sweep(0)
 		require.EqualValues(t, 900, b.account().Balance)

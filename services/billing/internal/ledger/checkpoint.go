@@ -6,14 +6,9 @@ import (
 	"time"
 )
 
-// Checkpoint records what a running call has used and extends its hold's lease, which it returns. Neither is ever lowered.
-// Errors: *UsageError, *HoldNotFoundError, *HoldClosedError, ErrUnavailable.
-func (l *Ledger) Checkpoint(ctx context.Context, holdID string, used Usage) (time.Time, error) {
-	return l.CheckpointPriced(ctx, holdID, used, 0)
-}
-
-// CheckpointPriced is Checkpoint for a call that was reserved with Pricing: its cost so far is recorded, too.
-func (l *Ledger) CheckpointPriced(ctx context.Context, holdID string, used Usage, cost int64) (time.Time, error) {
+// Checkpoint records what a running call has used and extends its hold's lease, which it returns. cost is the cost so far of a call that was reserved
+// with Pricing, and 0 for others. Nothing is ever lowered. Errors: *UsageError, *HoldNotFoundError, *HoldClosedError, ErrUnavailable.
+func (l *Ledger) Checkpoint(ctx context.Context, holdID string, used Usage, cost int64) (time.Time, error) {
 	if !used.sane() {
 		return time.Time{}, &UsageError{used}
 	}

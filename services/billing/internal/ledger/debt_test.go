@@ -13,7 +13,7 @@ import (
 func (b *fixture) owes(request string, hold, used int64) ledger.Hold {
 	b.t.Helper()
 	h := b.hold(request, hold)
-	_, err := b.Checkpoint(b.t.Context(), h.ID, ledger.Usage{Input: used})
+	_, err := b.Checkpoint(b.t.Context(), h.ID, ledger.Usage{Input: used}, 0)
 	require.NoError(b.t, err)
 	b.clock.Add(lease)
 	b.sweep(1)
@@ -71,7 +71,7 @@ func TestEachCallGivesBackToItsOwnGrants(t *testing.T) {
 		older := b.hold("r1", 5)
 		younger := b.hold("r2", 5)
 		for h, used := range map[string]int64{older.ID: 25, younger.ID: 35} {
-			_, err := b.Checkpoint(t.Context(), h, ledger.Usage{Input: used})
+			_, err := b.Checkpoint(t.Context(), h, ledger.Usage{Input: used}, 0)
 			require.NoError(t, err)
 		}
 		b.exec("UPDATE hold SET lease_time = lease_time - 1 WHERE id = $1", older.ID)
@@ -126,7 +126,7 @@ func TestALateChargeIsPaidByCreditOfItsTime(t *testing.T) {
 		b.give("long", 100)
 		h, keeps := b.hold("r1", 10), b.hold("r2", 90)
 		b.clock.Add(lease)
-		_, err := b.Checkpoint(t.Context(), keeps.ID, ledger.Usage{})
+		_, err := b.Checkpoint(t.Context(), keeps.ID, ledger.Usage{}, 0)
 		require.NoError(t, err)
 		b.sweep(1)
 		require.Equal(t, map[string]int64{"short": 90, "long": 100}, b.remaining())

@@ -223,6 +223,6 @@ func TestTheSweeperLooksAgain(t *testing.T) {
 
 func (b *fixture) checkpoint(h ledger.Hold, input int64) {
 	b.t.Helper()
-	_, err := b.Checkpoint(b.t.Context(), h.ID, ledger.Usage{Input: input})
+	_, err := b.Checkpoint(b.t.Context(), h.ID, ledger.Usage{Input: input}, 0)
 	require.NoError(b.t, err)
 }

@@ -102,7 +102,7 @@ func childCalls(ctx context.Context, book *ledger.Ledger, caller int, seen io.Wr
 			continue
 		}
 		if n%3 == 0 {
-			_, err = book.Checkpoint(context.WithValue(ctx, opKey{}, "checkpoint"), h.ID, ledger.Usage{Input: 50})
+			_, err = book.Checkpoint(context.WithValue(ctx, opKey{}, "checkpoint"), h.ID, ledger.Usage{Input: 50}, 0)
 		}
 		var end ledger.Closing
 		if err == nil || errors.As(err, new(*ledger.HoldClosedError)) {

@@ -8,7 +8,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
-// notice tells an account of something, once for each source. It is part of the decision: what is undone was not told.
+// notice writes a notice, once for each source, in the transaction of the decision.
 func (l *Ledger) notice(ctx context.Context, tx Tx, accountID string, n notices.Notice) error {
 	now := l.now()
 	n.ID, n.AccountID, n.CreateTime = l.ids.make(prefixNotice, now), accountID, now

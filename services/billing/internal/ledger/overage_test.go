@@ -259,7 +259,7 @@ func (s *subscriber) unpaid(status string, attempted bool) {
 func TestLateSettlementCorrectsOverage(t *testing.T) {
 	metered(t, func(t *testing.T, s *subscriber) {
 		h := s.hold("1", 2300)
-		_, err := s.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 2300})
+		_, err := s.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 2300}, 0)
 		require.NoError(t, err)
 		s.clock.Add(2 * lease)
 		n, err := s.Sweep(t.Context())
@@ -275,7 +275,7 @@ func TestLateSettlementCorrectsOverage(t *testing.T) {
 		s.requireOverage(0, 0, 100, 200)
 
 		g := s.hold("3", 100)
-		_, err = s.Checkpoint(t.Context(), g.ID, ledger.Usage{Input: 100})
+		_, err = s.Checkpoint(t.Context(), g.ID, ledger.Usage{Input: 100}, 0)
 		require.NoError(t, err)
 		s.clock.Add(2 * lease)
 		_, err = s.Sweep(t.Context())
@@ -290,7 +290,7 @@ func TestLateSettlementCorrectsOverage(t *testing.T) {
 func (s *subscriber) swept(request string, amount, used int64) ledger.Hold {
 	s.t.Helper()
 	h := s.hold(request, amount)
-	_, err := s.Checkpoint(s.t.Context(), h.ID, ledger.Usage{Input: used})
+	_, err := s.Checkpoint(s.t.Context(), h.ID, ledger.Usage{Input: used}, 0)
 	require.NoError(s.t, err)
 	s.clock.Add(2 * lease)
 	_, err = s.Sweep(s.t.Context())

@@ -208,7 +208,7 @@ func (m *model) input(t *rapid.T, c *modelCall) int64 {
 func (m *model) checkpoint(t *rapid.T) {
 	c := m.draw(t)
 	used := m.input(t, c)
-	until, err := m.b.Checkpoint(t.Context(), c.hold.ID, ledger.Usage{Input: used})
+	until, err := m.b.Checkpoint(t.Context(), c.hold.ID, ledger.Usage{Input: used}, 0)
 	if !c.open {
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, reasonOf(err))
 		return

@@ -55,10 +55,10 @@ func TestUsageRecords(t *testing.T) {
 				before := b.account().Period
 				want := ledger.UsageRecord{HoldID: h.ID, AccountID: alice, UserID: "user_1", APIKeyID: "key_1", Model: "plain"}
 				if c.sweep {
-					_, err := b.Checkpoint(t.Context(), h.ID, swept)
+					_, err := b.Checkpoint(t.Context(), h.ID, swept, 0)
 					require.NoError(t, err)
 					b.clock.Add(lease / 2)
-					_, err = b.Checkpoint(t.Context(), another.ID, ledger.Usage{})
+					_, err = b.Checkpoint(t.Context(), another.ID, ledger.Usage{}, 0)
 					require.NoError(t, err)
 					b.clock.Add(lease / 2)
 					b.sweep(1)

@@ -188,7 +188,7 @@ func TestCheckpoint(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *fixture) {
 		h := b.hold("r1", 100)
 		b.clock.Add(30 * time.Second)
-		until, err := b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 90, CachedInput: 80, Output: 5, Reasoning: 2})
+		until, err := b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 90, CachedInput: 80, Output: 5, Reasoning: 2}, 0)
 		require.NoError(t, err)
 		require.Equal(t, b.clock.Now().Add(lease), until)
 		stored, err := b.store.Hold(t.Context(), h.ID)
@@ -197,17 +197,17 @@ func TestCheckpoint(t *testing.T) {
 		require.Equal(t, until, stored.LeaseTime)
 
 		b.clock.Add(-time.Minute)
-		again, err := b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 101, Output: 4, Reasoning: 4})
+		again, err := b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 101, Output: 4, Reasoning: 4}, 0)
 		require.NoError(t, err)
 		require.Equal(t, until, again, "a clock that goes back shortens no lease")
 		stored, err = b.store.Hold(t.Context(), h.ID)
 		require.NoError(t, err)
 		require.Equal(t, ledger.Usage{Input: 101, CachedInput: 80, Output: 5, Reasoning: 4}, stored.Used)
 
-		_, err = b.Checkpoint(t.Context(), "hold_none", ledger.Usage{})
+		_, err = b.Checkpoint(t.Context(), "hold_none", ledger.Usage{}, 0)
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
 		b.settle(h, 1)
-		_, err = b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 1})
+		_, err = b.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 1}, 0)
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err)
 	})
 }

@@ -92,7 +92,7 @@ func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.T
 	}
 	if st.Access == subscriptions.None {
 		if len(st.Unmapped) > 0 && account.Overage.CloseTime.After(now) {
-			account.Overage.CloseTime = now // nothing says how it would be charged
+			account.Overage.CloseTime = now // without a known plan, overage cannot be charged
 		}
 		return false, nil
 	}

@@ -154,12 +154,12 @@ func TestAKeysWindowSurvivesPruning(t *testing.T) {
 		old, err := b.byKey(b.Ledger, "r0", 10, 100, time.Minute)
 		require.NoError(t, err)
 		b.spends(b.Ledger, "r1", 90, 100, time.Minute)
-		_, err = b.Checkpoint(t.Context(), old.ID, ledger.Usage{Input: 10})
+		_, err = b.Checkpoint(t.Context(), old.ID, ledger.Usage{Input: 10}, 0)
 		require.NoError(t, err)
 		for i := range 70 {
 			b.clock.Add(time.Minute)
 			b.spends(b.Ledger, fmt.Sprintf("later %d", i), 1, 100, time.Minute)
-			_, err = b.Checkpoint(t.Context(), old.ID, ledger.Usage{Input: 10})
+			_, err = b.Checkpoint(t.Context(), old.ID, ledger.Usage{Input: 10}, 0)
 			require.NoError(t, err)
 		}
 		require.EqualValues(t, 71, b.count("SELECT COUNT(*) FROM "+b.windows()))

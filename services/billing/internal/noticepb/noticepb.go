@@ -1,4 +1,4 @@
-// Package noticepb shows notices as the contract says: the API and webhooks show them alike.
+// Package noticepb converts notices to the API's messages, for the API and for webhooks.
 package noticepb
 
 import (

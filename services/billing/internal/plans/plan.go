@@ -122,8 +122,7 @@ func (p Plan) Sold() bool { return p.Price > 0 }
 // FollowsMembers reports whether the seats follow the organization's members.
 func (p Plan) FollowsMembers() bool { return p.Seats != nil && p.Seats.PerMember }
 
-// SeatsFor is the number of seats for an organization with so many members: within the bounds, one for each. It stays as it is when the seats do not
-// follow the members.
+// SeatsFor returns one seat for each member, within the plan's bounds. When the seats do not follow the members, it returns now.
 func (p Plan) SeatsFor(members, now int64) int64 {
 	if !p.FollowsMembers() {
 		return now

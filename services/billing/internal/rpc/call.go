@@ -56,7 +56,7 @@ func keyLimit(r *billingv1.ReserveRequest) (ledger.KeyLimit, error) {
 
 // Checkpoint records what a running call has used.
 func (s *Server) Checkpoint(ctx context.Context, r *billingv1.CheckpointRequest) (*billingv1.CheckpointResponse, error) {
-	lease, err := s.ledger.CheckpointPriced(ctx, r.GetHoldId(), fromUsage(r.GetUsage()), r.GetCostNanoUsd())
+	lease, err := s.ledger.Checkpoint(ctx, r.GetHoldId(), fromUsage(r.GetUsage()), r.GetCostNanoUsd())
 	if err != nil {
 		return nil, Public(err)
 	}

@@ -95,7 +95,7 @@ func limitQuery(claims *passport.Claims, r *billingv1.ListSpendLimitsRequest) (l
 	q := ledger.LimitQuery{AccountID: claims.AccountID}
 	switch {
 	case r.GetUserId() != "" && r.GetApiKeyId() != "":
-		return q, invalid("apiKeyId", "excludes userId")
+		return q, invalid("apiKeyId", "must be empty when userId is set")
 	case r.GetApiKeyId() != "":
 		if !claims.IsAdmin() && r.GetApiKeyId() != claims.APIKeyID {
 			return q, errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
@@ -158,14 +158,14 @@ func limitSubject(r *billingv1.SetSpendLimitRequest) (ledger.Subject, error) {
 	return ledger.MemberSubject(r.GetUserId()), nil
 }
 
-// mayLimit keeps an API key from raising its own limits, and those of the keys above, below and beside it: any of them may make calls for it.
+// mayLimit keeps an API key from raising its own limits, and those of other API keys: any of them may make calls for it.
 func mayLimit(claims *passport.Claims, s ledger.Subject) error {
 	own := s.Kind == ledger.SubjectKey || s == ledger.MemberSubject(claims.UserID) || s == ledger.MemberSubject(ledger.EveryMember)
 	if claims.APIKeyID == "" || !own {
 		return nil
 	}
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
-		"An API key cannot change spend limits of API keys, nor those of its own member. Sign in as an admin to change them.")
+		"An API key cannot change spend limits of API keys, of its own member, or of every member. Sign in as an admin to change them.")
 }
 
 // DeleteSpendLimit removes a spend limit.

@@ -68,11 +68,13 @@ func (a *account) wantLimits(triples []string, subjects []ledger.Subject) []stri
 func (u *unit) loadLimits(ctx context.Context, triples []string) error {
 	return u.sql.limits.each(ctx, u.t, triples, func(row scanner) error {
 		var r db.SpendLimit
-		err := row.Scan(&r.AccountID, &r.SubjectKind, &r.SubjectID, &r.Period, &r.ID, &r.Amount, &r.CreateTime, &r.UpdateTime)
+		if err := row.Scan(&r.AccountID, &r.SubjectKind, &r.SubjectID, &r.Period, &r.ID, &r.Amount, &r.CreateTime, &r.UpdateTime); err != nil {
+			return err
+		}
 		l := toSpendLimit(r)
 		of := u.accounts[l.AccountID].limits
 		of[l.Subject] = append(of[l.Subject], l)
-		return err
+		return nil
 	})
 }
 

@@ -149,15 +149,15 @@ func (u *unit) insertMemberWindow(ctx context.Context, accountID, userID string,
 	})
 }
 
-// AddSpend adds to the stored windows in which the hold was made. A hold of an older version may not have been counted, so what is held
-// stops at 0.
+// AddSpend adds to the stored windows in which the hold was made. A hold of an older version may not have been counted, so what is held and
+// what is spent stop at 0.
 func (u *unit) AddSpend(ctx context.Context, h ledger.Hold, more ledger.Spend) error {
 	return u.eachWindow(ctx, h, func(_ ledger.Subject, w *window) {
 		w.Held = max(w.Held+more.Held, 0)
 		if w.changed = true; w.Spent > maxSpent-more.Spent {
 			w.Spent = maxSpent
 		} else {
-			w.Spent += more.Spent
+			w.Spent = max(w.Spent+more.Spent, 0)
 		}
 	})
 }

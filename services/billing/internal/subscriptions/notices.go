@@ -31,8 +31,8 @@ type telling struct {
 	due        []notices.Notice
 }
 
-// Notices lists what the account is to be told: what the state is and it was not told, and what has changed since the state before, which is
-// that of the last call. told has the sources of the account's notices.
+// Notices lists the notices that are due: those of the present state that were not written yet, and those of changes since before, the state
+// of the last call. told has the sources of the account's notices.
 func Notices(in Input, st, before State, told map[string]bool) []notices.Notice {
 	t := &telling{in: in, st: st, before: before, told: told}
 	t.ofObjects()

@@ -5158,7 +5158,7 @@ type PlanMigration struct {
 	Result PlanMigrationResult `protobuf:"varint,3,opt,name=result,proto3,enum=trivet.billing.v1.PlanMigrationResult" json:"result,omitempty"`
 	// Why it was skipped or is unchanged; may be empty. Example: "a change to free@1 is scheduled".
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// When the version counts; unset for a subscription that was skipped or is unchanged. Example: "2026-11-23T10:00:00Z".
+	// When the version takes effect; unset for a subscription that was skipped or is unchanged. Example: "2026-11-23T10:00:00Z".
 	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

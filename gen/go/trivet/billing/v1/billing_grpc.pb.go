@@ -162,7 +162,8 @@ type BillingServiceClient interface {
 	// GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
 	GetTopUp(ctx context.Context, in *GetTopUpRequest, opts ...grpc.CallOption) (*GetTopUpResponse, error)
 	// SetTopUp turns the automatic top-up on or off. While it is on, the pack is bought whenever the balance is at the threshold or below it, at most once
-	// an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer, and a dispute turn it off.
+	// an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer to authenticate, a missing card, a dispute,
+	// or a refund of an automatic purchase turns it off.
 	// Errors: INVALID_ARGUMENT (an amount is out of bounds), NOT_FOUND (no such pack on sale), CONFLICT (the plan has no automatic top-up, or the account
 	// has no payment method at Stripe), SERVICE_UNAVAILABLE.
 	SetTopUp(ctx context.Context, in *SetTopUpRequest, opts ...grpc.CallOption) (*SetTopUpResponse, error)
@@ -176,10 +177,10 @@ type BillingServiceClient interface {
 	// CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ApplyPlans(ctx context.Context, in *ApplyPlansRequest, opts ...grpc.CallOption) (*ApplyPlansResponse, error)
 	// MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
-	// the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version. At once,
-	// subscriptions that have paid for more than the new version has are skipped. What a subscriber has chosen stays: a scheduled change, a change that waits for its
-	// payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
-	// what differs and counts the subscriptions.
+	// the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version.
+	// Without at_renewal, a subscription that has paid for more than the new version includes is skipped. What a subscriber has chosen stays: a scheduled
+	// change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who has the version already is
+	// left alone. With dry_run it only lists what differs and counts the subscriptions.
 	// Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	MigratePlan(ctx context.Context, in *MigratePlanRequest, opts ...grpc.CallOption) (*MigratePlanResponse, error)
 	// ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
@@ -759,7 +760,8 @@ type BillingServiceServer interface {
 	// GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
 	GetTopUp(context.Context, *GetTopUpRequest) (*GetTopUpResponse, error)
 	// SetTopUp turns the automatic top-up on or off. While it is on, the pack is bought whenever the balance is at the threshold or below it, at most once
-	// an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer, and a dispute turn it off.
+	// an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer to authenticate, a missing card, a dispute,
+	// or a refund of an automatic purchase turns it off.
 	// Errors: INVALID_ARGUMENT (an amount is out of bounds), NOT_FOUND (no such pack on sale), CONFLICT (the plan has no automatic top-up, or the account
 	// has no payment method at Stripe), SERVICE_UNAVAILABLE.
 	SetTopUp(context.Context, *SetTopUpRequest) (*SetTopUpResponse, error)
@@ -773,10 +775,10 @@ type BillingServiceServer interface {
 	// CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	ApplyPlans(context.Context, *ApplyPlansRequest) (*ApplyPlansResponse, error)
 	// MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
-	// the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version. At once,
-	// subscriptions that have paid for more than the new version has are skipped. What a subscriber has chosen stays: a scheduled change, a change that waits for its
-	// payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
-	// what differs and counts the subscriptions.
+	// the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version.
+	// Without at_renewal, a subscription that has paid for more than the new version includes is skipped. What a subscriber has chosen stays: a scheduled
+	// change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who has the version already is
+	// left alone. With dry_run it only lists what differs and counts the subscriptions.
 	// Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	MigratePlan(context.Context, *MigratePlanRequest) (*MigratePlanResponse, error)
 	// ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.

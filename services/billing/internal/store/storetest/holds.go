@@ -390,6 +390,14 @@ func windowsFollowHolds(p spender, hour, month, next ledger.Window) {
 	p.settle(h, 0)
 	require.Equal(t, ledger.Spend{Held: 1, Spent: 22}, p.spent(hour), "a hold that is closed holds no more")
 	write(t, p.s, func(ctx context.Context, tx ledger.Tx) {
+		require.NoError(t, tx.AddSpend(ctx, h, ledger.Spend{Held: -2}))
+	})
+	require.Equal(t, ledger.Spend{Spent: 22}, p.spent(hour), "what is held stops at 0")
+	write(t, p.s, func(ctx context.Context, tx ledger.Tx) {
+		require.NoError(t, tx.AddSpend(ctx, h, ledger.Spend{Spent: -23}))
+	})
+	require.Zero(t, p.spent(hour), "what is spent stops at 0")
+	write(t, p.s, func(ctx context.Context, tx ledger.Tx) {
 		require.NoError(t, tx.AddSpend(ctx, h, ledger.Spend{Spent: 8_000_000_000_000_000_000}))
 	})
 	require.EqualValues(t, 8_000_000_000_000_000_000, p.spent(hour).Spent, "it stops at its bound")

@@ -2656,7 +2656,7 @@ export declare type PlanMigration = Message<"trivet.billing.v1.PlanMigration"> &
   reason: string;
 
   /**
-   * When the version counts; unset for a subscription that was skipped or is unchanged. Example: "2026-11-23T10:00:00Z".
+   * When the version takes effect; unset for a subscription that was skipped or is unchanged. Example: "2026-11-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp effective_time = 5;
    */
@@ -3883,7 +3883,8 @@ export declare const BillingService: GenService<{
   },
   /**
    * SetTopUp turns the automatic top-up on or off. While it is on, the pack is bought whenever the balance is at the threshold or below it, at most once
-   * an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer, and a dispute turn it off.
+   * an hour, and never beyond the monthly cap. Three failed payments in a row, a bank that asks the payer to authenticate, a missing card, a dispute,
+   * or a refund of an automatic purchase turns it off.
    * Errors: INVALID_ARGUMENT (an amount is out of bounds), NOT_FOUND (no such pack on sale), CONFLICT (the plan has no automatic top-up, or the account
    * has no payment method at Stripe), SERVICE_UNAVAILABLE.
    *
@@ -3929,10 +3930,10 @@ export declare const BillingService: GenService<{
   },
   /**
    * MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
-   * the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version. At once,
-   * subscriptions that have paid for more than the new version has are skipped. What a subscriber has chosen stays: a scheduled change, a change that waits for its
-   * payment, and the end of a canceled subscription. It can be repeated: who has the version already is left alone. With dry_run it only lists
-   * what differs and counts the subscriptions.
+   * the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version.
+   * Without at_renewal, a subscription that has paid for more than the new version includes is skipped. What a subscriber has chosen stays: a scheduled
+   * change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who has the version already is
+   * left alone. With dry_run it only lists what differs and counts the subscriptions.
    * Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.MigratePlan
