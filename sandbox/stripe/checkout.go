@@ -36,7 +36,7 @@ type CheckoutSession struct {
 	PaymentMethodTypes       []string            `json:"payment_method_types"`
 	PaymentStatus            string              `json:"payment_status"`
 	PhoneNumberCollection    map[string]bool     `json:"phone_number_collection"`
-	SetupIntent              null                `json:"setup_intent"`
+	SetupIntent              *string             `json:"setup_intent"`
 	ShippingOptions          []struct{}          `json:"shipping_options"`
 	Status                   string              `json:"status"`
 	SubmitType               *string             `json:"submit_type"`
@@ -106,13 +106,14 @@ func (f *Fake) createCheckout(c *call) (any, *apiError) {
 	s := &co.Session
 	url := c.base + "/pay/" + s.ID
 	s.URL = &url
-	s.Mode = c.form.oneOf("mode", "", "payment", "subscription")
+	s.Mode = c.form.oneOf("mode", "", "payment", "subscription", "setup")
 	if s.Mode == "" && *c.form.err == nil {
 		return nil, missingParam("mode")
 	}
 	if bad := f.readCheckoutCustomer(c.form, &co); bad != nil {
 		return nil, bad
 	}
+	refuseOtherModes(c.form, s.Mode)
 	readCheckoutData(c.form, &co, now)
 	if bad := f.readCheckoutLines(c.form, &co); bad != nil {
 		return nil, bad
@@ -123,10 +124,29 @@ func (f *Fake) createCheckout(c *call) (any, *apiError) {
 	if bad := readCheckout(c.form, &co); bad != nil {
 		return nil, bad
 	}
-	if bad := f.priceCheckout(&co, nil); bad != nil {
+	price := f.priceCheckout
+	if s.Mode == "setup" {
+		price = func(co *checkout, _ *Customer) *apiError { return f.beginSetup(co) }
+	}
+	if bad := price(&co, nil); bad != nil {
 		return nil, bad
 	}
 	return co.Session, stored(f.checkouts.Insert(s.ID, co))
+}
+
+// refuseOtherModes refuses what a session of another mode has.
+func refuseOtherModes(form *form, mode string) {
+	modes := map[string][]string{
+		"line_items": {"payment", "subscription"}, "discounts": {"payment", "subscription"}, "allow_promotion_codes": {"payment", "subscription"},
+		"automatic_tax": {"payment", "subscription"}, "tax_id_collection": {"payment", "subscription"}, "subscription_data": {"subscription"},
+		"payment_method_collection": {"subscription"}, "payment_intent_data": {"payment"}, "invoice_creation": {"payment"}, "submit_type": {"payment"},
+		"setup_intent_data": {"setup"},
+	}
+	for _, param := range form.order {
+		if allowed, bound := modes[param]; bound && mode != "" && !slices.Contains(allowed, mode) {
+			form.fail(invalidRequest(param, "", "You can not pass `"+param+"` in `"+mode+"` mode."))
+		}
+	}
 }
 
 func (f *Fake) readCheckoutCustomer(form *form, co *checkout) *apiError {
@@ -144,7 +164,7 @@ func (f *Fake) readCheckoutCustomer(form *form, co *checkout) *apiError {
 		}
 		s.Customer = &cus.ID
 		s.CustomerDetails = &CustomerDetails{Address: cus.Address, Email: cus.Email, Name: cus.Name, Phone: cus.Phone, TaxExempt: cus.TaxExempt, TaxIDs: []struct{}{}}
-	case s.Mode == "payment":
+	case s.Mode == "payment", s.Mode == "setup":
 		creation = orDefault(creation, "if_required")
 	default:
 		creation = "always"
@@ -171,12 +191,17 @@ func readCheckoutData(form *form, co *checkout, now int64) {
 		if usage := data.oneOf("setup_future_usage", "", "off_session", "on_session"); usage != "" {
 			co.FutureUsage, co.NewCustomer = &usage, true
 		}
-		data.ignore("receipt_email", "statement_descriptor", "statement_descriptor_suffix", "capture_method")
+		data.oneOf("capture_method", "automatic", "automatic", "automatic_async")
+		data.lacks("receipt_email", "statement_descriptor", "statement_descriptor_suffix")
+	}
+	if data := form.child("setup_intent_data"); data != nil {
+		co.Metadata = data.metadata(nil)
+		data.optional("description", &co.Description)
 	}
 	if data := form.child("invoice_creation"); data != nil {
 		data.boolean("enabled", &co.MakesInvoices)
 		co.NewCustomer = co.NewCustomer || co.MakesInvoices // an invoice has a customer
-		data.ignore("invoice_data")
+		data.lacks("invoice_data")
 	}
 	if co.TrialEnd != 0 && co.TrialEnd < now+2*day {
 		form.fail(invalidRequest("subscription_data[trial_end]", "", "The trial end date has to be at least 2 days in the future."))
@@ -205,8 +230,14 @@ func readCheckout(form *form, co *checkout) *apiError {
 	}
 	s.Metadata = form.metadata(nil)
 	readCheckoutTax(form, co)
-	form.ignore("payment_method_types", "payment_method_options", "phone_number_collection",
-		"consent_collection", "custom_text", "currency", "saved_payment_method_options", "after_expiration")
+	form.onlyCards()
+	form.onlyOff("phone_number_collection")
+	if currency, sent := form.text("currency"); sent && s.Mode == "setup" {
+		s.Currency = currency
+	} else if sent && currency != s.Currency {
+		form.fail(invalidRequest("currency", "", "The sandbox's prices have one currency each; the line items are in "+s.Currency+"."))
+	}
+	form.lacks("payment_method_options", "consent_collection", "custom_text", "saved_payment_method_options", "after_expiration")
 	if bad := form.done(); bad != nil {
 		return bad
 	}
@@ -228,7 +259,7 @@ func readCheckoutTax(form *form, co *checkout) {
 	if update := form.child("customer_update"); update != nil {
 		keepAddress = update.oneOf("address", keepAddress, "auto", "never")
 		keepName = update.oneOf("name", keepName, "auto", "never")
-		update.oneOf("shipping", "never", "auto", "never")
+		update.oneOf("shipping", "never", "never")
 		if s.Customer == nil {
 			form.fail(invalidRequest("customer_update", "", "`customer_update` can only be used with `customer`."))
 		}
@@ -264,7 +295,8 @@ func (f *Fake) readCheckoutLines(form *form, co *checkout) *apiError {
 		if n := in.integer("quantity"); n != nil {
 			quantity = min(max(*n, 0), 1_000_000)
 		}
-		in.ignore("adjustable_quantity", "tax_rates", "dynamic_tax_rates")
+		in.onlyOff("adjustable_quantity")
+		in.lacks("tax_rates", "dynamic_tax_rates")
 		product, _ := f.products.Get(price.Product)
 		l := CheckoutLine{ID: f.ids.Next("li_1", 23), Object: "item", Currency: price.Currency, Description: product.Name, Price: price, Quantity: quantity}
 		if !metered && (price.Recurring == nil || (co.TrialDays == 0 && co.TrialEnd == 0)) {
@@ -281,6 +313,8 @@ func (f *Fake) readCheckoutLines(form *form, co *checkout) *apiError {
 	}
 	recurs := slices.ContainsFunc(co.Lines, func(l CheckoutLine) bool { return l.Price.Recurring != nil })
 	switch {
+	case s.Mode == "setup":
+		return nil
 	case len(co.Lines) == 0:
 		return missingParam("line_items")
 	case s.Mode == "payment" && recurs:

@@ -53,8 +53,10 @@ func (f *Fake) payCheckout(co checkout, p Payer, base string) (checkout, *apiErr
 	if bad := f.enterAddress(co, cus, p); bad != nil {
 		return co, bad
 	}
-	if bad := f.priceCheckout(&co, cus); bad != nil {
-		return co, bad
+	if co.Session.Mode != "setup" {
+		if bad := f.priceCheckout(&co, cus); bad != nil {
+			return co, bad
+		}
 	}
 	if m != nil {
 		m.BillingDetails.Email = co.payerEmail(cus, p.Email)
@@ -63,8 +65,13 @@ func (f *Fake) payCheckout(co checkout, p Payer, base string) (checkout, *apiErr
 		}
 	}
 	pay := f.payOnce
-	if co.Session.Mode == "subscription" {
+	switch co.Session.Mode {
+	case "subscription":
 		pay = f.payAndSubscribe
+	case "setup":
+		pay = func(co checkout, cus *Customer, m *PaymentMethod, _ string) (checkout, *apiError) {
+			return f.setUp(co, cus, m)
+		}
 	}
 	if co, bad = pay(co, cus, m, base); bad != nil {
 		return co, bad

@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -119,7 +120,10 @@ func (f *Fake) updateDispute(c *call) (any, *apiError) {
 	}
 	d.Metadata = c.form.metadata(d.Metadata)
 	if evidence := c.form.child("evidence"); evidence != nil {
-		evidence.ignore(evidence.order...)
+		d.Evidence = maps.Clone(d.Evidence) // not to be changed in what is stored
+		for _, kind := range evidence.order {
+			d.Evidence[kind], _ = evidence.text(kind)
+		}
 		d.EvidenceDetails.HasEvidence = true
 	}
 	submit := true

@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -127,7 +128,7 @@ func (f *Fake) countUsage(inv *Invoice) {
 		if !known || !priced {
 			continue
 		}
-		quantity := f.used(m, inv.Customer, l.Period)
+		quantity := f.used(m, inv.Customer, l.Period, math.MaxInt64)
 		lines[i].Quantity, lines[i].Amount = &quantity, price.amountOf(quantity)
 	}
 	inv.setLines(lines)

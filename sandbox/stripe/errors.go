@@ -53,6 +53,11 @@ func missingParam(param string) *apiError {
 	return invalidRequest(param, "parameter_missing", "Missing required param: "+param+".")
 }
 
+// notImplemented refuses a parameter that Stripe has and the sandbox lacks: a test must not pass because it was ignored.
+func notImplemented(param string) *apiError {
+	return invalidRequest(param, "parameter_unknown", "The sandbox does not implement the parameter "+param+", which Stripe has.")
+}
+
 func noSuch(kind, param, id string) *apiError {
 	return &apiError{
 		status: http.StatusNotFound, Type: typeInvalid, Param: param, Code: "resource_missing",

@@ -187,6 +187,7 @@ func (f *Fake) references() map[string]func(id string) any {
 		"payment_method":         method,
 		"default_payment_method": method,
 		"payment_intent":         func(id string) any { return row(f.intents.Get(id)) },
+		"setup_intent":           func(id string) any { return row(f.setups.Get(id)) },
 		"subscription":           func(id string) any { return row(f.subscriptions.Get(id)) },
 		"schedule":               func(id string) any { return row(f.schedules.Get(id)) },
 		"test_clock":             func(id string) any { return row(f.clocks.Get(id)) },

@@ -258,14 +258,46 @@ func (f *form) strings(key string) []string {
 	return out
 }
 
-// ignore reads a parameter and all below it without a use for them: settings that change nothing in a sandbox.
-func (f *form) ignore(keys ...string) {
+// lacks refuses parameters of Stripe's that the sandbox does not implement. An empty value, which asks for nothing, passes.
+func (f *form) lacks(keys ...string) {
 	for _, key := range keys {
 		f.used[key] = true
-		if c := f.children[key]; c != nil {
-			c.ignore(c.order...)
+		if f.children[key] != nil || f.values[key] != "" {
+			f.fail(notImplemented(f.path(key)))
 		}
 	}
+}
+
+// onlyFalse refuses to turn on what the sandbox does not implement.
+func (f *form) onlyFalse(keys ...string) {
+	for _, key := range keys {
+		on := false
+		if f.boolean(key, &on); on {
+			f.fail(notImplemented(f.path(key)))
+		}
+	}
+}
+
+// onlyOff is onlyFalse for features with a parameter "enabled" and others that say how.
+func (f *form) onlyOff(keys ...string) {
+	for _, key := range keys {
+		if c := f.child(key); c != nil {
+			c.onlyFalse("enabled")
+			c.lacks(without(c.order, "enabled")...)
+		}
+	}
+}
+
+// onlyCards reads payment_method_types, and refuses other types than cards.
+func (f *form) onlyCards() {
+	const key = "payment_method_types"
+	if slices.ContainsFunc(f.strings(key), func(kind string) bool { return kind != "card" }) {
+		f.fail(invalidRequest(f.path(key), "", "The sandbox implements only the payment method type card."))
+	}
+}
+
+func without(list []string, gone string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == gone })
 }
 
 // metadata returns the new metadata: a key with an empty value is removed, and an empty "metadata" removes all.

@@ -59,7 +59,16 @@ func (f *Fake) createIntent(c *call) (any, *apiError) {
 	var confirm, offSession bool
 	c.form.boolean("confirm", &confirm)
 	c.form.boolean("off_session", &offSession)
-	c.form.ignore("automatic_payment_methods", "payment_method_types", "return_url", "use_stripe_sdk", "confirmation_method", "capture_method", "error_on_requires_action")
+	if auto := c.form.child("automatic_payment_methods"); auto != nil {
+		enabled := true
+		auto.boolean("enabled", &enabled)
+		auto.oneOf("allow_redirects", "always", "always", "never") // cards do not redirect
+	}
+	c.form.onlyCards()
+	c.form.oneOf("confirmation_method", "automatic", "automatic")
+	c.form.oneOf("capture_method", "automatic", "automatic", "automatic_async")
+	c.form.onlyFalse("error_on_requires_action")
+	readNextAction(c.form)
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}
@@ -136,7 +145,7 @@ func (f *Fake) confirmIntent(c *call) (any, *apiError) {
 	}
 	var offSession bool
 	c.form.boolean("off_session", &offSession)
-	c.form.ignore("return_url", "use_stripe_sdk")
+	readNextAction(c.form)
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}
@@ -215,8 +224,19 @@ func (f *Fake) intent(id string) (PaymentIntent, *apiError) {
 	return pi, nil
 }
 
+// readNextAction reads where a payer returns to. The sandbox's banks ask without a redirect, as for callers that use Stripe's script.
+func readNextAction(form *form) {
+	form.text("return_url")
+	scripted := true
+	form.boolean("use_stripe_sdk", &scripted)
+}
+
 func (f *Fake) getIntent(c *call) (any, *apiError) {
-	c.form.ignore("client_secret")
+	if secret, sent := c.form.text("client_secret"); sent {
+		if pi, ok := f.intents.Get(c.id); ok && pi.ClientSecret != secret {
+			return nil, wrongSecret("PaymentIntent")
+		}
+	}
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}

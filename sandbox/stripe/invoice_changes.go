@@ -1,6 +1,9 @@
 package stripe
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 func (f *Fake) createInvoice(c *call) (any, *apiError) {
 	id, _ := c.form.text("customer")
@@ -65,7 +68,15 @@ func (f *Fake) readInvoice(form *form, inv *Invoice) *apiError {
 		inv.DefaultPaymentMethod = &m.ID
 	}
 	inv.Metadata = form.metadata(inv.Metadata)
-	form.ignore("automatic_tax", "payment_settings", "rendering", "rendering_options", "statement_descriptor", "custom_fields", "account_tax_ids")
+	if tax := form.child("automatic_tax"); tax != nil {
+		tax.boolean("enabled", &inv.AutomaticTax.Enabled)
+		inv.setLines(slices.Clone(inv.Lines.Data))
+	}
+	if settings := form.child("payment_settings"); settings != nil {
+		settings.onlyCards()
+		settings.lacks("payment_method_options", "default_mandate")
+	}
+	form.lacks("rendering", "rendering_options", "statement_descriptor", "custom_fields", "account_tax_ids")
 	if bad := form.done(); bad != nil {
 		return bad
 	}

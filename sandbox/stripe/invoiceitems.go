@@ -22,6 +22,7 @@ type InvoiceItem struct {
 	Subscription      *string           `json:"subscription"`
 	SubscriptionItem  *string           `json:"subscription_item,omitempty"`
 	TaxRates          []struct{}        `json:"tax_rates"`
+	TaxBehavior       string            `json:"tax_behavior,omitempty"`
 	TestClock         *string           `json:"test_clock"`
 	UnitAmount        *int64            `json:"unit_amount"`
 	UnitAmountDecimal *string           `json:"unit_amount_decimal"`
@@ -100,7 +101,8 @@ func (f *Fake) readInvoiceItem(form *form, item *InvoiceItem) *apiError {
 	_, byUnit := form.values["unit_amount"]
 	_, byDecimal := form.values["unit_amount_decimal"]
 	unit, decimal := form.amount("unit_amount")
-	form.ignore("tax_behavior", "tax_code")
+	item.TaxBehavior = form.oneOf("tax_behavior", item.TaxBehavior, "exclusive", "inclusive", "unspecified")
+	form.text("tax_code") // the sandbox has one rate for each country, whatever is sold
 	if bad := form.done(); bad != nil {
 		return bad
 	}
@@ -129,6 +131,7 @@ func (f *Fake) readInvoiceItem(form *form, item *InvoiceItem) *apiError {
 func (f *Fake) lineOf(item InvoiceItem) Line {
 	l := f.newLine("invoiceitem", item.Price, &item.Quantity, item.Amount, item.Period)
 	l.Currency, l.Description, l.Discountable, l.InvoiceItem = item.Currency, item.Description, item.Discountable, &item.ID
+	l.TaxAmounts = []TaxAmount{{Inclusive: item.TaxBehavior == "inclusive"}}
 	l.Metadata, l.Proration, l.Subscription, l.SubscriptionItem = item.Metadata, item.Proration, item.Subscription, item.SubscriptionItem
 	return l
 }

@@ -2,7 +2,9 @@ package stripe
 
 import (
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -150,6 +152,7 @@ const (
 	meterFuture   = 5 * time.Minute
 	identityLife  = 24 * time.Hour
 	maxIdentifier = 100
+	maxDigits     = 15 // more would not be exact in what adds them up
 )
 
 // reading is a meter event as it is kept.
@@ -224,7 +227,11 @@ func (f *Fake) readingOf(e MeterEvent) (reading, *apiError) {
 	if _, bad := f.customerOf("payload["+m.CustomerMapping.EventPayloadKey+"]", customer); bad != nil {
 		return reading{}, bad
 	}
-	value, err := strconv.ParseInt(e.Payload[m.ValueSettings.EventPayloadKey], 10, 64)
+	text := e.Payload[m.ValueSettings.EventPayloadKey]
+	if len(strings.TrimLeft(text, "+-0")) > maxDigits {
+		return reading{}, invalidRequest("payload["+m.ValueSettings.EventPayloadKey+"]", "", fmt.Sprintf("The value may have at most %d digits.", maxDigits))
+	}
+	value, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || value < 0 {
 		return reading{}, invalidRequest("payload["+m.ValueSettings.EventPayloadKey+"]", "", "The value must be a whole number of at least 0.")
 	}
@@ -254,11 +261,11 @@ func (f *Fake) createAdjustment(c *call) (any, *apiError) {
 	return answer, stored(f.readings.Insert(identifier, r))
 }
 
-// used adds up a meter for a customer, from start until before end.
-func (f *Fake) used(m Meter, customer string, p Period) int64 {
+// used adds up a meter for a customer, from start until before end. It counts what had arrived at the time known.
+func (f *Fake) used(m Meter, customer string, p Period, known int64) int64 {
 	total := int64(0)
 	for _, r := range f.readings.All(func(r reading) bool {
-		return !r.Canceled && r.Meter == m.ID && r.Customer == customer && r.Timestamp >= p.Start && r.Timestamp < p.End
+		return r.Created <= known && !r.Canceled && r.Meter == m.ID && r.Customer == customer && r.Timestamp >= p.Start && r.Timestamp < p.End
 	}) {
 		if m.DefaultAggregation.Formula == "count" {
 			total++
@@ -288,7 +295,7 @@ func (f *Fake) listSummaries(c *call) (any, *apiError) {
 	var out []summary
 	for at := p.Start; at < p.End && len(out) < 10_000; at += step {
 		part := Period{at, min(at+step, p.End)}
-		if value := f.used(m, customer, part); value > 0 || window == "" {
+		if value := f.used(m, customer, part, f.now()-int64(f.cfg.SummaryDelay/time.Second)); value > 0 || window == "" {
 			out = append([]summary{{fmt.Sprintf("mtrusg_test_%s_%s_%d", m.ID, customer, at), "billing.meter_event_summary", value, part.End, false, m.ID, part.Start}}, out...)
 		}
 	}
@@ -317,7 +324,7 @@ func (f *Fake) usageLine(s Subscription, item SubscriptionItem, used Period) Lin
 	quantity := int64(0)
 	if price.Recurring != nil && price.Recurring.Meter != nil {
 		if m, ok := f.meters.Get(*price.Recurring.Meter); ok {
-			quantity = f.used(m, s.Customer, used)
+			quantity = f.used(m, s.Customer, used, math.MaxInt64)
 		}
 	}
 	line := f.itemLine(s, item, used)

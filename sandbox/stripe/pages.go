@@ -54,6 +54,12 @@ type checkoutPage struct {
 	Lines   []pageLine
 	Total   string
 	Email   string
+	// Heading and Button say what the payer does.
+	Heading, Button string
+	// Saves tells whether a card is saved and nothing is charged.
+	Saves bool
+	// Trial, Discount and Tax are empty without one.
+	Trial, Discount, Tax string
 	// Codes tells whether the payer may enter a promotion code.
 	Codes bool
 }
@@ -63,7 +69,26 @@ func (f *Fake) checkoutPage(id, problem string) (checkoutPage, bool) {
 	if bad != nil {
 		return checkoutPage{}, false
 	}
-	p := checkoutPage{page: page{"Checkout", problem}, Session: co.Session, Total: money(co.Session.AmountTotal, co.Session.Currency)}
+	s := co.Session
+	p := checkoutPage{page: page{"Checkout", problem}, Session: s, Total: money(s.AmountTotal, s.Currency), Heading: "Pay"}
+	p.Button = "Pay " + p.Total
+	switch {
+	case s.Mode == "setup":
+		p.Saves, p.Heading, p.Button = true, "Save a card", "Save this card"
+	case s.Mode == "subscription" && s.AmountTotal == 0:
+		p.Heading, p.Button = "Subscribe", "Subscribe"
+	case s.Mode == "subscription":
+		p.Heading = "Subscribe"
+	}
+	if end := max(co.TrialEnd, s.Created+co.TrialDays*day); end > s.Created {
+		p.Trial = "Free until " + date(end) + ". The first payment is due then."
+	}
+	if s.TotalDetails.AmountDiscount != 0 {
+		p.Discount = money(-s.TotalDetails.AmountDiscount, s.Currency)
+	}
+	if s.TotalDetails.AmountTax != 0 {
+		p.Tax = money(s.TotalDetails.AmountTax, s.Currency)
+	}
 	for _, l := range co.Lines {
 		line := pageLine{What: fmt.Sprintf("%s × %d", l.Description, l.Quantity), Amount: money(l.AmountTotal, l.Currency)}
 		if r := l.Price.Recurring; r != nil {

@@ -9,6 +9,8 @@ import (
 
 type portalPage struct {
 	page
+	// Headline is that of the portal's configuration.
+	Headline      string
 	Email         string
 	Card          string
 	Subscriptions []portalSubscription
@@ -27,6 +29,7 @@ func (f *Fake) portalPage(p PortalSession, problem string) (portalPage, bool) {
 		return portalPage{}, false
 	}
 	out := portalPage{page: page{"Billing", problem}, Email: orEmpty(cus.Email), Card: "none", ReturnURL: orEmpty(p.ReturnURL), Features: f.featuresOf(p)}
+	out.Headline = f.headlineOf(p)
 	if m, ok := f.methods.Get(orEmpty(cus.InvoiceSettings.DefaultPaymentMethod)); ok && m.Card != nil {
 		out.Card = m.Card.Brand + " " + m.Card.Last4
 	}
@@ -93,7 +96,9 @@ func (f *Fake) submitPortal(w http.ResponseWriter, r *http.Request) {
 type invoicePage struct {
 	page
 	Number, Status, Total string
-	Lines                 []pageLine
+	// Tax is what the lines have beside their amounts; empty without.
+	Tax   string
+	Lines []pageLine
 }
 
 func (f *Fake) answerInvoice(w http.ResponseWriter, id string, status int, problem string) {
@@ -104,7 +109,10 @@ func (f *Fake) answerInvoice(w http.ResponseWriter, id string, status int, probl
 		http.Error(w, "Invoice not found.", http.StatusNotFound)
 		return
 	}
-	p := invoicePage{page{"Invoice", problem}, orEmpty(inv.Number), inv.Status, money(inv.Total, inv.Currency), nil}
+	p := invoicePage{page: page{"Invoice", problem}, Number: orEmpty(inv.Number), Status: inv.Status, Total: money(inv.Total, inv.Currency)}
+	if tax := orZero(inv.Tax); tax != 0 {
+		p.Tax = money(tax, inv.Currency)
+	}
 	for _, l := range inv.Lines.Data {
 		p.Lines = append(p.Lines, pageLine{What: orDefault(orEmpty(l.Description), "Item"), Amount: money(l.Amount, l.Currency)})
 	}

@@ -212,7 +212,7 @@ func TestCheckoutSessionsExpire(t *testing.T) {
 		"success_url":          func(p *stripesdk.CheckoutSessionParams) { p.SuccessURL = nil },
 		"cancel_url":           func(p *stripesdk.CheckoutSessionParams) { p.CancelURL = stripesdk.String("javascript:alert(1)") },
 		"line_items":           func(p *stripesdk.CheckoutSessionParams) { p.LineItems = nil },
-		"mode":                 func(p *stripesdk.CheckoutSessionParams) { p.Mode = stripesdk.String("setup") },
+		"mode":                 func(p *stripesdk.CheckoutSessionParams) { p.Mode = stripesdk.String("gift") },
 		"customer":             func(p *stripesdk.CheckoutSessionParams) { p.Customer = stripesdk.String("cus_x") },
 		"line_items[0][price]": func(p *stripesdk.CheckoutSessionParams) { p.LineItems[0].Price = stripesdk.String("price_x") },
 		"expires_at":           func(p *stripesdk.CheckoutSessionParams) { p.ExpiresAt = stripesdk.Int64(1) },
@@ -246,7 +246,7 @@ func TestPortal(t *testing.T) {
 	require.Equal(t, "http://sandbox.test/stripe/portal/"+portal.ID, portal.URL)
 	page := "/portal/" + portal.ID
 	_, _, body := s.browse(t, "GET", page, nil)
-	for _, want := range []string{"ada@example.test", "Pro", "visa 4242", "30.00 USD", `href="http://app.test/settings"`, "renews"} {
+	for _, want := range []string{"ada@example.test", "Pro", "visa 4242", "30.00 USD", `href="http://app.test/settings"`, "Renews on"} {
 		require.Contains(t, body, want)
 	}
 	do := func(values url.Values) {
@@ -288,7 +288,7 @@ func TestPortal(t *testing.T) {
 	status, _, _ = s.browse(t, "POST", "/invoice/"+got.LatestInvoice.ID, url.Values{"card": {"chargeDeclined"}})
 	require.Equal(t, http.StatusPaymentRequired, status)
 	_, _, body = s.browse(t, "POST", "/invoice/"+got.LatestInvoice.ID, url.Values{"card": {"authenticationRequired"}})
-	require.Contains(t, body, "<p>paid</p>")
+	require.Contains(t, body, `<span class="badge">paid</span>`)
 
 	do(url.Values{"action": {"cancel_now"}, "subscription": {sub.ID}})
 	got, err = s.client.Subscriptions.Get(sub.ID, nil)

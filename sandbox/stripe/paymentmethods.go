@@ -71,7 +71,7 @@ func (f *Fake) createPaymentMethod(c *call) (any, *apiError) {
 	if n := form.integer("exp_year"); n != nil {
 		m.Card.ExpYear = *n
 	}
-	form.ignore("cvc")
+	form.text("cvc") // test cards take any
 	if bad := readPaymentMethod(c.form, &m); bad != nil {
 		return nil, bad
 	}
@@ -110,7 +110,7 @@ func readPaymentMethod(form *form, m *PaymentMethod) *apiError {
 			m.BillingDetails.Address = *address
 		}
 	}
-	form.ignore("allow_redisplay", "radar_options")
+	form.lacks("allow_redisplay", "radar_options")
 	return form.done()
 }
 

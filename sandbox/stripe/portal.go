@@ -152,3 +152,9 @@ func (f *Fake) payFromPortal(cus Customer, in portalChange) *apiError {
 	}
 	return bad
 }
+
+// headlineOf returns the headline of a session's configuration; "" without one.
+func (f *Fake) headlineOf(p PortalSession) string {
+	configured, _ := f.portalConfiguration(p.Configuration)
+	return orEmpty(configured.BusinessProfile.Headline)
+}

@@ -177,7 +177,7 @@ func readPortalFeatures(form *form, f *PortalFeatures) {
 		refuseIfOn(update)
 		update.text("default_allowed_updates") // an empty list is sent as an empty text
 		update.text("products")
-		update.ignore("proration_behavior")
+		update.oneOf("proration_behavior", "none", "none", "create_prorations", "always_invoice")
 	}
 }
 

@@ -100,6 +100,8 @@ func (f *Fake) paymentRoutes() map[string]endpoint {
 		"POST /v1/payment_intents/{id}":         f.updateIntent,
 		"POST /v1/payment_intents/{id}/confirm": f.confirmIntent,
 		"POST /v1/payment_intents/{id}/cancel":  f.cancelIntent,
+		"GET /v1/setup_intents":                 f.listSetupIntents,
+		"GET /v1/setup_intents/{id}":            f.getSetupIntent,
 		"GET /v1/charges":                       f.listCharges,
 		"GET /v1/charges/{id}":                  f.getCharge,
 		"POST /v1/charges/{id}":                 f.updateCharge,

@@ -310,7 +310,7 @@ func (f *Fake) releaseSchedule(c *call) (any, *apiError) {
 	if bad != nil {
 		return nil, bad
 	}
-	c.form.ignore("preserve_cancel_date")
+	c.form.onlyFalse("preserve_cancel_date")
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}

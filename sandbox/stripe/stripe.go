@@ -46,6 +46,8 @@ type Config struct {
 	// AfterRetries is what a subscription becomes when the last of four attempts to charge it has failed: "canceled", which is the default, "unpaid" or
 	// "past_due".
 	AfterRetries string
+	// SummaryDelay is how long a meter event is missing from the summaries, as at Stripe, where they lag. Invoices have it at once.
+	SummaryDelay time.Duration
 	// Faults applies to every request. Nil means a new, empty set.
 	Faults *fault.Set
 }
@@ -75,6 +77,7 @@ type Fake struct {
 
 	methods       *table.Table[PaymentMethod]
 	intents       *table.Table[PaymentIntent]
+	setups        *table.Table[SetupIntent]
 	charges       *table.Table[Charge]
 	refunds       *table.Table[Refund]
 	disputes      *table.Table[Dispute]
@@ -139,6 +142,7 @@ func (f *Fake) makeTables() {
 	f.events = table.New[Event](f.store, "events")
 	f.methods = table.New[PaymentMethod](f.store, "payment_methods")
 	f.intents = table.New[PaymentIntent](f.store, "payment_intents")
+	f.setups = table.New[SetupIntent](f.store, "setup_intents")
 	f.charges = table.New[Charge](f.store, "charges")
 	f.refunds = table.New[Refund](f.store, "refunds")
 	f.disputes = table.New[Dispute](f.store, "disputes")

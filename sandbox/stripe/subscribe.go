@@ -68,7 +68,8 @@ func (f *Fake) readItemList(list []*form, have []SubscriptionItem, at int64) ([]
 		quantity := in.integer("quantity")
 		var gone bool
 		in.boolean("deleted", &gone)
-		in.ignore("clear_usage", "tax_rates", "billing_thresholds")
+		in.onlyFalse("clear_usage")
+		in.lacks("tax_rates", "billing_thresholds")
 		if n := orZero(quantity); n < 0 || n > 1_000_000 {
 			return nil, invalidRequest(in.path("quantity"), "parameter_invalid_integer", "The quantity must be 0 to 1000000.")
 		}
@@ -220,7 +221,8 @@ func (f *Fake) readSubscription(form *form, s *Subscription) *apiError {
 	}
 	if settings := form.child("payment_settings"); settings != nil {
 		s.PaymentSettings.SaveDefaultPaymentMethod = settings.oneOf("save_default_payment_method", s.PaymentSettings.SaveDefaultPaymentMethod, "off", "on_subscription")
-		settings.ignore("payment_method_types", "payment_method_options")
+		settings.onlyCards()
+		settings.lacks("payment_method_options")
 	}
 	s.TrialSettings.EndBehavior.MissingPaymentMethod = readTrialSettings(form, s.TrialSettings.EndBehavior.MissingPaymentMethod)
 	if details := form.child("cancellation_details"); details != nil {
@@ -237,7 +239,11 @@ func (f *Fake) readSubscription(form *form, s *Subscription) *apiError {
 	if tax := form.child("automatic_tax"); tax != nil {
 		tax.boolean("enabled", &s.AutomaticTax.Enabled)
 	}
-	form.ignore("off_session", "currency")
+	var offSession bool // nobody is there to answer the bank, whatever the caller says
+	form.boolean("off_session", &offSession)
+	if currency, sent := form.text("currency"); sent && len(s.Items.Data) > 0 && currency != s.Items.Data[0].Price.Currency {
+		form.fail(invalidRequest("currency", "", "The sandbox's prices have one currency each; the items are in "+s.Items.Data[0].Price.Currency+"."))
+	}
 	if s.CollectionMethod == "send_invoice" && s.DaysUntilDue == nil && *form.err == nil {
 		return missingParam("days_until_due")
 	}

@@ -70,8 +70,10 @@ func businessID(country string) string {
 // taxed gives the lines their tax, and returns what is added to the total and all tax. Of inclusive prices it is a part.
 func (inv *Invoice) taxed() (added, all int64) {
 	inv.TotalTaxAmounts, inv.Tax = []TaxAmount{}, nil
+	var inclusive []bool // by line
 	for i := range inv.Lines.Data {
 		l := &inv.Lines.Data[i]
+		inclusive = append(inclusive, l.inclusive())
 		l.TaxAmounts, l.AmountExclTax = []TaxAmount{}, l.Amount
 	}
 	if !inv.AutomaticTax.Enabled {
@@ -93,7 +95,7 @@ func (inv *Invoice) taxed() (added, all int64) {
 	sum.TaxabilityReason = inv.taxability(country)
 	for i := range inv.Lines.Data {
 		l := &inv.Lines.Data[i]
-		t := TaxAmount{TaxRate: sum.TaxRate, TaxabilityReason: sum.TaxabilityReason, Inclusive: l.Price != nil && l.Price.TaxBehavior == "inclusive"}
+		t := TaxAmount{TaxRate: sum.TaxRate, TaxabilityReason: sum.TaxabilityReason, Inclusive: inclusive[i]}
 		taxable := l.Amount
 		for _, d := range l.DiscountAmounts {
 			taxable -= d.Amount
@@ -113,6 +115,14 @@ func (inv *Invoice) taxed() (added, all int64) {
 	}
 	inv.TotalTaxAmounts, inv.Tax = []TaxAmount{sum}, &sum.Amount
 	return added, sum.Amount
+}
+
+// inclusive tells whether the tax is a part of the line's amount. A line without a price says it in the tax that it has.
+func (l *Line) inclusive() bool {
+	if l.Price != nil && l.Price.TaxBehavior != "" && l.Price.TaxBehavior != "unspecified" {
+		return l.Price.TaxBehavior == "inclusive"
+	}
+	return len(l.TaxAmounts) > 0 && l.TaxAmounts[0].Inclusive
 }
 
 // taxability is why tax is collected, or is not.
