@@ -347,13 +347,19 @@ type answer struct {
 // call sends one request to the edge.
 func (in *installation) call(ctx context.Context, method, path, token, body string) answer {
 	in.t.Helper()
+	return in.callAs(ctx, method, path, token, "application/json", body)
+}
+
+// callAs is call with a body of that Content-Type.
+func (in *installation) callAs(ctx context.Context, method, path, token, kind, body string) answer {
+	in.t.Helper()
 	request, err := http.NewRequestWithContext(ctx, method, in.edge+path, strings.NewReader(body))
 	require.NoError(in.t, err)
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Content-Type", kind)
 	}
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(in.t, err)

@@ -110,7 +110,7 @@ func faultError(message, kind, code string) string {
 	return string(raw)
 }
 
-// faultyProvider answers under /NAME/chat/completions and /NAME/responses with the fault of that name, and counts calls by model.
+// faultyProvider answers under /NAME/PATH with the fault of that name, and counts calls by model.
 type faultyProvider struct {
 	t *testing.T
 
@@ -123,7 +123,9 @@ func (p *faultyProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Model  string
 		Stream bool
 	}
-	if err := json.NewDecoder(r.Body).Decode(&ask); err != nil {
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+		ask.Model = r.FormValue("model")
+	} else if err := json.NewDecoder(r.Body).Decode(&ask); err != nil {
 		p.t.Errorf("the provider got a body that is not JSON: %v", err)
 	}
 	name := strings.Split(r.URL.Path, "/")[1]
@@ -132,7 +134,7 @@ func (p *faultyProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 	for _, f := range providerFaults {
 		if f.name == name {
-			f.answer(w, r, ask.Stream, strings.HasSuffix(r.URL.Path, "/responses"))
+			f.answer(w, r, ask.Stream)
 			return
 		}
 	}
@@ -145,14 +147,20 @@ func (p *faultyProvider) callsOf(model, fault string) int {
 	return p.calls[model+" "+fault]
 }
 
-func (f *providerFault) answer(w http.ResponseWriter, r *http.Request, stream, response bool) {
+func (f *providerFault) answer(w http.ResponseWriter, r *http.Request, stream bool) {
 	time.Sleep(f.delay)
 	body, kind := f.whole, "application/json"
 	if stream && f.stream != "" {
 		body = f.stream
 	}
-	if response {
+	if strings.HasSuffix(r.URL.Path, "/responses") {
 		body = asResponse(body)
+	}
+	if api := apiOf(r.URL.Path); api != faultChat {
+		body = mediaBody(api, body)
+		if api == faultSpeech && strings.HasPrefix(body, "one two") {
+			kind = "audio/mpeg"
+		}
 	}
 	if strings.HasPrefix(body, "data:") {
 		kind = "text/event-stream"
@@ -252,7 +260,7 @@ func faultCells() (cells []faultCell) {
 }
 
 // faultModels is the price list: a model and a failing target for each cell.
-func faultModels(t *testing.T, provider string) string {
+func faultModels(t *testing.T, provider string, cells []faultCell) string {
 	t.Helper()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -260,7 +268,7 @@ func faultModels(t *testing.T, provider string) string {
 	var list strings.Builder
 	fmt.Fprintf(&list, "targets:\n  works: {kind: compatible, base_url: %q}\n", provider+"/ok")
 	listed := map[string]bool{}
-	for _, c := range faultCells() {
+	for _, c := range cells {
 		if listed[c.target()] {
 			continue
 		}
@@ -278,8 +286,12 @@ func faultModels(t *testing.T, provider string) string {
 		fmt.Fprintf(&list, "  %s: {kind: compatible, base_url: %q%s}\n", c.target(), base+"/"+c.fault.name, timeouts)
 	}
 	list.WriteString("models:\n")
-	for _, c := range faultCells() {
-		fmt.Fprintf(&list, "  %s:\n    {kind: chat, provider: test, context_tokens: 8192, max_output_tokens: 1024, default_output_tokens: 256, input: \"1.00\", cached_input: \"1.00\", output: \"2.00\",\n", c.model())
+	for _, c := range cells {
+		prices := `kind: chat, context_tokens: 8192, max_output_tokens: 1024, default_output_tokens: 256, input: "1.00", cached_input: "1.00", output: "2.00"`
+		if m, isMedia := faultMedia[c.api]; isMedia {
+			prices = m.prices
+		}
+		fmt.Fprintf(&list, "  %s:\n    {provider: test, %s,\n", c.model(), prices)
 		fmt.Fprintf(&list, "     targets: [{target: %s}", c.target())
 		if c.two {
 			list.WriteString(", {target: works, priority: 2}")
@@ -298,7 +310,7 @@ func TestFaultTable(t *testing.T) {
 	server := httptest.NewServer(provider)
 	t.Cleanup(server.Close)
 	t.Cleanup(server.CloseClientConnections)
-	in := allInOne(t, "MODELS_FILE="+faultModels(t, server.URL), "DEFAULT_PLAN=unlimited", "OPENAI_BREAKER_FAILURES=0", "OPENAI_RETRY_DELAY=1ms", "LOG_LEVEL=info")
+	in := allInOne(t, "MODELS_FILE="+faultModels(t, server.URL, faultCells()), "DEFAULT_PLAN=unlimited", "OPENAI_BREAKER_FAILURES=0", "OPENAI_RETRY_DELAY=1ms", "LOG_LEVEL=info")
 	validator.except(strings.TrimPrefix(in.edge, "http://")) // what the provider sends instead of JSON is passed on
 	token := in.token("user_alice", nil)
 	before := in.account(token)
@@ -422,6 +434,10 @@ func (c faultCell) describe(t *testing.T, a answer, p *faultyProvider, u modelUs
 // charge says what was charged: nothing, what the provider reported, what Trivet counted, or the bound of the hold.
 func (c faultCell) charge(t *testing.T, u modelUsage) string {
 	t.Helper()
+	if m, isMedia := faultMedia[c.api]; isMedia && u != (modelUsage{}) {
+		require.Contains(t, m.charges, u.Cost, "%s: the price of %+v", c.model(), u)
+		return m.charges[u.Cost]
+	}
 	require.Equal(t, u.Input*1000+u.Output*2000, u.Cost, "%s: the price of %+v", c.model(), u)
 	switch {
 	case u == (modelUsage{}):

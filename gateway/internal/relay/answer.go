@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
@@ -30,6 +31,8 @@ type answer struct {
 	out   *sse.Writer
 	// response tells that the answer is a stream of the Responses API, if it is one.
 	response bool
+	// sound tells that the answer is sound, which the client may play while it comes.
+	sound bool
 	// refusal is the provider's error when it came after the stream had started; otherwise nil.
 	refusal *refusal
 }
@@ -89,6 +92,7 @@ func (a *answer) head(first piece, err error) bool {
 	}
 	h := a.w.Header()
 	copyHeaders(h, head.GetHeaders())
+	a.sound = strings.HasPrefix(h.Get("Content-Type"), "audio/")
 	if head.GetStreamed() {
 		a.out.Begin(int(head.GetStatus()))
 		return true
@@ -98,11 +102,11 @@ func (a *answer) head(first piece, err error) bool {
 }
 
 // body writes all pieces as they arrive.
-func (a *answer) body(message piece, flush bool, next func() (piece, error)) {
+func (a *answer) body(message piece, events bool, next func() (piece, error)) {
 	var err error
 	for ; err == nil; message, err = next() {
 		_, werr := a.out.Write(message.GetBody())
-		if werr == nil && flush {
+		if werr == nil && (events || a.sound) {
 			werr = a.out.Flush()
 		}
 		if werr != nil {
@@ -110,7 +114,7 @@ func (a *answer) body(message piece, flush bool, next func() (piece, error)) {
 			return
 		}
 	}
-	a.end(err, flush)
+	a.end(err, events)
 }
 
 // early starts a stream before its head has come. The next write notices a client that has disconnected.

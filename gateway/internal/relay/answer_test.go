@@ -178,12 +178,14 @@ func TestClientDisconnectIsNotAnError(t *testing.T) {
 	}
 }
 
-// A stream arrives piece by piece; a plain answer is sent when it is whole.
-func TestOnlyStreamsAreFlushed(t *testing.T) {
-	for streamed, want := range map[bool]int{true: 3, false: 0} {
+// A stream and sound arrive piece by piece; any other answer is sent when it is whole.
+func TestOnlyStreamsAndSoundAreFlushed(t *testing.T) {
+	for kind, want := range map[string]int{"text/event-stream": 3, "application/json": 0, "audio/mpeg": 3} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &client{ResponseRecorder: httptest.NewRecorder()}
-			ai := &scripted{pieces: []*aiv1.RelayResponse{head(200, streamed, "a"), body("b"), body("c")}, pause: time.Second, end: io.EOF}
+			first := head(200, kind == "text/event-stream", "a")
+			first.Head.Headers = map[string]string{"content-type": kind}
+			ai := &scripted{pieces: []*aiv1.RelayResponse{first, body("b"), body("c")}, pause: time.Second, end: io.EOF}
 			relayOnce(t, ai, `{}`, w)
 			require.Equal(t, want, w.flushes)
 			require.Equal(t, "abc", w.Body.String())

@@ -62,7 +62,7 @@ func (p *pushed) send(m *aiv1.RelayResponse) error {
 		p.last = time.Now()
 	}
 	err := p.write(m)
-	if err == nil && p.events {
+	if err == nil && (p.events || p.sound) {
 		err = p.out.Flush()
 	}
 	if err != nil && !p.closed {
