@@ -54,7 +54,7 @@ const startsPooler = "TRIVET_TEST_STARTS_POOLER"
 func TestPoolerEndsWithAKilledTest(t *testing.T) {
 	if os.Getenv(startsPooler) != "" {
 		fmt.Println("\naddress", Pooler(t, os.Getenv(startsPooler), []string{"auth"}, "")("")) //nolint:forbidigo // the parent reads it
-		time.Sleep(time.Minute) // until the parent kills it
+		time.Sleep(time.Minute)                                                                // until the parent kills it
 		return
 	}
 	direct := PostgresURL(t)
