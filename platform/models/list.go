@@ -1,6 +1,7 @@
 package models
 
 import (
+	"crypto/sha256"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,6 +19,7 @@ type Content struct {
 	byID    map[string]Model
 	order   []string
 	targets map[string]*Target
+	source  [sha256.Size]byte // the hash of the file; zero for a list that is not from a file
 }
 
 // Content returns what the list says now. Two calls return the same pointer when the list was not replaced in between.

@@ -3,6 +3,7 @@ package models
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -60,6 +61,7 @@ func Load(path string) (*List, error) {
 	if err != nil {
 		return nil, fmt.Errorf("MODELS_FILE %s: %w", path, err)
 	}
+	list.content.Load().source = sha256.Sum256(data)
 	return list, nil
 }
 

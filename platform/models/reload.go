@@ -3,6 +3,7 @@ package models
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,7 +31,7 @@ type Reloader struct {
 
 // Run watches the file until ctx ends. A file that cannot be used changes nothing.
 func (r *Reloader) Run(ctx context.Context) error {
-	r.seen, _ = os.ReadFile(r.Path)
+	r.seen = r.loaded()
 	var tick <-chan time.Time
 	if r.Interval > 0 {
 		ticker := time.NewTicker(r.Interval)
@@ -47,6 +48,19 @@ func (r *Reloader) Run(ctx context.Context) error {
 			r.reload(ctx, true)
 		}
 	}
+}
+
+// loaded returns the content of the file that the list was loaded from; nil if the file has changed since, so that the first comparison
+// finds the change.
+func (r *Reloader) loaded() []byte {
+	data, err := os.ReadFile(r.Path)
+	switch {
+	case err != nil:
+		return []byte{} // the first comparison reports it
+	case sha256.Sum256(data) != r.List.Content().source:
+		return nil
+	}
+	return data
 }
 
 // reload reads the file. Unless it is forced, a file that has not changed is left alone.

@@ -128,3 +128,49 @@ func TestReloadOnlyBySignal(t *testing.T) {
 		require.NotSame(t, before, list.Content())
 	})
 }
+
+// A file that changes or disappears after it was loaded, and before it is followed, is noticed.
+func TestReloadAfterAChangeDuringTheStart(t *testing.T) {
+	changed := strings.Replace(oneModel, `"1"`, `"2"`, 1)
+	for name, tc := range map[string]struct {
+		content string // "" for no file
+		price   int64
+		log     string
+	}{
+		"no change":    {oneModel, 1_000_000_000, ""},
+		"a change":     {changed, 2_000_000_000, "MODELS_FILE is loaded"},
+		"a wrong file": {"models: {}", 1_000_000_000, "the earlier price list stays"},
+		"no file":      {"", 1_000_000_000, "the earlier price list stays"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "models.yaml")
+			require.NoError(t, os.WriteFile(path, []byte(oneModel), 0o600))
+			list, err := models.Load(path)
+			require.NoError(t, err)
+			require.NoError(t, os.Remove(path))
+			if tc.content != "" {
+				require.NoError(t, os.WriteFile(path, []byte(tc.content), 0o600))
+			}
+			synctest.Test(t, func(t *testing.T) {
+				var log lines
+				reloader := &models.Reloader{Path: path, List: list, Interval: time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+				ctx, stop := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- reloader.Run(ctx) }()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				stop()
+				require.NoError(t, <-ended)
+				if tc.log == "" {
+					require.Empty(t, log.String())
+				} else {
+					require.Equal(t, 1, strings.Count(log.String(), "msg="), log.String())
+					require.Contains(t, log.String(), tc.log)
+				}
+			})
+			m, err := list.Get("a")
+			require.NoError(t, err)
+			require.Equal(t, tc.price, m.InputPrice)
+		})
+	}
+}
