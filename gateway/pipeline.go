@@ -179,7 +179,7 @@ func (g *Gateway) recovered(x *exchange, panicked any) {
 		x.Broken = true
 		return
 	}
-	g.logger.ErrorContext(x, "handler panicked", "request_id", x.ID, "route", x.Route, "panic", panicked, "stack", string(debug.Stack()))
+	g.logger.ErrorContext(x, "handler panicked", "request_id", x.ID, "route", x.Route, "panic", errs.PanicText(panicked), "stack", string(debug.Stack()))
 	err := errs.New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "Internal error. The log records the cause under this request id.")
 	if x.status != 0 {
 		x.Failure, x.Broken = err, true

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/errs"
 )
 
 const (
@@ -188,7 +190,7 @@ func (l *lane) call(o *op) (failed error) {
 		if v != nil {
 			stack := debug.Stack()
 			o.err = &PanicError{Value: v, Stack: stack}
-			l.log.ErrorContext(o.ctx, "write panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
+			l.log.ErrorContext(o.ctx, "write panicked", slog.String("panic", errs.PanicText(v)), slog.String("stack", string(stack)))
 		}
 		if failed = tx.end(); failed != nil && o.err == nil {
 			o.err = fmt.Errorf("database: the write continued after a failed statement: %w", failed)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync/atomic"
+
+	"github.com/trivet-dev/trivet/platform/errs"
 )
 
 // Tx is the transaction a Write runs in. It is valid until the function that got it returns. A statement that fails
@@ -36,8 +38,8 @@ type PanicError struct {
 	Stack []byte // the stack at the panic, for the log
 }
 
-// Error names the panic's value, not its stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("database: write panicked: %v", e.Value) }
+// Error says what kind of panic it was, not its stack.
+func (e *PanicError) Error() string { return "database: write panicked: " + errs.PanicText(e.Value) }
 
 // op is one Write on its way.
 type op struct {

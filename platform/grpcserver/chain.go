@@ -103,7 +103,7 @@ func (c *chain) finish(ctx context.Context, m *method, span tracing.Span, start 
 	took := time.Since(start)
 	defer span.End()
 	if panicked != nil {
-		err = fmt.Errorf("panic in %s: %v\n%s", m.name, panicked, debug.Stack())
+		err = fmt.Errorf("panic in %s: %s\n%s", m.name, errs.PanicText(panicked), debug.Stack())
 	}
 	if err == nil {
 		c.instruments.record(ctx, m, codes.OK, took)

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/errs"
 )
 
 // maxInARow is how many jobs of one subject a worker does before other subjects get their turn.
@@ -86,9 +88,9 @@ func (w *worker) try(j *Job) outcome {
 func (w *worker) handle(ctx context.Context, j *Job) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("the handler panicked: %v", v)
+			err = fmt.Errorf("the handler panicked: %s", errs.PanicText(v))
 			w.in.log.LogAttrs(ctx, slog.LevelError, "handler panicked",
-				append(about(j), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))...)
+				append(about(j), slog.String("panic", errs.PanicText(v)), slog.String("stack", string(debug.Stack())))...)
 		}
 	}()
 	return j.h.Handle(ctx, j)

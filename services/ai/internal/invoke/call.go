@@ -136,7 +136,7 @@ func (c *call) run(headers map[string]string) {
 func (c *call) rescue() {
 	if p := recover(); p != nil {
 		c.panicked = p
-		c.invoker.deps.Logger.ErrorContext(c.up, "a call panicked", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		c.invoker.deps.Logger.ErrorContext(c.up, "a call panicked", slog.String("panic", errs.PanicText(p)), slog.String("stack", string(debug.Stack())))
 	}
 }
 
