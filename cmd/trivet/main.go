@@ -12,6 +12,9 @@ import (
 
 func main() {
 	ctx, stop := serve.Signals()
+	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "dev") {
+		ctx = serve.WithHangups(ctx) // a closed terminal ends the other commands
+	}
 	err := run(ctx, os.Args[1:], program{env: settings.Environment(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr})
 	stop()
 	if err != nil {

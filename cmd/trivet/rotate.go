@@ -18,8 +18,8 @@ import (
 	"github.com/trivet-dev/trivet/platform/peer"
 )
 
-// rotation changes one of the keys in a folder that `trivet keys --dir` made. After each step, all processes must be restarted, one
-// after another, before the next one.
+// rotation changes one of the keys in a folder that `trivet keys --dir` made. After each step, all processes must have read the files
+// before the next one.
 type rotation struct {
 	// add makes a new key that is accepted and not used yet, use has it used, and drop ends the old one.
 	add, use, drop func() error
@@ -41,7 +41,9 @@ func (p program) rotate() *cobra.Command {
 		Use:   "rotate internal|passport add|use|drop",
 		Short: "Replace the internal secret, or the key that signs passports, in three steps",
 		Long: "Replace a key in the files that `trivet keys --dir` made, without a refused request. `add` makes a new key that is accepted and\n" +
-			"not used yet, `use` has it used, and `drop` ends the old one. After each step, restart all processes, one after another.",
+			"not used yet, `use` has it used, and `drop` ends the old one. After each step, wait until every process has logged\n" +
+			"\"the secrets were read again\": within two TRIVET_SECRET_RELOAD_INTERVAL, or at once after SIGHUP. Processes whose settings hold\n" +
+			"the keys themselves, in place of the names of the files, must be restarted, one after another.",
 		Example: "  trivet keys rotate internal add --dir /keys\n  trivet keys rotate internal use --dir /keys\n  trivet keys rotate internal drop --dir /keys",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -56,7 +58,7 @@ func (p program) rotate() *cobra.Command {
 			if err := step(); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(p.stdout, "the files are changed; restart all processes, one after another, before the next step")
+			_, err := fmt.Fprintln(p.stdout, "the files are changed; before the next step, wait until every process has logged \"the secrets were read again\"")
 			return err
 		},
 	}

@@ -52,8 +52,8 @@ type config struct {
 	Store  serve.Store
 	Prices serve.PriceList
 
-	get     func(name string) string // finds a setting whose name a file gives
-	modes   []string                 // that the settings were loaded in
+	files   *serve.FileStates // before the settings were read
+	modes   []string          // that the settings were loaded in
 	Gateway gateway.Config
 	Auth    auth.Config
 	AI      ai.Config
@@ -103,7 +103,11 @@ func (c *config) dataDir() error {
 
 // load reads every setting and reports all mistakes at once, including those of the checks and of the settings file.
 func load(env settings.Env, modes []string, checks ...func(*config) error) (*config, error) {
-	c := &config{get: env.Get, modes: modes}
+	c := &config{modes: modes}
+	var err error
+	if c.files, err = serve.ReadFileStates(env.Get, c); err != nil {
+		return nil, err
+	}
 	wrong := []error{settings.Load(env.Get, c, modes...), serve.KnowTargets(env).Refused()}
 	for _, check := range checks {
 		wrong = append(wrong, check(c))

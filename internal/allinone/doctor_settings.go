@@ -15,7 +15,7 @@ import (
 
 // settings reads every setting, as the program would that is to run.
 func (d *doctor) settings(context.Context) []Finding {
-	d.config = &config{get: d.env.Get}
+	d.config = &config{}
 	d.env = serve.KnowTargets(d.env)
 	modes := serve.Modes(d.env.Get)
 	if d.production() {

@@ -29,7 +29,7 @@ type rotating struct {
 // secretsPart follows the files of secrets.
 func (s *system) secretsPart() (serve.Part, error) {
 	s.rotating.gateway = s.gateway
-	return serve.SecretsOf(s.host, s.config.get, s.config.modes, s.rotating.names, s.rotating.rotate)
+	return serve.SecretsOf(s.host, s.config.files, s.config.modes, s.rotating.names, s.rotating.rotate)
 }
 
 // names are settings that only a part knows to be followed.

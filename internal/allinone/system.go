@@ -22,7 +22,6 @@ import (
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/serve"
-	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/ai"
 	"github.com/trivet-dev/trivet/services/auth"
 	"github.com/trivet-dev/trivet/services/billing"
@@ -118,7 +117,7 @@ func (s *system) addServices(ctx context.Context) error {
 	}
 	aiService, err := ai.New(ctx, c.AI, ai.Deps{
 		Logger: log, Meter: s.host.Meter("ai"), Now: now, Database: c.Store.For("ai"), Models: c.Prices.List(), Billing: toBilling,
-		Secrets: func(name string) (settings.Secrets, error) { return settings.ReadSecrets(c.get, name, "") },
+		Secrets: c.files.Secrets,
 	})
 	if err != nil {
 		return err

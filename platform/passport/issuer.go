@@ -3,34 +3,50 @@ package passport
 import (
 	"crypto/ed25519"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// Issuer signs passports. Only auth has one.
+// Issuer signs passports. Only auth has one. It is safe for concurrent use.
 type Issuer struct {
+	key atomic.Pointer[signingKey]
+	now func() time.Time
+}
+
+// signingKey is a private key, ready to sign.
+type signingKey struct {
 	signer jose.Signer
 	public ed25519.PublicKey
-	now    func() time.Time
 }
 
 // NewIssuer makes an issuer of a signing key.
 func NewIssuer(key ed25519.PrivateKey, now func() time.Time) (*Issuer, error) {
-	public, ok := key.Public().(ed25519.PublicKey)
-	if !ok || len(key) != ed25519.PrivateKeySize {
-		return nil, fmt.Errorf("passport key: want an Ed25519 private key of %d bytes", ed25519.PrivateKeySize)
+	i := &Issuer{now: now}
+	if err := i.Replace(key); err != nil {
+		return nil, err
 	}
+	return i, nil
+}
+
+// Replace signs with another key from now on. After an error the present key stays.
+func (i *Issuer) Replace(key ed25519.PrivateKey) error {
+	if len(key) != ed25519.PrivateKeySize {
+		return fmt.Errorf("passport key: want an Ed25519 private key of %d bytes", ed25519.PrivateKeySize)
+	}
+	public, _ := key.Public().(ed25519.PublicKey)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: key, KeyID: keyID(public)}}, nil)
 	if err != nil {
-		return nil, fmt.Errorf("passport signer: %w", err)
+		return fmt.Errorf("passport signer: %w", err)
 	}
-	return &Issuer{signer: signer, public: public, now: now}, nil
+	i.key.Store(&signingKey{signer: signer, public: public})
+	return nil
 }
 
 // PublicKey is the key that verifies what this issuer signs.
-func (i *Issuer) PublicKey() ed25519.PublicKey { return i.public }
+func (i *Issuer) PublicKey() ed25519.PublicKey { return i.key.Load().public }
 
 // Issue signs a passport for one service. It never lives longer than MaxLife, whatever expire says.
 func (i *Issuer) Issue(c Claims, audience string, expire time.Time) (string, error) {
@@ -50,7 +66,7 @@ func (i *Issuer) Issue(c Claims, audience string, expire time.Time) (string, err
 		IssuedAt: jwt.NewNumericDate(now),
 		Expiry:   jwt.NewNumericDate(expire),
 	}
-	token, err := jwt.Signed(i.signer).Claims(standard).Claims(c).Serialize()
+	token, err := jwt.Signed(i.key.Load().signer).Claims(standard).Claims(c).Serialize()
 	if err != nil {
 		return "", fmt.Errorf("sign passport: %w", err)
 	}

@@ -4,17 +4,15 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
-	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-const (
-	cacheSize = 8192
-	maxToken  = 8192
-)
+const maxToken = 8192
 
 // The clocks of two processes may differ. A passport is used for at most a minute and renewed before its end, so its end
 // needs little leeway. A beginning that lies ahead does no harm, as auth signed the passport already; and no renewal would
@@ -26,29 +24,36 @@ const (
 
 // Verifier checks passports. It is safe for concurrent use.
 type Verifier struct {
-	keys  map[string]ed25519.PublicKey
-	cache *lru.Cache[[sha256.Size]byte, *Claims]
-	now   func() time.Time
+	ring atomic.Pointer[keyring]
+	now  func() time.Time
+
+	replacing sync.Mutex
 }
 
 // NewVerifier makes a verifier of one key or, while keys rotate, of several.
 // It fails without a key: a service must not start that can't tell who calls.
 func NewVerifier(keys []ed25519.PublicKey, now func() time.Time) (*Verifier, error) {
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("no passport verification key: set TRIVET_PASSPORT_PUBLIC_KEYS to what `trivet keys` prints")
-	}
-	cache, err := lru.New[[sha256.Size]byte, *Claims](cacheSize)
-	if err != nil {
-		return nil, fmt.Errorf("passport cache: %w", err)
-	}
-	v := &Verifier{keys: make(map[string]ed25519.PublicKey, len(keys)), cache: cache, now: now}
-	for _, key := range keys {
-		if len(key) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf("passport verification key: want %d bytes, got %d", ed25519.PublicKeySize, len(key))
-		}
-		v.keys[keyID(key)] = key
+	v := &Verifier{now: now}
+	if err := v.Replace(keys); err != nil {
+		return nil, err
 	}
 	return v, nil
+}
+
+// Replace uses other keys from now on. Passports that a removed key signed before are accepted until their end. After an error the
+// present keys stay.
+func (v *Verifier) Replace(keys []ed25519.PublicKey) error {
+	v.replacing.Lock()
+	defer v.replacing.Unlock()
+	next, err := newKeyring(keys)
+	if err != nil {
+		return err
+	}
+	if present := v.ring.Load(); present != nil {
+		next.retire(present, v.now())
+	}
+	v.ring.Store(next)
+	return nil
 }
 
 // Verify returns what the passport says when its signature, its issuer, its
@@ -60,19 +65,20 @@ func (v *Verifier) Verify(token, audience string) (*Claims, error) {
 		return nil, fmt.Errorf("%w: %d bytes long", ErrInvalid, len(token))
 	}
 	sum := sha256.Sum256([]byte(token))
-	claims, ok := v.cache.Get(sum)
+	ring := v.ring.Load()
+	claims, ok := ring.cache.Get(sum)
 	if !ok {
 		var err error
-		if claims, err = v.parse(token); err != nil {
+		if claims, err = v.parse(ring, token); err != nil {
 			return nil, err
 		}
-		v.cache.Add(sum, claims)
+		ring.cache.Add(sum, claims)
 	}
 	if claims.Audience != audience {
 		return nil, fmt.Errorf("%w: it is for %q, not for %q", ErrInvalid, claims.Audience, audience)
 	}
 	if !v.now().Before(claims.ExpireTime.Add(endLeeway)) {
-		v.cache.Remove(sum)
+		ring.cache.Remove(sum)
 		return nil, fmt.Errorf("%w: it ended at %s, and it is %s here", ErrClock, stamp(claims.ExpireTime), stamp(v.now()))
 	}
 	return claims, nil
@@ -80,22 +86,25 @@ func (v *Verifier) Verify(token, audience string) (*Claims, error) {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func (v *Verifier) parse(token string) (*Claims, error) {
+func (v *Verifier) parse(ring *keyring, token string) (*Claims, error) {
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.EdDSA})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	key, ok := v.keys[parsed.Headers[0].KeyID]
+	key, ok := ring.keys[parsed.Headers[0].KeyID]
 	if !ok {
 		return nil, fmt.Errorf("%w: signed with an unknown key", ErrInvalid)
 	}
 	var standard jwt.Claims
 	var claims Claims
-	if err := parsed.Claims(key, &standard, &claims); err != nil {
+	if err := parsed.Claims(key.public, &standard, &claims); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if err := v.check(&standard, &claims); err != nil {
 		return nil, err
+	}
+	if !key.accepts(standard.IssuedAt.Time()) {
+		return nil, fmt.Errorf("%w: signed with a key that was removed before", ErrInvalid)
 	}
 	claims.Audience = standard.Audience[0]
 	claims.ExpireTime = standard.Expiry.Time()

@@ -64,7 +64,7 @@ func TestRememberedProofsAreBounded(t *testing.T) {
 		require.NoError(t, err)
 		known := 0
 		if n%100 == 0 {
-			v.good.Range(func(any, any) bool { known++; return true })
+			v.accepted.Load().good.Range(func(any, any) bool { known++; return true })
 		}
 		require.LessOrEqual(t, known, maxKnown)
 	}

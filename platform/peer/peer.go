@@ -43,9 +43,14 @@ func CheckSecret(secret []byte) error {
 
 // Prover makes proofs in one service's name. It is safe for concurrent use.
 type Prover struct {
-	name   string
+	name string
+	now  func() time.Time
+	use  atomic.Pointer[signing]
+}
+
+// signing is a secret with the last proof that was made with it.
+type signing struct {
 	secret []byte
-	now    func() time.Time
 	last   atomic.Pointer[proof]
 }
 
@@ -56,31 +61,46 @@ type proof struct {
 
 // NewProver makes a prover for a service's name, such as "ai".
 func NewProver(name string, secret []byte, now func() time.Time) (*Prover, error) {
-	if err := CheckSecret(secret); err != nil {
-		return nil, err
-	}
 	if name == "" || strings.Contains(name, ".") {
 		return nil, fmt.Errorf("peer name %q: want a service's name without dots", name)
 	}
-	return &Prover{name: name, secret: secret, now: now}, nil
+	p := &Prover{name: name, now: now}
+	if err := p.Replace(secret); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Replace proves with another secret from now on. After an error the present secret stays.
+func (p *Prover) Replace(secret []byte) error {
+	if err := CheckSecret(secret); err != nil {
+		return err
+	}
+	p.use.Store(&signing{secret: secret})
+	return nil
 }
 
 // Proof returns a proof that is good now.
 func (p *Prover) Proof() string {
-	minute := p.now().Unix() / 60
-	if last := p.last.Load(); last != nil && last.minute == minute {
+	minute, with := p.now().Unix()/60, p.use.Load()
+	if last := with.last.Load(); last != nil && last.minute == minute {
 		return last.text
 	}
 	text := p.name + "." + strconv.FormatInt(minute, 10)
-	text += "." + hex.EncodeToString(sign(p.secret, text))
-	p.last.Store(&proof{minute: minute, text: text})
+	text += "." + hex.EncodeToString(sign(with.secret, text))
+	with.last.Store(&proof{minute: minute, text: text})
 	return text
 }
 
 // Verifier checks proofs. It is safe for concurrent use.
 type Verifier struct {
+	accepted atomic.Pointer[accepted]
+	now      func() time.Time
+}
+
+// accepted are secrets, with the proofs that were made with them. The secrets never change.
+type accepted struct {
 	secrets [][]byte
-	now     func() time.Time
 	good    sync.Map // proofs whose signatures were right; a few a minute
 	known   atomic.Int64
 }
@@ -90,13 +110,23 @@ const maxKnown = 1024
 
 // NewVerifier makes a verifier of the shared secret, and of others that are accepted while it is rotated.
 func NewVerifier(secret []byte, now func() time.Time, others ...[]byte) (*Verifier, error) {
+	v := &Verifier{now: now}
+	if err := v.Replace(secret, others...); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Replace accepts these secrets and no other from now on. After an error the present ones stay.
+func (v *Verifier) Replace(secret []byte, others ...[]byte) error {
 	secrets := append([][]byte{secret}, others...)
 	for _, s := range secrets {
 		if err := CheckSecret(s); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return &Verifier{secrets: secrets, now: now}, nil
+	v.accepted.Store(&accepted{secrets: secrets})
+	return nil
 }
 
 // Verify returns the name of the service that made the proof. Every error wraps ErrInvalid.
@@ -105,12 +135,8 @@ func (v *Verifier) Verify(proof string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("%w: malformed", ErrInvalid)
 	}
-	if _, known := v.good.Load(proof); !known {
-		got, err := hex.DecodeString(mac)
-		if err != nil || !v.signed(got, signed) {
-			return "", fmt.Errorf("%w: wrong signature", ErrInvalid)
-		}
-		v.remember(proof)
+	if !v.accepted.Load().made(proof, signed, mac) {
+		return "", fmt.Errorf("%w: wrong signature", ErrInvalid)
 	}
 	name, minuteText, _ := strings.Cut(signed, ".")
 	minute, err := strconv.ParseInt(minuteText, 10, 64)
@@ -123,17 +149,25 @@ func (v *Verifier) Verify(proof string) (string, error) {
 	return name, nil
 }
 
-// signed reports whether one of the secrets made the signature.
-func (v *Verifier) signed(mac []byte, text string) bool {
-	return slices.ContainsFunc(v.secrets, func(secret []byte) bool { return hmac.Equal(mac, sign(secret, text)) })
+// made reports whether a proof was made with one of the secrets.
+func (a *accepted) made(proof, signed, mac string) bool {
+	if _, known := a.good.Load(proof); known {
+		return true
+	}
+	got, err := hex.DecodeString(mac)
+	if err != nil || !slices.ContainsFunc(a.secrets, func(secret []byte) bool { return hmac.Equal(got, sign(secret, signed)) }) {
+		return false
+	}
+	a.remember(proof)
+	return true
 }
 
-func (v *Verifier) remember(proof string) {
-	if v.known.Add(1) > maxKnown {
-		v.good.Clear()
-		v.known.Store(1)
+func (a *accepted) remember(proof string) {
+	if a.known.Add(1) > maxKnown {
+		a.good.Clear()
+		a.known.Store(1)
 	}
-	v.good.Store(proof, struct{}{})
+	a.good.Store(proof, struct{}{})
 }
 
 func cutLast(s string) (before, after string, ok bool) {

@@ -84,3 +84,36 @@ func TestRotation(t *testing.T) {
 	_, err := peer.NewVerifier(before, time.Now, []byte("short"))
 	require.ErrorContains(t, err, "TRIVET_INTERNAL_SECRET")
 }
+
+// A process that runs changes its secrets as one that is restarted does. What a removed secret made is void at once, also when it is
+// remembered.
+func TestReplaceWhileRunning(t *testing.T) {
+	before, after, short := bytes.Repeat([]byte{7}, 32), bytes.Repeat([]byte{8}, 32), []byte("short")
+	prover, err := peer.NewProver("ai", before, time.Now)
+	require.NoError(t, err)
+	verifier, err := peer.NewVerifier(before, time.Now)
+	require.NoError(t, err)
+	verify := func(proof string) error {
+		_, err := verifier.Verify(proof)
+		return err
+	}
+	old := prover.Proof()
+	require.NoError(t, verify(old))
+
+	require.NoError(t, verifier.Replace(before, after))
+	require.NoError(t, prover.Replace(after))
+	require.NotEqual(t, old, prover.Proof(), "the proof of the same minute is made anew")
+	for range 2 {
+		require.NoError(t, verify(old))
+		require.NoError(t, verify(prover.Proof()))
+	}
+	require.NoError(t, verifier.Replace(after))
+	require.ErrorIs(t, verify(old), peer.ErrInvalid)
+	require.NoError(t, verify(prover.Proof()))
+
+	for _, wrong := range []error{prover.Replace(short), verifier.Replace(short), verifier.Replace(before, short), verifier.Replace(nil)} {
+		require.ErrorContains(t, wrong, "TRIVET_INTERNAL_SECRET")
+	}
+	require.NoError(t, verify(prover.Proof()), "the secrets before the error stay")
+	require.ErrorIs(t, verify(old), peer.ErrInvalid)
+}

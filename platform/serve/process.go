@@ -15,6 +15,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/connect"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
+	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
@@ -39,8 +40,12 @@ type Process struct {
 	prover *peer.Prover
 	conns  map[string]*connect.Conn
 	get    func(name string) string
+	files  *FileStates
 	modes  []string
 	added  []Part
+
+	issuer  *passport.Issuer // nil but in auth's process
+	trusted *verifiers       // nil until the process has a server
 }
 
 // NewProcess reads every setting of a program, reports all mistakes at once, and connects to the services that it needs.
@@ -56,6 +61,10 @@ func NewProcess(ctx context.Context, program Program, env settings.Env, stderr i
 		return nil, err
 	}
 	modes := Modes(get, settings.Split, settings.Serve)
+	files, err := ReadFileStates(get, &common, program.Config)
+	if err != nil {
+		return nil, err
+	}
 	err = settings.Join(settings.Load(get, &common, modes...), settings.Load(get, program.Config, modes...), common.Addresses.missing(program), RefuseDevFile(env.Get))
 	if err != nil {
 		return nil, err
@@ -72,7 +81,7 @@ func NewProcess(ctx context.Context, program Program, env settings.Env, stderr i
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Host: host, name: program.Name, trust: common.Trust, prover: prover, get: get, modes: modes, conns: map[string]*connect.Conn{}}
+	p := &Process{Host: host, name: program.Name, trust: common.Trust, prover: prover, get: get, files: files, modes: modes, conns: map[string]*connect.Conn{}}
 	for name, at := range common.Addresses.all() {
 		if !slices.Contains(program.Needs, name) {
 			continue
@@ -89,7 +98,7 @@ func (p *Process) Conn(name string) *connect.Conn { return p.conns[name] }
 
 // Secrets reads a setting that holds keys and whose name a file gives.
 func (p *Process) Secrets(name string) (settings.Secrets, error) {
-	return settings.ReadSecrets(p.get, name, "")
+	return p.files.Secrets(name)
 }
 
 // Add adds a part to those that the process runs.
@@ -112,22 +121,23 @@ func (p *Process) server() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	proofs := Proofs{Passports: keys}
-	for _, secret := range p.trust.InternalSecret.Reveal() {
-		proofs.InternalSecrets = append(proofs.InternalSecrets, []byte(secret))
-	}
-	return p.NewServer(proofs, func(server *grpcserver.Server) (grpc.ClientConnInterface, error) {
+	server, err := p.NewServer(Proofs{Passports: keys, InternalSecrets: p.trust.secrets()}, func(server *grpcserver.Server) (grpc.ClientConnInterface, error) {
 		if conn := p.conns["auth"]; conn != nil {
 			return conn, nil
 		}
 		return connect.InProcess(server.InProcess(), p.prover), nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	p.trusted = &server.verifiers
+	return server, nil
 }
 
 // Main runs a program until it is told to stop, and exits with status 1 when it failed. A second signal ends it at once.
 func Main(name string, run func(ctx context.Context, args []string, env settings.Env, stderr io.Writer) error) {
 	ctx, stop := Signals()
-	err := run(ctx, os.Args[1:], settings.Environment(), os.Stderr)
+	err := run(WithHangups(ctx), os.Args[1:], settings.Environment(), os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)

@@ -6,10 +6,8 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -33,15 +31,14 @@ type SecretFiles struct {
 	used, looked map[string]string // the states that were tried last, and seen last
 }
 
-// SecretsPart follows the files of secrets until ctx ends, and reads them at once on SIGHUP.
-func (h *Host) SecretsPart(get func(string) string, names func() []string, reload func() error) Part {
-	first := settings.FileStates(get, names()) // before anything runs: a change from now on is noticed
+// secretsPart follows the files of secrets until ctx ends, and reads them at once on SIGHUP. A change since read is noticed.
+func (h *Host) secretsPart(read *FileStates, names func() []string, reload func() error) Part {
 	return Part{Name: "secrets", Run: func(ctx context.Context) error {
-		hangup := make(chan os.Signal, 1)
-		signal.Notify(hangup, syscall.SIGHUP)
-		defer signal.Stop(hangup)
+		hangup, stop := hangups(ctx)
+		defer stop()
+		first := read.of(names())
 		files := &SecretFiles{
-			Get: get, Names: names, Reload: reload, Interval: h.Settings.SecretReload, Now: hangup, Logger: h.Logger, used: first, looked: first,
+			Get: read.get, Names: names, Reload: reload, Interval: h.Settings.SecretReload, Now: hangup, Logger: h.Logger, used: first, looked: first,
 		}
 		return files.Run(ctx)
 	}}
@@ -50,7 +47,11 @@ func (h *Host) SecretsPart(get func(string) string, names func() []string, reloa
 // FollowSecrets adds to a process the part that follows the files of its secrets. T is the struct of the settings that use them; use gets it
 // with their new values. more returns the names of further settings that hold secrets; it may be nil.
 func FollowSecrets[T any](p *Process, more func() []string, use func(T) error) error {
-	part, err := SecretsOf(p.Host, p.get, p.modes, more, use)
+	names := p.trustNames
+	if more != nil {
+		names = func() []string { return append(more(), p.trustNames()...) }
+	}
+	part, err := SecretsOf(p.Host, p.files, p.modes, names, use, p.rotateTrust)
 	if err != nil {
 		return err
 	}
@@ -58,23 +59,26 @@ func FollowSecrets[T any](p *Process, more func() []string, use func(T) error) e
 	return nil
 }
 
-// SecretsOf is the part that FollowSecrets adds, for settings that get finds.
-func SecretsOf[T any](h *Host, get func(string) string, modes []string, more func() []string, use func(T) error) (Part, error) {
+// SecretsOf is the part that FollowSecrets adds, for settings that were read after the states of their files. further reads other secrets
+// again. Secrets that are invalid leave those of the other parts rotating.
+func SecretsOf[T any](h *Host, read *FileStates, modes []string, more func() []string, use func(T) error, further ...func() error) (Part, error) {
 	var zero T
 	own, err := settings.SecretNames(zero, AlertSettings{}, tracing.Settings{})
 	if err != nil {
 		return Part{}, err
 	}
-	names := func() []string { return own }
-	if more != nil {
-		names = func() []string { return append(more(), own...) }
-	}
-	return h.SecretsPart(get, names, func() error {
+	names := func() []string { return append(more(), own...) }
+	return h.secretsPart(read, names, func() error {
 		var fresh T
-		if err := settings.Load(get, &fresh, modes...); err != nil {
-			return err
+		wrong := settings.Load(read.get, &fresh, modes...)
+		if wrong == nil {
+			wrong = use(fresh)
 		}
-		return errors.Join(use(fresh), h.rotateOwn(get))
+		found := []error{wrong, h.rotateOwn(read.get)}
+		for _, rotate := range further {
+			found = append(found, rotate())
+		}
+		return errors.Join(found...)
 	}), nil
 }
 

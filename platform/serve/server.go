@@ -31,6 +31,14 @@ type Server struct {
 	*grpcserver.Server
 	// Credentials exchanges credentials with auth.
 	Credentials *credential.Exchanger
+
+	verifiers verifiers
+}
+
+// verifiers verify the callers of a server.
+type verifiers struct {
+	passports *passport.Verifier
+	peers     *peer.Verifier
 }
 
 // NewServer builds the gRPC server of a process. auth connects to the auth service, which may be in the same process: it is
@@ -68,7 +76,7 @@ func (h *Host) NewServer(proofs Proofs, auth func(*grpcserver.Server) (grpc.Clie
 	if exchanger.Exchanger, err = credential.New(authv1.NewAuthServiceClient(to), credential.Options{Now: h.Now}); err != nil {
 		return nil, err
 	}
-	return &Server{Server: server, Credentials: exchanger.Exchanger}, nil
+	return &Server{Server: server, Credentials: exchanger.Exchanger, verifiers: verifiers{passports, peers}}, nil
 }
 
 // Revocations is the part that forgets credentials as soon as auth revokes them.

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
@@ -145,6 +142,15 @@ func (t Trust) Validate(settings.Modes) error {
 // Keys returns the verification keys.
 func (t Trust) Keys() ([]ed25519.PublicKey, error) { return passport.ParsePublicKeys(t.PassportKeys) }
 
+// secrets are the internal secrets, the one that is used first.
+func (t Trust) secrets() [][]byte {
+	var secrets [][]byte
+	for _, secret := range t.InternalSecret.Reveal() {
+		secrets = append(secrets, []byte(secret))
+	}
+	return secrets
+}
+
 // SigningKey is auth's alone.
 type SigningKey struct {
 	// PassportKey signs passports.
@@ -162,13 +168,9 @@ func (k SigningKey) Validate(settings.Modes) error {
 	return nil
 }
 
-// Issuer makes the signer of passports.
-func (k SigningKey) Issuer(now func() time.Time) (*passport.Issuer, error) {
-	key, err := passport.ParsePrivateKey(k.PassportKey.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	return passport.NewIssuer(key, now)
+// key is the key.
+func (k SigningKey) key() (ed25519.PrivateKey, error) {
+	return passport.ParsePrivateKey(k.PassportKey.Reveal())
 }
 
 // Store is where the services keep what they must not lose.
@@ -247,9 +249,8 @@ func (p *PriceList) ReloadPart(log *slog.Logger, checks ...func(*models.List) er
 			<-ctx.Done()
 			return nil
 		}
-		hangup := make(chan os.Signal, 1)
-		signal.Notify(hangup, syscall.SIGHUP)
-		defer signal.Stop(hangup)
+		hangup, stop := hangups(ctx)
+		defer stop()
 		reloader := &models.Reloader{Path: p.ModelsFile, List: p.list, Checks: checks, Interval: p.ReloadInterval, Now: hangup, Logger: log}
 		return reloader.Run(ctx)
 	}}

@@ -44,6 +44,12 @@ type delivery struct {
 
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
+	return newReceiverOf(t, eventsKey)
+}
+
+// newReceiverOf expects signatures of another key.
+func newReceiverOf(t *testing.T, key []byte) *receiver {
+	t.Helper()
 	r := &receiver{status: http.StatusOK}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		raw, err := io.ReadAll(request.Body)
@@ -52,7 +58,7 @@ func newReceiver(t *testing.T) *receiver {
 		}
 		d := delivery{id: request.Header.Get("webhook-id")}
 		stamp := request.Header.Get("webhook-timestamp")
-		mac := hmac.New(sha256.New, eventsKey)
+		mac := hmac.New(sha256.New, key)
 		_, _ = mac.Write([]byte(d.id + "." + stamp + "." + string(raw)))
 		if request.Header.Get("webhook-signature") != "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)) {
 			t.Error("the signature is wrong")

@@ -1,9 +1,12 @@
 package billing_test
 
 import (
+	"encoding/base64"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,4 +60,28 @@ func TestStripeSecretsRotate(t *testing.T) {
 	for _, key := range keys {
 		require.Equal(t, "Bearer sk_test_newer", key)
 	}
+}
+
+// A webhook goes to the address, and is signed with the secrets, that were put in use last.
+func TestReceiversOfWebhooksRotate(t *testing.T) {
+	key := []byte(strings.Repeat("n", 32))
+	before, after := newReceiver(t), newReceiverOf(t, key)
+	h := newFixture(t, before.env(), database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+	env := after.env()
+	env["BILLING_EVENTS_SECRET"] = "whsec_" + base64.StdEncoding.EncodeToString(key)
+	require.NoError(t, h.service.Rotate(config(t, env)))
+	begin := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	h.Set(begin)
+	h.apply(yearFile)
+	require.True(t, h.buy(purchase("pro", "")).GetApplied())
+	h.useCard("chargeCustomerFail")
+	h.reach(begin.AddDate(0, 1, 0))
+	h.reach(begin.AddDate(0, 1, 0).Add(time.Hour))
+	require.NotEmpty(t, h.notices(0))
+	stop := h.run()
+	defer stop()
+	require.Eventually(t, func() bool { return len(after.deliveries()) > 0 }, time.Minute, 2*time.Millisecond)
+	require.Empty(t, before.deliveries())
+	delete(env, "BILLING_EVENTS_URL")
+	require.ErrorContains(t, h.service.Rotate(config(t, env)), "BILLING_EVENTS_URL")
 }

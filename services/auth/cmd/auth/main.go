@@ -23,7 +23,7 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 	}
 	program := serve.Program{Name: "auth", Config: &c, Needs: []string{"ai", "billing"}, Migrations: auth.Migrations}
 	return serve.RunService(ctx, program, args, env, stderr, func(p *serve.Process) (serve.Service, error) {
-		issuer, err := c.Signing.Issuer(p.Now)
+		issuer, err := p.Signer(c.Signing)
 		if err != nil {
 			return nil, err
 		}
