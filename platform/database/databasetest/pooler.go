@@ -39,8 +39,8 @@ func Pooler(t testing.TB, direct string, schemas []string, more string) (address
 	if server.as != nil {
 		require.NoError(t, os.Chown(dir, int(server.as.Uid), int(server.as.Gid)))
 	}
-	// QUIT ends PgBouncer at once; TERM lets versions since 1.23 wait for their clients.
-	require.NoError(t, server.run("QUIT", dir, program, config))
+	// KILL, because no other signal ends every version at once: since 1.23, TERM waits for the clients, and earlier ones ignore QUIT.
+	require.NoError(t, server.run("KILL", dir, program, config))
 	t.Cleanup(func() {
 		if t.Failed() {
 			log, _ := os.ReadFile(filepath.Join(dir, "log"))
