@@ -290,9 +290,9 @@ func (f *form) onlyOff(keys ...string) {
 
 // onlyCards reads payment_method_types, and refuses other types than cards.
 func (f *form) onlyCards() {
-	const key = "payment_method_types"
-	if slices.ContainsFunc(f.strings(key), func(kind string) bool { return kind != "card" }) {
-		f.fail(invalidRequest(f.path(key), "", "The sandbox implements only the payment method type card."))
+	const types = "payment_method_types"
+	if slices.ContainsFunc(f.strings(types), func(kind string) bool { return kind != "card" }) {
+		f.fail(invalidRequest(f.path(types), "", "The sandbox implements only the payment method type card."))
 	}
 }
 
