@@ -77,6 +77,8 @@ type Claims struct {
 	ActorID string `json:"act,omitempty"`
 	// Email is the primary email address, when known.
 	Email string `json:"eml,omitempty"`
+	// Verified is true when Clerk has verified an email address or a phone number of the user.
+	Verified bool `json:"ver,omitempty"`
 	// Operator is true for the people that TRIVET_OPERATORS names.
 	Operator bool `json:"opr,omitempty"`
 	// Models are the models an API key may use; empty means all of the plan's.

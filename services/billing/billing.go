@@ -75,7 +75,7 @@ type Config struct {
 	// ReconcileInterval is how often the store is compared with Stripe; 0 disables that.
 	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often stored objects are compared with Stripe and repaired; 0 disables it"`
 	// FreeCredit says who gets the credit of plans that are not paid for.
-	FreeCredit string `env:"FREE_CREDIT" default:"person" oneof:"person,account,card,none" help:"who gets the credit of a free plan: person = one account of each person, the first that the person uses; account = every account; card = like person, for accounts with a card at Stripe; none = nobody. With person, card and none, a person has one trial"`
+	FreeCredit string `env:"FREE_CREDIT" default:"person" oneof:"person,account,verified,card,none" help:"who gets the credit of a free plan: person = one account of each person, the first that the person uses; account = every account; verified = like person, as soon as Clerk has verified an email address or a phone number of the person; card = like person, for accounts with a card at Stripe; none = nobody. With all but account, a person has one trial; with verified, only verified people have one"`
 	// Inbox says how webhooks are retried and retained.
 	Inbox inbox.Settings
 	// AllowedOrigins are the origins that Stripe's pages may lead back to.

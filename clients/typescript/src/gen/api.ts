@@ -3712,6 +3712,8 @@ export interface components {
              *     Example: false.
              */
             deprovisioned: boolean;
+            /** @description True when Clerk has verified an email address or a phone number of the user. Example: true. */
+            verified: boolean;
         };
     };
     responses: never;

@@ -58,7 +58,7 @@ func (i *Invoker) reserve(ctx context.Context, claims *passport.Claims, req *wir
 		RequestId: callid.New(claims.AccountID, i.deps.Now()), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: m.ID,
 		ApiKeySpendLimitNanoUsd: claims.SpendLimitNanoUSD, ApiKeySpendPeriod: period(claims.SpendPeriodSeconds),
 		InputTokens: saturate.Int32(req.InputBound(m)), MaxOutputTokens: saturate.Int32(wanted(req, m)), Choices: int32(req.Choices),
-		IdempotencyKey: by.key, RequestDigest: by.digest,
+		IdempotencyKey: by.key, RequestDigest: by.digest, UserVerified: claims.Verified,
 	}}
 	if p != nil {
 		p.reserve(r.ask)

@@ -81,7 +81,7 @@ func (a *Authenticator) keyClaims(k apikey.Verified, st directory.Standing) pass
 	}
 	return passport.Claims{
 		UserID: k.UserID, OrganizationID: k.OrganizationID, Role: role, Admin: a.admin(k.OrganizationID, role),
-		Scopes: k.Scopes, AccountID: k.AccountID, APIKeyID: k.ID, Email: st.Email, Models: k.Models,
+		Scopes: k.Scopes, AccountID: k.AccountID, APIKeyID: k.ID, Email: st.Email, Verified: st.Verified, Models: k.Models,
 		RequestsPerMinute: k.RequestsPerMinute, ParentLimits: parentLimits(k.Ancestors),
 		SpendLimitNanoUSD: k.SpendLimitNanoUSD, SpendPeriodSeconds: int64(k.SpendPeriod / time.Second),
 	}

@@ -80,6 +80,19 @@ func known(role string) directory.Standing {
 	}
 }
 
+// The passport of a session and of an API key says whether its person is verified.
+func TestVerified(t *testing.T) {
+	for _, credential := range []string{"token", "tvt_live_x"} {
+		for _, verified := range []bool{false, true} {
+			p := &parts{session: member("admin"), key: apikey.Verified{Key: apikey.Key{ID: "key_1", UserID: "user_1"}}, standing: known("admin")}
+			p.standing.Verified = verified
+			grant, err := p.ask(t, credential)
+			require.NoError(t, err)
+			require.Equal(t, verified, grant.Claims.Verified, credential)
+		}
+	}
+}
+
 func TestStanding(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change  func(*directory.Standing)

@@ -121,7 +121,7 @@ func (a *Authenticator) claims(s *session.Session, org *session.Organization, st
 	role, permissions := rank(s, org, st)
 	c := passport.Claims{
 		UserID: s.UserID, SessionID: s.ID, OrganizationID: org.ID, Role: role, Admin: a.admin(org.ID, role),
-		Permissions: permissions, AccountID: account(s.UserID, org.ID), Email: st.Email,
+		Permissions: permissions, AccountID: account(s.UserID, org.ID), Email: st.Email, Verified: st.Verified,
 		Operator: a.operators[s.UserID] && s.Actor == nil,
 	}
 	if c.Email == "" {

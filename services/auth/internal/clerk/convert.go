@@ -23,7 +23,7 @@ func userOf(u *userResource, told time.Time) directory.User {
 	out := directory.User{
 		ID: u.ID, Synced: true, PrimaryEmail: primary, Emails: emails,
 		FirstName: text(u.FirstName), LastName: text(u.LastName), ImageURL: text(u.ImageURL), ExternalID: text(u.ExternalID),
-		PublicMetadata: directory.Metadata(u.PublicMetadata), Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked,
+		PublicMetadata: directory.Metadata(u.PublicMetadata), Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked, Verified: verified(&u.User),
 		CreateTime: milliseconds(u.CreatedAt), UpdateTime: milliseconds(u.UpdatedAt), EventTime: told,
 	}
 	if left := u.LockoutExpiresInSeconds; u.Locked && left != nil && *left > 0 && *left < maxLock {
@@ -50,6 +50,13 @@ func addressesOf(u *clerk.User) (primary string, all []string) {
 		}
 	}
 	return primary, all
+}
+
+// verified tells whether Clerk has verified an email address or a phone number.
+func verified(u *clerk.User) bool {
+	is := func(v *clerk.Verification) bool { return v != nil && v.Status == "verified" }
+	return slices.ContainsFunc(u.EmailAddresses, func(e *clerk.EmailAddress) bool { return e != nil && is(e.Verification) }) ||
+		slices.ContainsFunc(u.PhoneNumbers, func(p *clerk.PhoneNumber) bool { return p != nil && is(p.Verification) })
 }
 
 func organizationOf(o *clerk.Organization, told time.Time) directory.Organization {

@@ -47,7 +47,7 @@ func TestWhatIsKeptOfAUser(t *testing.T) {
 	require.Equal(t, directory.UserChanged{User: directory.User{
 		ID: "user_1", Synced: true, PrimaryEmail: "primary@example.test", Emails: []string{"primary@example.test", "first@example.test"},
 		FirstName: "Ada", ImageURL: "https://img.test/a", ExternalID: "app-1", PublicMetadata: json.RawMessage(`{"plan":"pro"}`),
-		Deprovisioned: true, Locked: true, LockExpireTime: eventTime.Add(time.Minute), EventTime: eventTime,
+		Deprovisioned: true, Verified: true, Locked: true, LockExpireTime: eventTime.Add(time.Minute), EventTime: eventTime,
 		CreateTime: time.UnixMilli(1_700_000_000_000).UTC(), UpdateTime: time.UnixMilli(1_700_000_000_001).UTC(),
 	}}, change)
 }

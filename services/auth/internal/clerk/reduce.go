@@ -25,7 +25,8 @@ type fields map[string]fields
 var needed = map[string]fields{
 	familyUser: {
 		"id": nil, "object": nil, "deleted": nil, "external_id": nil, "first_name": nil, "last_name": nil,
-		"image_url": nil, "email_addresses": {"id": nil, "email_address": nil}, "primary_email_address_id": nil,
+		"image_url": nil, "email_addresses": {"id": nil, "email_address": nil, "verification": {"status": nil}}, "primary_email_address_id": nil,
+		"phone_numbers":   {"verification": {"status": nil}},
 		"public_metadata": nil, "banned": nil, "deprovisioned": nil, "locked": nil, "lockout_expires_in_seconds": nil,
 		"created_at": nil, "updated_at": nil,
 	},

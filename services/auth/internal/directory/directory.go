@@ -29,6 +29,8 @@ type User struct {
 	PublicMetadata json.RawMessage
 	// Banned and Deprovisioned people are refused: an admin in Clerk, or the company's directory, locked them out.
 	Banned, Deprovisioned bool
+	// Verified is true when Clerk has verified an email address or a phone number.
+	Verified bool
 	// Locked people can't sign in. Their sessions and API keys keep working: anybody can lock an account by wrong passwords.
 	Locked bool
 	// LockExpireTime is when a lock ends by itself; the zero time when it does not, or if none exists.
@@ -65,8 +67,8 @@ type Membership struct {
 type Standing struct {
 	// User, Organization and Member say how much is known of each.
 	User, Organization, Member Knowledge
-	// Banned and Deprovisioned are the user's.
-	Banned, Deprovisioned bool
+	// Banned, Deprovisioned and Verified are the user's.
+	Banned, Deprovisioned, Verified bool
 	// Email is the user's primary one; may be empty.
 	Email string
 	// Role and Permissions are the member's as of RoleTime.

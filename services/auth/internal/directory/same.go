@@ -10,7 +10,7 @@ import (
 func SameUser(a, b User) bool {
 	return a.Synced == b.Synced && a.PrimaryEmail == b.PrimaryEmail && slices.Equal(a.Emails, b.Emails) &&
 		a.FirstName == b.FirstName && a.LastName == b.LastName && a.ImageURL == b.ImageURL && a.ExternalID == b.ExternalID &&
-		a.Banned == b.Banned && a.Deprovisioned == b.Deprovisioned && a.Locked == b.Locked && sameJSON(a.PublicMetadata, b.PublicMetadata)
+		a.Banned == b.Banned && a.Deprovisioned == b.Deprovisioned && a.Locked == b.Locked && a.Verified == b.Verified && sameJSON(a.PublicMetadata, b.PublicMetadata)
 }
 
 // SameOrganization compares what Clerk tells of an organization, without the times.

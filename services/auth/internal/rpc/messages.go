@@ -20,8 +20,8 @@ func userMessage(u directory.User) (*authv1.User, error) {
 	return &authv1.User{
 		Id: u.ID, PrimaryEmail: u.PrimaryEmail, Emails: u.Emails, FirstName: u.FirstName, LastName: u.LastName,
 		ImageUrl: u.ImageURL, ExternalId: u.ExternalID, PublicMetadata: metadata, Banned: u.Banned, Locked: u.Locked,
-		Deprovisioned: u.Deprovisioned,
-		CreateTime:    timestampMessage(u.CreateTime), UpdateTime: timestampMessage(u.UpdateTime),
+		Deprovisioned: u.Deprovisioned, Verified: u.Verified,
+		CreateTime: timestampMessage(u.CreateTime), UpdateTime: timestampMessage(u.UpdateTime),
 	}, nil
 }
 

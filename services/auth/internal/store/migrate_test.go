@@ -194,7 +194,7 @@ func TestSingularTablesHaveTheDataOfThePluralOnes(t *testing.T) {
 		require.NoError(t, database.Migrate(t.Context(), db, store.Migrations()))
 
 		for _, o := range tables {
-			require.Equal(t, slices.Sorted(slices.Values(o.columns)), columnsOf(t, db, o.now), o.now)
+			require.Subset(t, columnsOf(t, db, o.now), o.columns, "%s: later migrations add columns", o.now)
 			want := make([][]any, 0, len(o.rows))
 			for _, row := range o.rows {
 				converted := make([]any, 0, len(row))
@@ -224,7 +224,7 @@ func TestThePreviousVersionIsRefused(t *testing.T) {
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
 		var ahead *database.NewerError
 		require.ErrorAs(t, database.CheckVersion(t.Context(), db, upTo6(t)), &ahead)
-		require.Equal(t, database.NewerError{Service: "auth", Store: "auth", Version: 11, Known: 6}, *ahead)
+		require.Equal(t, database.NewerError{Service: "auth", Store: "auth", Version: 13, Known: 6}, *ahead)
 	})
 }
 

@@ -22,7 +22,7 @@ func (s *Store) Standing(ctx context.Context, userID, organizationID, sessionID 
 		User:         knowledge(row.UserSynced, row.UserDeleted),
 		Organization: knowledge(row.OrganizationSynced, row.OrganizationDeleted),
 		Member:       knowledge(sql.NullBool{Bool: true, Valid: row.Role.Valid}, row.MemberDeleted),
-		Banned:       row.Banned.Bool, Deprovisioned: row.Deprovisioned.Bool, Email: row.PrimaryEmail.String,
+		Banned:       row.Banned.Bool, Deprovisioned: row.Deprovisioned.Bool, Verified: row.Verified.Bool, Email: row.PrimaryEmail.String,
 		Role: row.Role.String, RoleTime: toTimeOrZero(row.MemberUpdated), MemberDeleted: toTimeOrZero(row.MemberDeleted),
 		SessionRevoked: row.SessionRevoked,
 	}

@@ -22,6 +22,7 @@ func (w *Writing) PutUser(ctx context.Context, u directory.User) (bool, error) {
 			ImageURL: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
 			Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked, LockExpireTime: nullMicros(u.LockExpireTime),
 			CreateTime: micros(u.CreateTime), UpdateTime: micros(u.UpdateTime), EventTime: eventMicros(u.EventTime),
+			Verified: u.Verified,
 		})
 	})
 }
@@ -34,6 +35,7 @@ func (w *Writing) ReplaceUser(ctx context.Context, u, was directory.User) (bool,
 			ImageURL: u.ImageURL, ExternalID: u.ExternalID, PublicMetadata: object(u.PublicMetadata),
 			Banned: u.Banned, Deprovisioned: u.Deprovisioned, Locked: u.Locked, LockExpireTime: nullMicros(u.LockExpireTime),
 			CreateTime: micros(u.CreateTime), UpdateTime: micros(u.UpdateTime), EventTime: eventMicros(u.EventTime), Was: micros(was.UpdateTime),
+			Verified: u.Verified,
 		})
 	})
 }
@@ -151,7 +153,7 @@ func (s *Store) user(row db.AppUser) (directory.User, error) {
 	return directory.User{
 		ID: row.ID, Synced: row.Synced, PrimaryEmail: row.PrimaryEmail, Emails: emails,
 		FirstName: row.FirstName, LastName: row.LastName, ImageURL: row.ImageURL, ExternalID: row.ExternalID,
-		PublicMetadata: row.PublicMetadata, Banned: row.Banned, Deprovisioned: row.Deprovisioned, Locked: s.locked(row.Locked, row.LockExpireTime),
+		PublicMetadata: row.PublicMetadata, Banned: row.Banned, Deprovisioned: row.Deprovisioned, Verified: row.Verified, Locked: s.locked(row.Locked, row.LockExpireTime),
 		LockExpireTime: toTimeOrZero(row.LockExpireTime), CreateTime: toTime(row.CreateTime), UpdateTime: toTime(row.UpdateTime), EventTime: toEventTime(row.EventTime),
 	}, err
 }

@@ -35,7 +35,7 @@ type Session struct {
 // NewSession is a session to make.
 type NewSession struct {
 	AccountID, Customer string
-	// UserID is who buys; it is not sent.
+	// UserID is who buys, and may have a trial; it is not sent.
 	UserID string `json:"-"`
 	// Request identifies what is asked for.
 	Request string
@@ -172,7 +172,7 @@ func (e *SeatsError) Error() string { return fmt.Sprintf("must be from %d to %d"
 // Request says what to buy.
 type Request struct {
 	AccountID string
-	// UserID is who buys.
+	// UserID is who buys, and may have a trial; empty for nobody.
 	UserID string
 	// PlanID or PackID is set.
 	PlanID, PackID string

@@ -8,28 +8,27 @@ import (
 )
 
 // Account reads an account, brought up to date; a new one is opened on the default plan. userID is who asks, whose share of free credit
-// the account may use; "" for nobody. Error: ErrUnavailable.
+// the account may use, as MayShare returns it; "" for nobody. Error: ErrUnavailable.
 func (l *Ledger) Account(ctx context.Context, id, userID string) (Account, error) {
 	account, err := l.store.Account(ctx, id)
-	wants := l.free == FreeWithCard && userID != "" && account.Available() <= 0 // it may have a card by now
-	if err == nil && l.now().Before(account.Due) && !wants {
-		return account, nil
-	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Account{}, err
 	}
+	isNew := err != nil
+	account.ID = id
+	claims, err := l.mayClaim(ctx, account, userID)
+	if err != nil {
+		return Account{}, err
+	}
+	if !isNew && l.now().Before(account.Due) && !claims {
+		return account, nil
+	}
 	err = l.store.Write(ctx, id, func(ctx context.Context, tx Tx) (err error) {
 		now := l.now()
-		if account, err = l.touch(ctx, tx, id, userID, now); err != nil || !wants || account.Plan != l.plans.Default().ID {
+		if account, err = l.touch(ctx, tx, id, userID, now); err != nil || !claims {
 			return err
 		}
-		if start, _ := period(account.CreateTime, now); !account.PeriodStart.Equal(start) { // the rest of a month after a subscription
-			return nil
-		}
-		if err := l.grantPlan(ctx, tx, &account, userID, now); err != nil {
-			return err
-		}
-		return l.save(ctx, tx, &account)
+		return l.claim(ctx, tx, &account, userID, now)
 	})
 	return account, err
 }

@@ -1,6 +1,10 @@
 package ledger
 
-import "context"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // FreeCredit says who gets the credit of a plan that is not paid for.
 type FreeCredit string
@@ -11,6 +15,8 @@ const (
 	FreePerAccount FreeCredit = "account"
 	// FreePerPerson gives it to one account of each person: the first that the person opens or begins a period of.
 	FreePerPerson FreeCredit = "person"
+	// FreeVerified is FreePerPerson for people who have a verified email address or phone number.
+	FreeVerified FreeCredit = "verified"
 	// FreeWithCard is FreePerPerson for accounts that have a card at Stripe.
 	FreeWithCard FreeCredit = "card"
 	// NoFreeCredit gives it to nobody.
@@ -27,14 +33,66 @@ func (l *Ledger) mayHaveFree(ctx context.Context, tx Tx, accountID, userID strin
 			return false, err
 		}
 		return tx.TakeShare(ctx, ShareOfCredit, accountID, userID)
-	case FreePerPerson:
+	case FreePerPerson, FreeVerified:
 		return tx.TakeShare(ctx, ShareOfCredit, accountID, userID)
 	default:
 		return true, nil
 	}
 }
 
-// MayHaveTrial tells whether an account may begin a trial, of which a person has one, and takes the person's share. Errors: ErrUnavailable.
+// MayShare returns the person of a call if the person may use their share of free credit and trials; otherwise "".
+func (l *Ledger) MayShare(userID string, verified bool) string {
+	if l.free == FreeVerified && !verified {
+		return ""
+	}
+	return userID
+}
+
+// mayClaim tells whether an account that has no free credit may have some by now. userID is as in Account.
+func (l *Ledger) mayClaim(ctx context.Context, account Account, userID string) (bool, error) {
+	switch {
+	case userID == "":
+		return false, nil
+	case l.free == FreeWithCard:
+		return account.Available() <= 0, nil
+	case l.free == FreeVerified:
+		taken, err := l.store.ShareTaken(ctx, ShareOfCredit, account.ID, userID)
+		return !taken, err
+	}
+	return false, nil
+}
+
+// claim gives an account the free credit of its present month, if it has had none.
+func (l *Ledger) claim(ctx context.Context, tx Tx, account *Account, userID string, now time.Time) error {
+	if account.Plan != l.plans.Default().ID {
+		return nil
+	}
+	if start, _ := period(account.CreateTime, now); !account.PeriodStart.Equal(start) { // the rest of a month after a subscription
+		return nil
+	}
+	if err := l.grantPlan(ctx, tx, account, userID, now); err != nil {
+		return err
+	}
+	return l.save(ctx, tx, account)
+}
+
+// reserveVerified tries a refused call again if the person who calls has been verified since the account got no free credit.
+func (l *Ledger) reserveVerified(ctx context.Context, r Reservation, refusal error) (Hold, error) {
+	before, err := l.store.Account(ctx, r.AccountID)
+	if err != nil {
+		return Hold{}, errors.Join(refusal, err)
+	}
+	may, err := l.mayClaim(ctx, before, r.UserID)
+	if err != nil || !may {
+		return Hold{}, errors.Join(refusal, err)
+	}
+	if _, err := l.Account(ctx, r.AccountID, r.UserID); err != nil {
+		return Hold{}, err
+	}
+	return l.reserve(ctx, r)
+}
+
+// MayHaveTrial tells whether an account may begin a trial, of which a person has one, and takes the person's share. userID is as in Account. Errors: ErrUnavailable.
 func (l *Ledger) MayHaveTrial(ctx context.Context, accountID, userID string) (may bool, err error) {
 	if l.free == FreePerAccount || l.free == "" {
 		return true, nil

@@ -94,6 +94,106 @@ func TestFreeCreditWithACard(t *testing.T) {
 	})
 }
 
+// With the rule "verified" the credit comes with the first request after the verification, once.
+func TestFreeCreditOfTheVerified(t *testing.T) {
+	free(t, ledger.FreeVerified, func(t *testing.T, s *subscriber) {
+		ask := func(account, user string, verified bool) int64 {
+			t.Helper()
+			return s.balance(account, s.MayShare(user, verified))
+		}
+		require.Zero(t, ask(alice, alice, false))
+		require.Zero(t, ask("org_1", alice, false))
+		s.clock.Set(s.begin.AddDate(0, 1, 1))
+		require.Zero(t, ask(alice, alice, false), "the next month, too")
+		_, err := s.Grant(t.Context(), ledger.NewGrant{AccountID: alice, Source: "gift", Amount: 5})
+		require.NoError(t, err)
+		require.EqualValues(t, 5, ask(alice, alice, false))
+		for range 3 {
+			require.EqualValues(t, 1005, ask(alice, alice, true), "beside other credit, and once")
+		}
+		require.Zero(t, ask("org_1", alice, true), "the share is used")
+		require.Zero(t, ask("org_2", alice, true), "also by a new account")
+		require.EqualValues(t, 1005, ask(alice, alice, false), "what was given stays")
+		s.clock.Set(s.begin.AddDate(0, 2, 1))
+		require.EqualValues(t, 1005, ask(alice, alice, false), "the account has the share for good")
+		require.EqualValues(t, 1000, ask("org_1", bob, true), "another person's share")
+
+		for verified, want := range map[bool]bool{false: false, true: true} {
+			may, err := s.MayHaveTrial(t.Context(), "org_3", s.MayShare(bob, verified))
+			require.NoError(t, err)
+			require.Equal(t, want, may)
+		}
+	})
+	for _, rule := range []ledger.FreeCredit{ledger.FreePerPerson, ledger.FreePerAccount, ledger.FreeWithCard, ledger.NoFreeCredit} {
+		free(t, rule, func(t *testing.T, s *subscriber) {
+			require.Equal(t, bob, s.MayShare(bob, false), "other rules do not ask for it")
+		})
+	}
+}
+
+// The first call of a verified person is made: it need not wait for somebody to read the account.
+func TestACallOfAVerifiedPerson(t *testing.T) {
+	free(t, ledger.FreeVerified, func(t *testing.T, s *subscriber) {
+		call := ledger.Reservation{RequestID: "r1", AccountID: "org_1", UserID: alice, Model: "embed", InputTokens: 100}
+		for range 2 {
+			_, err := s.Reserve(t.Context(), call)
+			require.ErrorAs(t, err, new(*ledger.InsufficientError))
+		}
+		call.Verified = true
+		hold, err := s.Reserve(t.Context(), call)
+		require.NoError(t, err)
+		again, err := s.Reserve(t.Context(), call)
+		require.NoError(t, err)
+		require.Equal(t, hold.ID, again.ID)
+		call.AccountID = "org_2"
+		_, err = s.Reserve(t.Context(), call)
+		refused := &ledger.InsufficientError{}
+		require.ErrorAs(t, err, &refused, "the share is used")
+		require.Zero(t, s.balance("org_2", ""))
+
+		require.NoError(t, s.store.EraseUser(t.Context(), bob))
+		call.AccountID, call.UserID = "org_3", bob
+		_, err = s.Reserve(t.Context(), call)
+		require.ErrorAs(t, err, &refused, "a passport can outlive its person")
+		require.Zero(t, s.balance("org_3", ""))
+	})
+}
+
+// Many requests at once, in two accounts: one has the credit, once.
+func TestManyRequestsOfAVerifiedPerson(t *testing.T) {
+	free(t, ledger.FreeVerified, func(t *testing.T, s *subscriber) {
+		const requests = 40
+		failed := make(chan error, requests)
+		for i := range requests {
+			go func() {
+				_, err := s.Account(t.Context(), []string{"org_1", "org_2"}[i%2], alice)
+				failed <- err
+			}()
+		}
+		for range requests {
+			require.NoError(t, <-failed)
+		}
+		require.EqualValues(t, 1000, s.balance("org_1", "")+s.balance("org_2", ""))
+	})
+}
+
+// The rest of a month after a subscription has no free credit for the verified either.
+func TestVerifiedAfterASubscription(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.fixture.free = ledger.FreeVerified
+		s.Ledger = s.on(s.store)
+		require.Zero(t, s.balance(alice, ""))
+		s.clock.Set(s.begin.AddDate(0, 0, 5))
+		s.sub(0, "active")
+		s.clock.Set(s.begin.AddDate(0, 0, 10))
+		s.sub(0, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+		before := s.balance(alice, "")
+		require.Equal(t, before, s.balance(alice, alice))
+		s.clock.Set(s.month(1).AddDate(0, 0, 6))
+		require.EqualValues(t, 1000, s.balance(alice, alice), "the next month has its own")
+	})
+}
+
 // A person has one trial, in whatever account.
 func TestATrialOncePerPerson(t *testing.T) {
 	free(t, ledger.FreePerPerson, func(t *testing.T, s *subscriber) {

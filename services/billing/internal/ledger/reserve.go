@@ -20,6 +20,8 @@ type Reservation struct {
 	AccountID string
 	// UserID and APIKeyID call.
 	UserID, APIKeyID string
+	// Verified tells that the user has a verified email address or phone number.
+	Verified bool
 	// KeyLimit is the API key's own.
 	KeyLimit KeyLimit
 	// Model is called.
@@ -128,6 +130,9 @@ type reserving struct {
 // *RepeatedError, *UnknownModelError, *ModelNotAllowedError, *InvalidError, *RequestUsedError, *PlanMissingError, ErrUnavailable.
 func (l *Ledger) Reserve(ctx context.Context, r Reservation) (Hold, error) {
 	h, err := l.reserve(ctx, r)
+	if _, refused := errors.AsType[*InsufficientError](err); refused && l.free == FreeVerified && r.Verified {
+		h, err = l.reserveVerified(ctx, r, err)
+	}
 	l.count.reserved(ctx, err)
 	return h, err
 }

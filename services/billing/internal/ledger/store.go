@@ -22,6 +22,8 @@ var (
 type Store interface {
 	// Shared tells whether replicas may share the database.
 	Shared() bool
+	// ShareTaken tells whether an account has a share of a person, or another account has the share of userID, or that person was erased.
+	ShareTaken(ctx context.Context, share Share, accountID, userID string) (bool, error)
 	// Write has fn decide in memory, on the state of the account, and returns after a durable commit of what it decided. Decisions of many
 	// callers share a batch: one transaction that reads each account once and writes each changed row once. Decisions about one account
 	// take turns. An error of fn undoes its own work only. fn may run more than once, so it sets its results and adds nothing to them.

@@ -11,6 +11,9 @@ import (
 // touch opens the account if need be, locks it, and brings it up to date: credit whose time is over leaves, a new period
 // begins and its credit is granted. userID is who caused it; "" for nobody. The account returned is as the database has it.
 func (l *Ledger) touch(ctx context.Context, tx Tx, id, userID string, now time.Time) (Account, error) {
+	if l.free == FreeVerified { // whoever caused it may not be verified; Account gives the credit to those who are
+		userID = ""
+	}
 	account, err := tx.LockAccount(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return l.open(ctx, tx, id, userID, now)

@@ -17,7 +17,7 @@ func (s *Server) GetAccount(ctx context.Context, _ *billingv1.GetAccountRequest)
 	if err != nil {
 		return nil, err
 	}
-	account, err := s.ledger.Account(ctx, claims.AccountID, claims.UserID)
+	account, err := s.ledger.Account(ctx, claims.AccountID, s.ledger.MayShare(claims.UserID, claims.Verified))
 	if err != nil {
 		return nil, Public(err)
 	}

@@ -26,7 +26,7 @@ func (s *Server) Reserve(ctx context.Context, r *billingv1.ReserveRequest) (*bil
 		InputTokens: int64(r.GetInputTokens()), ExpectedInputTokens: int64(r.GetExpectedInputTokens()),
 		MinOutputTokens: int64(r.GetMinOutputTokens()), MaxOutputTokens: int64(r.GetMaxOutputTokens()),
 		Choices: int64(r.GetChoices()), Once: ledger.Once{Key: r.GetIdempotencyKey(), RequestDigest: r.GetRequestDigest()},
-		Pricing: fromPricing(r.GetPricing()),
+		Pricing: fromPricing(r.GetPricing()), Verified: r.GetUserVerified(),
 	})
 	if err != nil {
 		return nil, Public(err)

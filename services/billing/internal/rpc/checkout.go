@@ -45,7 +45,7 @@ func (s *Server) CreateCheckoutSession(
 		return nil, stripeIsOff()
 	}
 	made, err := s.checkout.Create(ctx, checkout.Request{
-		AccountID: claims.AccountID, UserID: claims.UserID, PlanID: r.GetPlanId(), PackID: r.GetPackId(), Interval: fromInterval(r.GetInterval()), Seats: int64(r.GetSeats()),
+		AccountID: claims.AccountID, UserID: s.ledger.MayShare(claims.UserID, claims.Verified), PlanID: r.GetPlanId(), PackID: r.GetPackId(), Interval: fromInterval(r.GetInterval()), Seats: int64(r.GetSeats()),
 		SuccessURL: r.GetSuccessUrl(), CancelURL: r.GetCancelUrl(),
 	})
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *Server) GetSubscription(ctx context.Context, _ *billingv1.GetSubscripti
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.ledger.Account(ctx, claims.AccountID, claims.UserID); err != nil { // brings it up to date
+	if _, err := s.ledger.Account(ctx, claims.AccountID, s.ledger.MayShare(claims.UserID, claims.Verified)); err != nil { // brings it up to date
 		return nil, Public(err)
 	}
 	st, err := s.subscriptions.Subscription(ctx, claims.AccountID)

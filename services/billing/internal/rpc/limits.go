@@ -128,7 +128,7 @@ func (s *Server) SetSpendLimit(ctx context.Context, r *billingv1.SetSpendLimitRe
 		return nil, err
 	}
 	if r.GetAccountId() == "" { // the caller's own account is opened if need be
-		if _, err := s.ledger.Account(ctx, claims.AccountID, claims.UserID); err != nil {
+		if _, err := s.ledger.Account(ctx, claims.AccountID, s.ledger.MayShare(claims.UserID, claims.Verified)); err != nil {
 			return nil, Public(err)
 		}
 	}

@@ -203,7 +203,7 @@ func (s *Server) days(ctx context.Context, caller *passport.Claims, r asksForUsa
 	}
 	var start time.Time
 	if r.GetStartDay() == "" {
-		account, err := s.ledger.Account(ctx, caller.AccountID, caller.UserID)
+		account, err := s.ledger.Account(ctx, caller.AccountID, s.ledger.MayShare(caller.UserID, caller.Verified))
 		if err != nil {
 			return time.Time{}, time.Time{}, Public(err)
 		}

@@ -302,6 +302,8 @@ type User struct {
 	// True when the company's directory (SCIM) removed the user: every credential is refused, as for a banned user.
 	// Example: false.
 	Deprovisioned bool `protobuf:"varint,13,opt,name=deprovisioned,proto3" json:"deprovisioned,omitempty"`
+	// True when Clerk has verified an email address or a phone number of the user. Example: true.
+	Verified      bool `protobuf:"varint,14,opt,name=verified,proto3" json:"verified,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -423,6 +425,13 @@ func (x *User) GetUpdateTime() *timestamppb.Timestamp {
 func (x *User) GetDeprovisioned() bool {
 	if x != nil {
 		return x.Deprovisioned
+	}
+	return false
+}
+
+func (x *User) GetVerified() bool {
+	if x != nil {
+		return x.Verified
 	}
 	return false
 }
@@ -952,7 +961,7 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\bKeyLimit\x12\x1c\n" +
 	"\n" +
 	"api_key_id\x18\x01 \x01(\tR\bapiKeyId\x12.\n" +
-	"\x13requests_per_minute\x18\x02 \x01(\x05R\x11requestsPerMinute\"\xdf\x03\n" +
+	"\x13requests_per_minute\x18\x02 \x01(\x05R\x11requestsPerMinute\"\xfb\x03\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
 	"\rprimary_email\x18\x02 \x01(\tR\fprimaryEmail\x12\x16\n" +
@@ -971,7 +980,8 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12$\n" +
-	"\rdeprovisioned\x18\r \x01(\bR\rdeprovisioned\"\x9f\x02\n" +
+	"\rdeprovisioned\x18\r \x01(\bR\rdeprovisioned\x12\x1a\n" +
+	"\bverified\x18\x0e \x01(\bR\bverified\"\x9f\x02\n" +
 	"\fOrganization\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +

@@ -368,7 +368,9 @@ type ReserveRequest struct {
 	// A digest of the caller's request; set with idempotency_key. Example: "d4735e3a265e16eee03f59718b9b5d03".
 	RequestDigest string `protobuf:"bytes,14,opt,name=request_digest,json=requestDigest,proto3" json:"request_digest,omitempty"`
 	// The highest price of a call that the three prices of the model's tokens do not describe; unset for other calls.
-	Pricing       *CallPricing `protobuf:"bytes,15,opt,name=pricing,proto3" json:"pricing,omitempty"`
+	Pricing *CallPricing `protobuf:"bytes,15,opt,name=pricing,proto3" json:"pricing,omitempty"`
+	// True when the user has a verified email address or phone number. Example: true.
+	UserVerified  bool `protobuf:"varint,20,opt,name=user_verified,json=userVerified,proto3" json:"user_verified,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -506,6 +508,13 @@ func (x *ReserveRequest) GetPricing() *CallPricing {
 		return x.Pricing
 	}
 	return nil
+}
+
+func (x *ReserveRequest) GetUserVerified() bool {
+	if x != nil {
+		return x.UserVerified
+	}
+	return false
 }
 
 // CallPricing is the highest price that a call can have.
@@ -6529,7 +6538,7 @@ var File_trivet_billing_v1_billing_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\xfa\x05\n" +
+	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\x9f\x06\n" +
 	"\x0eReserveRequest\x12(\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12)\n" +
@@ -6552,7 +6561,8 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x15expected_input_tokens\x18\f \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x13expectedInputTokens\x120\n" +
 	"\x0fidempotency_key\x18\r \x01(\tB\a\xbaH\x04r\x02\x18@R\x0eidempotencyKey\x12.\n" +
 	"\x0erequest_digest\x18\x0e \x01(\tB\a\xbaH\x04r\x02\x18@R\rrequestDigest\x128\n" +
-	"\apricing\x18\x0f \x01(\v2\x1e.trivet.billing.v1.CallPricingR\apricing\"\xfd\x01\n" +
+	"\apricing\x18\x0f \x01(\v2\x1e.trivet.billing.v1.CallPricingR\apricing\x12#\n" +
+	"\ruser_verified\x18\x14 \x01(\bR\fuserVerified\"\xfd\x01\n" +
 	"\vCallPricing\x12Y\n" +
 	"!input_nano_usd_per_million_tokens\x18\x01 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\x1cinputNanoUsdPerMillionTokens\x12[\n" +
 	"\"output_nano_usd_per_million_tokens\x18\x02 \x01(\x03B\x10\xbaH\r\"\v\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\x1doutputNanoUsdPerMillionTokens\x126\n" +

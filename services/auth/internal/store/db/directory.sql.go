@@ -152,7 +152,7 @@ func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization,
 
 const getStanding = `-- name: GetStanding :one
 SELECT
-    u.synced AS user_synced, u.banned, u.deprovisioned, u.primary_email, u.delete_time AS user_deleted,
+    u.synced AS user_synced, u.banned, u.deprovisioned, u.verified, u.primary_email, u.delete_time AS user_deleted,
     o.synced AS organization_synced, o.delete_time AS organization_deleted,
     m.role, m.permissions, m.update_time AS member_updated, m.delete_time AS member_deleted,
     EXISTS (SELECT 1 FROM revocation r WHERE r.session_id = $1 AND r.session_id <> '') AS session_revoked
@@ -172,6 +172,7 @@ type GetStandingRow struct {
 	UserSynced          sql.NullBool
 	Banned              sql.NullBool
 	Deprovisioned       sql.NullBool
+	Verified            sql.NullBool
 	PrimaryEmail        sql.NullString
 	UserDeleted         sql.NullInt64
 	OrganizationSynced  sql.NullBool
@@ -191,6 +192,7 @@ func (q *Queries) GetStanding(ctx context.Context, arg GetStandingParams) (GetSt
 		&i.UserSynced,
 		&i.Banned,
 		&i.Deprovisioned,
+		&i.Verified,
 		&i.PrimaryEmail,
 		&i.UserDeleted,
 		&i.OrganizationSynced,
@@ -205,7 +207,7 @@ func (q *Queries) GetStanding(ctx context.Context, arg GetStandingParams) (GetSt
 }
 
 const getUser = `-- name: GetUser :one
-SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, deprovisioned, locked, lock_expire_time, create_time, update_time, event_time, delete_time FROM app_user WHERE id = $1 AND delete_time IS NULL
+SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, deprovisioned, locked, lock_expire_time, create_time, update_time, event_time, delete_time, verified FROM app_user WHERE id = $1 AND delete_time IS NULL
 `
 
 func (q *Queries) GetUser(ctx context.Context, id string) (AppUser, error) {
@@ -229,6 +231,7 @@ func (q *Queries) GetUser(ctx context.Context, id string) (AppUser, error) {
 		&i.UpdateTime,
 		&i.EventTime,
 		&i.DeleteTime,
+		&i.Verified,
 	)
 	return i, err
 }
@@ -574,7 +577,7 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 }
 
 const listUsers = `-- name: ListUsers :many
-SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, deprovisioned, locked, lock_expire_time, create_time, update_time, event_time, delete_time FROM app_user
+SELECT id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, deprovisioned, locked, lock_expire_time, create_time, update_time, event_time, delete_time, verified FROM app_user
 WHERE delete_time IS NULL AND create_time <= $1
   AND (create_time < $1 OR id < $2)
 ORDER BY create_time DESC, id DESC
@@ -614,6 +617,7 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]AppUser
 			&i.UpdateTime,
 			&i.EventTime,
 			&i.DeleteTime,
+			&i.Verified,
 		); err != nil {
 			return nil, err
 		}
@@ -629,7 +633,7 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]AppUser
 }
 
 const listUsersByEmail = `-- name: ListUsersByEmail :many
-SELECT u.id, u.synced, u.primary_email, u.emails, u.first_name, u.last_name, u.image_url, u.external_id, u.public_metadata, u.banned, u.deprovisioned, u.locked, u.lock_expire_time, u.create_time, u.update_time, u.event_time, u.delete_time FROM user_email e JOIN app_user u ON u.id = e.user_id
+SELECT u.id, u.synced, u.primary_email, u.emails, u.first_name, u.last_name, u.image_url, u.external_id, u.public_metadata, u.banned, u.deprovisioned, u.locked, u.lock_expire_time, u.create_time, u.update_time, u.event_time, u.delete_time, u.verified FROM user_email e JOIN app_user u ON u.id = e.user_id
 WHERE e.address = $1 AND u.delete_time IS NULL AND u.create_time <= $2
   AND (u.create_time < $2 OR u.id < $3)
 ORDER BY u.create_time DESC, u.id DESC
@@ -675,6 +679,7 @@ func (q *Queries) ListUsersByEmail(ctx context.Context, arg ListUsersByEmailPara
 			&i.UpdateTime,
 			&i.EventTime,
 			&i.DeleteTime,
+			&i.Verified,
 		); err != nil {
 			return nil, err
 		}
@@ -818,13 +823,13 @@ func (q *Queries) PutOrganization(ctx context.Context, arg PutOrganizationParams
 const putUser = `-- name: PutUser :execrows
 INSERT INTO app_user (
     id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
-    lock_expire_time, deprovisioned, create_time, update_time, event_time
-) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    lock_expire_time, deprovisioned, create_time, update_time, event_time, verified
+) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, primary_email = excluded.primary_email, emails = excluded.emails, first_name = excluded.first_name,
     last_name = excluded.last_name, image_url = excluded.image_url, external_id = excluded.external_id,
     public_metadata = excluded.public_metadata, banned = excluded.banned, locked = excluded.locked,
-    lock_expire_time = excluded.lock_expire_time, deprovisioned = excluded.deprovisioned,
+    lock_expire_time = excluded.lock_expire_time, deprovisioned = excluded.deprovisioned, verified = excluded.verified,
     create_time = excluded.create_time, update_time = excluded.update_time, event_time = excluded.event_time
 WHERE app_user.delete_time IS NULL AND (app_user.synced = FALSE OR app_user.update_time < excluded.update_time
     OR (app_user.update_time = excluded.update_time AND app_user.event_time <= excluded.event_time))
@@ -846,6 +851,7 @@ type PutUserParams struct {
 	CreateTime     int64
 	UpdateTime     int64
 	EventTime      int64
+	Verified       bool
 }
 
 func (q *Queries) PutUser(ctx context.Context, arg PutUserParams) (int64, error) {
@@ -865,6 +871,7 @@ func (q *Queries) PutUser(ctx context.Context, arg PutUserParams) (int64, error)
 		arg.CreateTime,
 		arg.UpdateTime,
 		arg.EventTime,
+		arg.Verified,
 	)
 	if err != nil {
 		return 0, err
@@ -976,7 +983,7 @@ INSERT INTO app_user (
     $4, $4, $4)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, primary_email = '', emails = excluded.emails, first_name = '', last_name = '', image_url = '',
-    external_id = '', public_metadata = excluded.public_metadata, update_time = excluded.update_time,
+    external_id = '', verified = FALSE, public_metadata = excluded.public_metadata, update_time = excluded.update_time,
     delete_time = excluded.delete_time
 WHERE app_user.delete_time IS NULL
 `

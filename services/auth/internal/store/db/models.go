@@ -47,6 +47,7 @@ type AppUser struct {
 	UpdateTime     int64
 	EventTime      int64
 	DeleteTime     sql.NullInt64
+	Verified       bool
 }
 
 type CreationKey struct {

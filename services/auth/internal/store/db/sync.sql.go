@@ -739,8 +739,9 @@ UPDATE app_user SET
     last_name = $4, image_url = $5, external_id = $6,
     public_metadata = $7, banned = $8, locked = $9,
     lock_expire_time = $10, deprovisioned = $11,
-    create_time = $12, update_time = $13, event_time = $14
-WHERE id = $15 AND delete_time IS NULL AND app_user.update_time = $16
+    create_time = $12, update_time = $13, event_time = $14,
+    verified = $15
+WHERE id = $16 AND delete_time IS NULL AND app_user.update_time = $17
   AND NOT (app_user.update_time = $13 AND app_user.event_time > $14)
 `
 
@@ -759,6 +760,7 @@ type ReplaceUserParams struct {
 	CreateTime     int64
 	UpdateTime     int64
 	EventTime      int64
+	Verified       bool
 	ID             string
 	Was            int64
 }
@@ -780,6 +782,7 @@ func (q *Queries) ReplaceUser(ctx context.Context, arg ReplaceUserParams) (int64
 		arg.CreateTime,
 		arg.UpdateTime,
 		arg.EventTime,
+		arg.Verified,
 		arg.ID,
 		arg.Was,
 	)

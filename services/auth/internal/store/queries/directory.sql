@@ -1,7 +1,7 @@
 -- name: GetStanding :one
 -- Everything that a decision about a verified session needs, in one round trip.
 SELECT
-    u.synced AS user_synced, u.banned, u.deprovisioned, u.primary_email, u.delete_time AS user_deleted,
+    u.synced AS user_synced, u.banned, u.deprovisioned, u.verified, u.primary_email, u.delete_time AS user_deleted,
     o.synced AS organization_synced, o.delete_time AS organization_deleted,
     m.role, m.permissions, m.update_time AS member_updated, m.delete_time AS member_deleted,
     EXISTS (SELECT 1 FROM revocation r WHERE r.session_id = sqlc.arg(session_id) AND r.session_id <> '') AS session_revoked
@@ -25,13 +25,13 @@ ON CONFLICT (id) DO NOTHING;
 -- name: PutUser :execrows
 INSERT INTO app_user (
     id, synced, primary_email, emails, first_name, last_name, image_url, external_id, public_metadata, banned, locked,
-    lock_expire_time, deprovisioned, create_time, update_time, event_time
-) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    lock_expire_time, deprovisioned, create_time, update_time, event_time, verified
+) VALUES ($1, TRUE, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, primary_email = excluded.primary_email, emails = excluded.emails, first_name = excluded.first_name,
     last_name = excluded.last_name, image_url = excluded.image_url, external_id = excluded.external_id,
     public_metadata = excluded.public_metadata, banned = excluded.banned, locked = excluded.locked,
-    lock_expire_time = excluded.lock_expire_time, deprovisioned = excluded.deprovisioned,
+    lock_expire_time = excluded.lock_expire_time, deprovisioned = excluded.deprovisioned, verified = excluded.verified,
     create_time = excluded.create_time, update_time = excluded.update_time, event_time = excluded.event_time
 WHERE app_user.delete_time IS NULL AND (app_user.synced = FALSE OR app_user.update_time < excluded.update_time
     OR (app_user.update_time = excluded.update_time AND app_user.event_time <= excluded.event_time));
@@ -44,7 +44,7 @@ INSERT INTO app_user (
     sqlc.arg(at), sqlc.arg(at), sqlc.arg(at))
 ON CONFLICT (id) DO UPDATE SET
     synced = TRUE, primary_email = '', emails = excluded.emails, first_name = '', last_name = '', image_url = '',
-    external_id = '', public_metadata = excluded.public_metadata, update_time = excluded.update_time,
+    external_id = '', verified = FALSE, public_metadata = excluded.public_metadata, update_time = excluded.update_time,
     delete_time = excluded.delete_time
 WHERE app_user.delete_time IS NULL;
 

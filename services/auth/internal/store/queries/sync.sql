@@ -29,7 +29,8 @@ UPDATE app_user SET
     last_name = sqlc.arg(last_name), image_url = sqlc.arg(image_url), external_id = sqlc.arg(external_id),
     public_metadata = sqlc.arg(public_metadata), banned = sqlc.arg(banned), locked = sqlc.arg(locked),
     lock_expire_time = sqlc.arg(lock_expire_time), deprovisioned = sqlc.arg(deprovisioned),
-    create_time = sqlc.arg(create_time), update_time = sqlc.arg(update_time), event_time = sqlc.arg(event_time)
+    create_time = sqlc.arg(create_time), update_time = sqlc.arg(update_time), event_time = sqlc.arg(event_time),
+    verified = sqlc.arg(verified)
 WHERE id = sqlc.arg(id) AND delete_time IS NULL AND app_user.update_time = sqlc.arg(was)
   AND NOT (app_user.update_time = sqlc.arg(update_time) AND app_user.event_time > sqlc.arg(event_time));
 

@@ -21,6 +21,24 @@ func (q *Queries) CountCards(ctx context.Context, accountID string) (int64, erro
 	return count, err
 }
 
+const countShares = `-- name: CountShares :one
+SELECT COUNT(*) FROM person_share WHERE share = $1 AND (account_id = $2 OR person = $3)
+`
+
+type CountSharesParams struct {
+	Share     string
+	AccountID string
+	Person    string
+}
+
+// Those of an account, and those of a person.
+func (q *Queries) CountShares(ctx context.Context, arg CountSharesParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countShares, arg.Share, arg.AccountID, arg.Person)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const eraseShares = `-- name: EraseShares :exec
 UPDATE person_share SET person = $1 WHERE person = $2
 `

@@ -1,6 +1,10 @@
 -- name: GetShare :one
 SELECT COUNT(*) FROM person_share WHERE share = $1 AND account_id = $2;
 
+-- name: CountShares :one
+-- Those of an account, and those of a person.
+SELECT COUNT(*) FROM person_share WHERE share = sqlc.arg(share) AND (account_id = sqlc.arg(account_id) OR person = sqlc.arg(person));
+
 -- name: TakeShare :execrows
 INSERT INTO person_share (share, person, account_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
 

@@ -270,6 +270,13 @@ export declare type User = Message<"trivet.auth.v1.User"> & {
    * @generated from field: bool deprovisioned = 13;
    */
   deprovisioned: boolean;
+
+  /**
+   * True when Clerk has verified an email address or a phone number of the user. Example: true.
+   *
+   * @generated from field: bool verified = 14;
+   */
+  verified: boolean;
 };
 
 /**

@@ -131,6 +131,13 @@ export declare type ReserveRequest = Message<"trivet.billing.v1.ReserveRequest">
    * @generated from field: trivet.billing.v1.CallPricing pricing = 15;
    */
   pricing?: CallPricing | undefined;
+
+  /**
+   * True when the user has a verified email address or phone number. Example: true.
+   *
+   * @generated from field: bool user_verified = 20;
+   */
+  userVerified: boolean;
 };
 
 /**
