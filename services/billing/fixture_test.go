@@ -58,6 +58,8 @@ type fixture struct {
 	resumed bool
 	// payURLTime bounds the wait for Stripe's addresses of invoices. Default a minute.
 	payURLTime time.Duration
+	// database is that of the service.
+	database database.Config
 	// place makes a new database of the same kind.
 	place func(t *testing.T) database.Config
 	*billingtest.Clock
@@ -123,7 +125,7 @@ func resume(t *testing.T, env map[string]string, place database.Config, at time.
 // begin begins the service.
 func (h *fixture) begin(t *testing.T, env map[string]string, place database.Config, address string) {
 	t.Helper()
-	h.t, h.log = t, &bytes.Buffer{}
+	h.t, h.log, h.database = t, &bytes.Buffer{}, place
 	if address == "" {
 		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if before := h.before.Load(); before != nil {
