@@ -32,6 +32,9 @@ func TestUnimplementedRPCsAreListed(t *testing.T) {
 		require.True(t, ok)
 		for i := range service.Methods().Len() {
 			method := service.Methods().Get(i)
+			if method.IsStreamingClient() {
+				continue // it exists over the network only, and the tests of platform/grpcserver call it
+			}
 			full := "/" + name + "/" + string(method.Name())
 			err := try(t, conns, issuer, method, full)
 			reason := errs.ReasonOf(err)

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -62,17 +63,19 @@ func (r *replica) available(now time.Time, a *attempt) bool {
 
 // pickers makes a picker for each change of the connected replicas. gRPC calls it from one goroutine at a time.
 type pickers struct {
-	known map[balancer.SubConn]*replica
+	known  map[balancer.SubConn]*replica
+	newest atomic.Pointer[picker]
 }
 
 // Build implements base.PickerBuilder.
 func (p *pickers) Build(info base.PickerBuildInfo) balancer.Picker {
 	if len(info.ReadySCs) == 0 {
 		p.known = map[balancer.SubConn]*replica{} // another version may run when the connection is back
+		p.newest.Store(&picker{all: p})
 		return base.NewErrPicker(balancer.ErrNoSubConnAvailable)
 	}
 	known := make(map[balancer.SubConn]*replica, len(info.ReadySCs))
-	picker := &picker{replicas: make([]*replica, 0, len(info.ReadySCs))}
+	picker := &picker{all: p, replicas: make([]*replica, 0, len(info.ReadySCs))}
 	for conn := range info.ReadySCs {
 		r := p.known[conn]
 		if r == nil {
@@ -82,14 +85,19 @@ func (p *pickers) Build(info base.PickerBuildInfo) balancer.Picker {
 		picker.replicas = append(picker.replicas, r)
 	}
 	p.known = known
+	p.newest.Store(picker)
 	return picker
 }
 
 // picker gives calls to the replicas in turn, and avoids those that do not answer.
 type picker struct {
+	all      *pickers
 	replicas []*replica
 	turn     atomic.Uint64
 }
+
+// newest is the picker of the replicas that are connected now: a stream may live longer than the one that it was picked by.
+func (p *picker) newest() *picker { return p.all.newest.Load() }
 
 // Pick implements balancer.Picker.
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
@@ -105,6 +113,11 @@ func (p *picker) next(now time.Time, a *attempt) *replica {
 	n := uint64(len(p.replicas))
 	first := p.turn.Add(1)
 	for i := range n {
+		if r := p.replicas[(first+i)%n]; a != nil && len(a.avoid) > 0 && !slices.Contains(a.avoid, r) && r.available(now, a) {
+			return r
+		}
+	}
+	for i := range n {
 		if r := p.replicas[(first+i)%n]; r.available(now, a) {
 			return r
 		}
@@ -114,7 +127,7 @@ func (p *picker) next(now time.Time, a *attempt) *replica {
 
 // elsewhere reports whether a replica other than r answers.
 func (p *picker) elsewhere(r *replica) bool {
-	for _, other := range p.replicas {
+	for _, other := range p.newest().replicas {
 		if other != r && other.suspectUntil.Load() == 0 {
 			return true
 		}
@@ -125,6 +138,7 @@ func (p *picker) elsewhere(r *replica) bool {
 // done learns from how a call ended.
 func (r *replica) done(a *attempt, info balancer.DoneInfo) {
 	switch {
+	case a != nil && a.batch: // its reader knows more
 	case info.BytesReceived:
 		r.suspectUntil.Store(0)
 	case a != nil && a.left(), status.Code(info.Err) == codes.DeadlineExceeded:

@@ -54,7 +54,14 @@ func Dial(address string, prover *peer.Prover, tls credentials.TransportCredenti
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	return &Conn{inner: conn, client: conn, prover: prover, close: conn.Close}, nil
+	c := &Conn{inner: conn, client: conn, prover: prover, close: conn.Close}
+	c.batches = map[string]*batcher{}
+	for _, rpc := range batched {
+		if c.batches[rpc.stream] == nil {
+			c.batches[rpc.stream] = newBatcher(c, rpc.stream)
+		}
+	}
+	return c, nil
 }
 
 // InProcess wraps a server's in-process channel.
@@ -68,15 +75,32 @@ type Conn struct {
 	client *grpc.ClientConn // nil in process
 	prover *peer.Prover
 	close  func() error
+	// batches are the streams of calls that travel together, by RPC; empty in process.
+	batches map[string]*batcher
 }
 
 // Invoke makes a unary call. A call that may be repeated moves on to another replica when the first one does not answer.
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if rpc, ok := batched[method]; ok && c.client != nil && plain(opts) {
+		if made, err := c.batches[rpc.stream].invoke(ctx, rpc.name, args, reply); made {
+			return err
+		}
+	}
 	if patience := patienceOf(method); patience > 0 && c.client != nil {
 		return c.invoke(ctx, patience, method, args, reply, opts)
 	}
 	c.awaitConnected(ctx)
 	return c.inner.Invoke(c.outgoing(ctx), method, args, reply, opts...)
+}
+
+// plain reports whether a call has no options but the one that generated clients add.
+func plain(opts []grpc.CallOption) bool {
+	for _, o := range opts {
+		if _, ok := o.(grpc.StaticMethodCallOption); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // NewStream begins a stream. One with a single request moves on to another replica when the first one does not accept it.
@@ -117,4 +141,9 @@ func (c *Conn) Ready(ctx context.Context) error {
 }
 
 // Close ends the connection.
-func (c *Conn) Close() error { return c.close() }
+func (c *Conn) Close() error {
+	for _, b := range c.batches {
+		b.close()
+	}
+	return c.close()
+}

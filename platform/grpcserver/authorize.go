@@ -144,9 +144,13 @@ func (c *chain) checkPeer(md metadata.MD, m *method) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "Only Trivet's own services may call this.").Cause(err)
 	}
 	if !slices.Contains(m.rule.GetPeers(), name) {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "The service %q may not call this.", name)
+		return notForPeer(name)
 	}
 	return nil
+}
+
+func notForPeer(name string) *errs.Error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "The service %q may not call this.", name)
 }
 
 // single returns a metadata value that may be there at most once: a second one could smuggle an identity past a proxy.

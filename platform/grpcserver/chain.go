@@ -76,7 +76,11 @@ func (c *chain) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 	if ctx, err = c.authorize(ctx, md, m); err != nil {
 		return err
 	}
-	if m.rule.GetCaller() == accessv1.Caller_CALLER_INTERNAL {
+	switch {
+	case m.rule.GetCaller() != accessv1.Caller_CALLER_INTERNAL:
+	case info.IsClientStream:
+		ctx = c.withBatchDoor(ctx, md, m)
+	default:
 		// Between services, streams are watches without an end of their own: they must not hold up a stop.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)

@@ -24,20 +24,24 @@ type method struct {
 	rule     *accessv1.Rule
 	timeout  time.Duration
 	observer RefusalObserver                                  // may be nil
+	handler  grpc.MethodHandler                               // nil for a stream
+	impl     any                                              // what implements it
 	measures [codes.Unauthenticated + 1][]metric.RecordOption // made once, because a call would have to allocate them
 }
 
 // learn reads a service's rules from its descriptor.
-func (c *chain) learn(desc *grpc.ServiceDesc, observer RefusalObserver) {
+func (c *chain) learn(desc *grpc.ServiceDesc, impl any) {
+	observer, _ := impl.(RefusalObserver)
 	for _, m := range desc.Methods {
-		c.add(desc.ServiceName, m.MethodName, observer)
+		added := c.add(desc.ServiceName, m.MethodName, observer)
+		added.handler, added.impl = m.Handler, impl
 	}
 	for _, m := range desc.Streams {
 		c.add(desc.ServiceName, m.StreamName, observer)
 	}
 }
 
-func (c *chain) add(service, name string, observer RefusalObserver) {
+func (c *chain) add(service, name string, observer RefusalObserver) *method {
 	full := "/" + service + "/" + name
 	m := &method{name: full, span: strings.TrimPrefix(full, "/"), service: serviceOf(full), rule: RuleOf(service, name), timeout: c.config.Timeout, observer: observer}
 	if t, ok := c.config.Timeouts[m.service]; ok {
@@ -50,6 +54,7 @@ func (c *chain) add(service, name string, observer RefusalObserver) {
 		))}
 	}
 	c.methods[full] = m
+	return m
 }
 
 // RuleOf returns the access rule that proto writes on an RPC, or nil for an RPC without a rule.

@@ -134,8 +134,7 @@ func New(config Config) (*Server, error) {
 
 // RegisterService adds a service to the listener and to the in-process channel. It must come before the first call.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
-	observer, _ := impl.(RefusalObserver)
-	s.chain.learn(desc, observer)
+	s.chain.learn(desc, impl)
 	s.services[desc.ServiceName] = impl
 	s.server.RegisterService(desc, impl)
 	s.inprocess.RegisterService(desc, impl)

@@ -6538,7 +6538,7 @@ var File_trivet_billing_v1_billing_proto protoreflect.FileDescriptor
 
 const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\x9f\x06\n" +
+	"\x1ftrivet/billing/v1/billing.proto\x12\x11trivet.billing.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1ftrivet/billing/v1/account.proto\x1a\x1dtrivet/billing/v1/batch.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\x1a\x1btrivet/usage/v1/usage.proto\"\x9f\x06\n" +
 	"\x0eReserveRequest\x12(\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12)\n" +
@@ -7031,7 +7031,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
-	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\x8d1\n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xe91\n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -7039,7 +7039,9 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"Checkpoint\x12$.trivet.billing.v1.CheckpointRequest\x1a%.trivet.billing.v1.CheckpointResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12Y\n" +
 	"\x06Settle\x12 .trivet.billing.v1.SettleRequest\x1a!.trivet.billing.v1.SettleResponse\"\n" +
-	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12}\n" +
+	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12Z\n" +
+	"\x05Batch\x12\x1f.trivet.billing.v1.BatchRequest\x1a .trivet.billing.v1.BatchResponse\"\n" +
+	"Ҁ\x19\x06\b\x05\x1a\x02ai(\x010\x01\x12}\n" +
 	"\x0fGetEntitlements\x12).trivet.billing.v1.GetEntitlementsRequest\x1a*.trivet.billing.v1.GetEntitlementsResponse\"\x13Ҁ\x19\x0f\b\x05\x1a\x02ai\x1a\agateway\x12\x8e\x01\n" +
 	"\n" +
 	"GetAccount\x12$.trivet.billing.v1.GetAccountRequest\x1a%.trivet.billing.v1.GetAccountResponse\"3Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/billing/account\x12\x86\x01\n" +
@@ -7230,6 +7232,8 @@ var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(*v11.Health)(nil),                        // 124: trivet.status.v1.Health
 	(v12.EventState)(0),                       // 125: trivet.inbox.v1.EventState
 	(*v12.Event)(nil),                         // 126: trivet.inbox.v1.Event
+	(*BatchRequest)(nil),                      // 127: trivet.billing.v1.BatchRequest
+	(*BatchResponse)(nil),                     // 128: trivet.billing.v1.BatchResponse
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
 	101, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
@@ -7311,91 +7315,93 @@ var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
 	5,   // 76: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
 	8,   // 77: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
 	10,  // 78: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	12,  // 79: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	14,  // 80: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	16,  // 81: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	18,  // 82: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
-	20,  // 83: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
-	23,  // 84: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
-	25,  // 85: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
-	28,  // 86: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	40,  // 87: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
-	34,  // 88: trivet.billing.v1.BillingService.ListSpendLimits:input_type -> trivet.billing.v1.ListSpendLimitsRequest
-	36,  // 89: trivet.billing.v1.BillingService.SetSpendLimit:input_type -> trivet.billing.v1.SetSpendLimitRequest
-	38,  // 90: trivet.billing.v1.BillingService.DeleteSpendLimit:input_type -> trivet.billing.v1.DeleteSpendLimitRequest
-	42,  // 91: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	44,  // 92: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
-	46,  // 93: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
-	48,  // 94: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	50,  // 95: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	53,  // 96: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
-	66,  // 97: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	55,  // 98: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
-	57,  // 99: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
-	60,  // 100: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
-	62,  // 101: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
-	64,  // 102: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
-	30,  // 103: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
-	32,  // 104: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
-	69,  // 105: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	71,  // 106: trivet.billing.v1.BillingService.ListNotices:input_type -> trivet.billing.v1.ListNoticesRequest
-	73,  // 107: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	75,  // 108: trivet.billing.v1.BillingService.MigratePlan:input_type -> trivet.billing.v1.MigratePlanRequest
-	78,  // 109: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
-	84,  // 110: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
-	82,  // 111: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	86,  // 112: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
-	88,  // 113: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	90,  // 114: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	92,  // 115: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	94,  // 116: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	96,  // 117: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	98,  // 118: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	7,   // 119: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	9,   // 120: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	11,  // 121: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	13,  // 122: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	15,  // 123: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	17,  // 124: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	19,  // 125: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
-	21,  // 126: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
-	24,  // 127: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
-	27,  // 128: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
-	29,  // 129: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	41,  // 130: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
-	35,  // 131: trivet.billing.v1.BillingService.ListSpendLimits:output_type -> trivet.billing.v1.ListSpendLimitsResponse
-	37,  // 132: trivet.billing.v1.BillingService.SetSpendLimit:output_type -> trivet.billing.v1.SetSpendLimitResponse
-	39,  // 133: trivet.billing.v1.BillingService.DeleteSpendLimit:output_type -> trivet.billing.v1.DeleteSpendLimitResponse
-	43,  // 134: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	45,  // 135: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
-	47,  // 136: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
-	49,  // 137: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	51,  // 138: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	54,  // 139: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
-	67,  // 140: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	56,  // 141: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
-	58,  // 142: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
-	61,  // 143: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
-	63,  // 144: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
-	65,  // 145: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
-	31,  // 146: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
-	33,  // 147: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
-	70,  // 148: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	72,  // 149: trivet.billing.v1.BillingService.ListNotices:output_type -> trivet.billing.v1.ListNoticesResponse
-	74,  // 150: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	76,  // 151: trivet.billing.v1.BillingService.MigratePlan:output_type -> trivet.billing.v1.MigratePlanResponse
-	79,  // 152: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
-	85,  // 153: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
-	83,  // 154: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	87,  // 155: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
-	89,  // 156: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	91,  // 157: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	93,  // 158: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	95,  // 159: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	97,  // 160: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	99,  // 161: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	119, // [119:162] is the sub-list for method output_type
-	76,  // [76:119] is the sub-list for method input_type
+	127, // 79: trivet.billing.v1.BillingService.Batch:input_type -> trivet.billing.v1.BatchRequest
+	12,  // 80: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	14,  // 81: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	16,  // 82: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	18,  // 83: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
+	20,  // 84: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
+	23,  // 85: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
+	25,  // 86: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
+	28,  // 87: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	40,  // 88: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
+	34,  // 89: trivet.billing.v1.BillingService.ListSpendLimits:input_type -> trivet.billing.v1.ListSpendLimitsRequest
+	36,  // 90: trivet.billing.v1.BillingService.SetSpendLimit:input_type -> trivet.billing.v1.SetSpendLimitRequest
+	38,  // 91: trivet.billing.v1.BillingService.DeleteSpendLimit:input_type -> trivet.billing.v1.DeleteSpendLimitRequest
+	42,  // 92: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	44,  // 93: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
+	46,  // 94: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
+	48,  // 95: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	50,  // 96: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	53,  // 97: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
+	66,  // 98: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	55,  // 99: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
+	57,  // 100: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
+	60,  // 101: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
+	62,  // 102: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
+	64,  // 103: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
+	30,  // 104: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
+	32,  // 105: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
+	69,  // 106: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	71,  // 107: trivet.billing.v1.BillingService.ListNotices:input_type -> trivet.billing.v1.ListNoticesRequest
+	73,  // 108: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	75,  // 109: trivet.billing.v1.BillingService.MigratePlan:input_type -> trivet.billing.v1.MigratePlanRequest
+	78,  // 110: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
+	84,  // 111: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
+	82,  // 112: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	86,  // 113: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
+	88,  // 114: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	90,  // 115: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	92,  // 116: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	94,  // 117: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	96,  // 118: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	98,  // 119: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	7,   // 120: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	9,   // 121: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	11,  // 122: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	128, // 123: trivet.billing.v1.BillingService.Batch:output_type -> trivet.billing.v1.BatchResponse
+	13,  // 124: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	15,  // 125: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	17,  // 126: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	19,  // 127: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
+	21,  // 128: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
+	24,  // 129: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
+	27,  // 130: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
+	29,  // 131: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	41,  // 132: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
+	35,  // 133: trivet.billing.v1.BillingService.ListSpendLimits:output_type -> trivet.billing.v1.ListSpendLimitsResponse
+	37,  // 134: trivet.billing.v1.BillingService.SetSpendLimit:output_type -> trivet.billing.v1.SetSpendLimitResponse
+	39,  // 135: trivet.billing.v1.BillingService.DeleteSpendLimit:output_type -> trivet.billing.v1.DeleteSpendLimitResponse
+	43,  // 136: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	45,  // 137: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
+	47,  // 138: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
+	49,  // 139: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	51,  // 140: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	54,  // 141: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
+	67,  // 142: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	56,  // 143: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
+	58,  // 144: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
+	61,  // 145: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
+	63,  // 146: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
+	65,  // 147: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
+	31,  // 148: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
+	33,  // 149: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
+	70,  // 150: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	72,  // 151: trivet.billing.v1.BillingService.ListNotices:output_type -> trivet.billing.v1.ListNoticesResponse
+	74,  // 152: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	76,  // 153: trivet.billing.v1.BillingService.MigratePlan:output_type -> trivet.billing.v1.MigratePlanResponse
+	79,  // 154: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
+	85,  // 155: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
+	83,  // 156: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	87,  // 157: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
+	89,  // 158: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	91,  // 159: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	93,  // 160: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	95,  // 161: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	97,  // 162: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	99,  // 163: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	120, // [120:164] is the sub-list for method output_type
+	76,  // [76:120] is the sub-list for method input_type
 	76,  // [76:76] is the sub-list for extension type_name
 	76,  // [76:76] is the sub-list for extension extendee
 	0,   // [0:76] is the sub-list for field type_name
@@ -7407,6 +7413,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 		return
 	}
 	file_trivet_billing_v1_account_proto_init()
+	file_trivet_billing_v1_batch_proto_init()
 	file_trivet_billing_v1_billing_proto_msgTypes[5].OneofWrappers = []any{}
 	file_trivet_billing_v1_billing_proto_msgTypes[45].OneofWrappers = []any{
 		(*CreateCheckoutSessionRequest_PlanId)(nil),

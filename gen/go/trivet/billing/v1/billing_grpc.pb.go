@@ -24,6 +24,7 @@ const (
 	BillingService_Reserve_FullMethodName                   = "/trivet.billing.v1.BillingService/Reserve"
 	BillingService_Checkpoint_FullMethodName                = "/trivet.billing.v1.BillingService/Checkpoint"
 	BillingService_Settle_FullMethodName                    = "/trivet.billing.v1.BillingService/Settle"
+	BillingService_Batch_FullMethodName                     = "/trivet.billing.v1.BillingService/Batch"
 	BillingService_GetEntitlements_FullMethodName           = "/trivet.billing.v1.BillingService/GetEntitlements"
 	BillingService_GetAccount_FullMethodName                = "/trivet.billing.v1.BillingService/GetAccount"
 	BillingService_GetUsage_FullMethodName                  = "/trivet.billing.v1.BillingService/GetUsage"
@@ -85,6 +86,10 @@ type BillingServiceClient interface {
 	// usage in this request.
 	// Errors: NOT_FOUND, CONFLICT (the charge would take the account's sums beyond what can be counted).
 	Settle(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*SettleResponse, error)
+	// Batch makes calls of this service's RPCs between services: many travel in one message. Each call has its own deadline, and is
+	// authorized, validated, decided and answered as if it were made alone. A caller whose stream breaks makes the calls without an answer
+	// again, so only calls that may be repeated travel this way.
+	Batch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[BatchRequest, BatchResponse], error)
 	// GetEntitlements returns what an account's plan allows. It opens the account if it does not exist.
 	GetEntitlements(ctx context.Context, in *GetEntitlementsRequest, opts ...grpc.CallOption) (*GetEntitlementsResponse, error)
 	// GetAccount returns the caller's account: balance, holds, plan and usage of this period.
@@ -246,6 +251,19 @@ func (c *billingServiceClient) Settle(ctx context.Context, in *SettleRequest, op
 	return out, nil
 }
 
+func (c *billingServiceClient) Batch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[BatchRequest, BatchResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &BillingService_ServiceDesc.Streams[0], BillingService_Batch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BatchRequest, BatchResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BillingService_BatchClient = grpc.BidiStreamingClient[BatchRequest, BatchResponse]
+
 func (c *billingServiceClient) GetEntitlements(ctx context.Context, in *GetEntitlementsRequest, opts ...grpc.CallOption) (*GetEntitlementsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetEntitlementsResponse)
@@ -278,7 +296,7 @@ func (c *billingServiceClient) GetUsage(ctx context.Context, in *GetUsageRequest
 
 func (c *billingServiceClient) ExportUsage(ctx context.Context, in *ExportUsageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportUsageResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &BillingService_ServiceDesc.Streams[0], BillingService_ExportUsage_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &BillingService_ServiceDesc.Streams[1], BillingService_ExportUsage_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -647,7 +665,7 @@ func (c *billingServiceClient) RedriveEvents(ctx context.Context, in *RedriveEve
 
 func (c *billingServiceClient) Reconcile(ctx context.Context, in *ReconcileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReconcileResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &BillingService_ServiceDesc.Streams[1], BillingService_Reconcile_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &BillingService_ServiceDesc.Streams[2], BillingService_Reconcile_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -683,6 +701,10 @@ type BillingServiceServer interface {
 	// usage in this request.
 	// Errors: NOT_FOUND, CONFLICT (the charge would take the account's sums beyond what can be counted).
 	Settle(context.Context, *SettleRequest) (*SettleResponse, error)
+	// Batch makes calls of this service's RPCs between services: many travel in one message. Each call has its own deadline, and is
+	// authorized, validated, decided and answered as if it were made alone. A caller whose stream breaks makes the calls without an answer
+	// again, so only calls that may be repeated travel this way.
+	Batch(grpc.BidiStreamingServer[BatchRequest, BatchResponse]) error
 	// GetEntitlements returns what an account's plan allows. It opens the account if it does not exist.
 	GetEntitlements(context.Context, *GetEntitlementsRequest) (*GetEntitlementsResponse, error)
 	// GetAccount returns the caller's account: balance, holds, plan and usage of this period.
@@ -822,6 +844,9 @@ func (UnimplementedBillingServiceServer) Checkpoint(context.Context, *Checkpoint
 }
 func (UnimplementedBillingServiceServer) Settle(context.Context, *SettleRequest) (*SettleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Settle not implemented")
+}
+func (UnimplementedBillingServiceServer) Batch(grpc.BidiStreamingServer[BatchRequest, BatchResponse]) error {
+	return status.Error(codes.Unimplemented, "method Batch not implemented")
 }
 func (UnimplementedBillingServiceServer) GetEntitlements(context.Context, *GetEntitlementsRequest) (*GetEntitlementsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEntitlements not implemented")
@@ -1017,6 +1042,13 @@ func _BillingService_Settle_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _BillingService_Batch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(BillingServiceServer).Batch(&grpc.GenericServerStream[BatchRequest, BatchResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BillingService_BatchServer = grpc.BidiStreamingServer[BatchRequest, BatchResponse]
 
 func _BillingService_GetEntitlements_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetEntitlementsRequest)
@@ -1897,6 +1929,12 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Batch",
+			Handler:       _BillingService_Batch_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
 		{
 			StreamName:    "ExportUsage",
 			Handler:       _BillingService_ExportUsage_Handler,

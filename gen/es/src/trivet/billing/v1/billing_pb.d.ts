@@ -11,6 +11,7 @@ import type { CallUsage, UsageDetails } from "../../usage/v1/usage_pb.js";
 import type { Account, BillingInterval, Entry, Grant, Invoice, Limits, Notice, NoticeKind, Overage, OverageCharge, OveragePeriod, Pack, Plan, SpendLimit, SpendWindow, Subscription, TopUp, UsageRow, UsageSummary } from "./account_pb.js";
 import type { Health } from "../../status/v1/status_pb.js";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
+import type { BatchRequestSchema, BatchResponseSchema } from "./batch_pb.js";
 
 /**
  * Describes the file trivet/billing/v1/billing.proto.
@@ -3611,6 +3612,18 @@ export declare const BillingService: GenService<{
     methodKind: "unary";
     input: typeof SettleRequestSchema;
     output: typeof SettleResponseSchema;
+  },
+  /**
+   * Batch makes calls of this service's RPCs between services: many travel in one message. Each call has its own deadline, and is
+   * authorized, validated, decided and answered as if it were made alone. A caller whose stream breaks makes the calls without an answer
+   * again, so only calls that may be repeated travel this way.
+   *
+   * @generated from rpc trivet.billing.v1.BillingService.Batch
+   */
+  batch: {
+    methodKind: "bidi_streaming";
+    input: typeof BatchRequestSchema;
+    output: typeof BatchResponseSchema;
   },
   /**
    * GetEntitlements returns what an account's plan allows. It opens the account if it does not exist.

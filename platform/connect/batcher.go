@@ -1,0 +1,214 @@
+package connect
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/requestid"
+	"github.com/trivet-dev/trivet/platform/tracing"
+)
+
+// batched are the calls that travel in batches, and the RPC that carries them. All of them may be repeated.
+var batched = map[string]batchRPC{ //nolint:gochecknoglobals // never changes
+	billingv1.BillingService_Reserve_FullMethodName:         {billingv1.BillingService_Batch_FullMethodName, "Reserve"},
+	billingv1.BillingService_Checkpoint_FullMethodName:      {billingv1.BillingService_Batch_FullMethodName, "Checkpoint"},
+	billingv1.BillingService_Settle_FullMethodName:          {billingv1.BillingService_Batch_FullMethodName, "Settle"},
+	billingv1.BillingService_GetEntitlements_FullMethodName: {billingv1.BillingService_Batch_FullMethodName, "GetEntitlements"},
+}
+
+type batchRPC struct{ stream, name string }
+
+const (
+	// maxLanes bounds the streams of a connection; there is one for each replica.
+	maxLanes = 8
+	// laneAge is when a stream is replaced, so that new replicas get calls.
+	laneAge = 10 * time.Second
+	// maxWaiting bounds the calls of a stream without an answer; further ones are made alone.
+	maxWaiting = 4096
+	// maxBatchedBytes is the largest request that travels in a batch.
+	maxBatchedBytes = 64 << 10
+	// aloneTime is how long calls are made alone after a replica of an older version refused a stream.
+	aloneTime = 30 * time.Second
+)
+
+// How a call on a stream ended.
+const (
+	answered = iota + 1 // by the service
+	moved               // the replica did not answer, or its connection broke: another stream may
+	alone               // the stream cannot carry the call
+	failed              // the error is final
+)
+
+// batchedCall is a call that waits for its answer.
+type batchedCall struct {
+	*billingv1.BatchedCall
+	ctx  context.Context //nolint:containedctx // the caller's: its end takes the call from the queue
+	done chan struct{}   // closed when the fields below are set
+	last bool            // no further attempt follows
+
+	added   time.Time // to the queue
+	outcome int       // 0 until the call is over
+	answer  *billingv1.BatchedAnswer
+	err     error // of the stream
+}
+
+// batcher makes calls in batches over one stream for each replica. Each call is answered, refused and repeated by itself: one whose
+// stream breaks, or whose replica does not answer while another one does, is made again on another stream.
+type batcher struct {
+	conn   *Conn
+	method string // of the stream
+
+	ctx    context.Context //nolint:containedctx // ends with the connection
+	end    context.CancelFunc
+	lanes  sync.WaitGroup
+	lastID atomic.Uint32
+
+	mu     sync.Mutex
+	closed bool
+	open   []*lane
+	turn   int
+	alone  time.Time // until when calls are made alone
+}
+
+func newBatcher(conn *Conn, method string) *batcher {
+	ctx, end := context.WithCancel(context.Background())
+	return &batcher{conn: conn, method: method, ctx: ctx, end: end}
+}
+
+// close ends the streams. Calls that wait fail.
+func (b *batcher) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.end()
+	b.lanes.Wait()
+}
+
+// invoke makes a call and reports whether it did; otherwise the call is to be made alone.
+func (b *batcher) invoke(ctx context.Context, name string, args, reply any) (made bool, err error) {
+	request, ok1 := args.(proto.Message)
+	into, ok2 := reply.(proto.Message)
+	if !ok1 || !ok2 || proto.Size(request) > maxBatchedBytes {
+		return false, nil
+	}
+	encoded, err := proto.Marshal(request)
+	if err != nil {
+		return false, nil // gRPC says why
+	}
+	var left *lane
+	for n := 1; n <= maxAttempts; n++ {
+		call := &batchedCall{ctx: ctx, done: make(chan struct{}), last: n == maxAttempts, BatchedCall: &billingv1.BatchedCall{
+			Id: b.lastID.Add(1), Method: name, Request: encoded, RequestId: requestid.From(ctx), Traceparent: tracing.Traceparent(ctx),
+		}}
+		l := b.lane(left)
+		if l == nil || !l.add(call) {
+			return false, nil
+		}
+		if err := l.await(ctx, call); err != nil {
+			return true, err
+		}
+		switch call.outcome {
+		case answered:
+			return result(call.answer, into)
+		case alone:
+			return false, nil
+		case failed:
+			return true, call.err
+		}
+		left, err = l, call.err
+	}
+	return true, err
+}
+
+// result reads an answer. A replica that does not know the RPC is asked once more without a batch.
+func result(a *billingv1.BatchedAnswer, into proto.Message) (made bool, err error) {
+	switch codes.Code(a.GetCode()) {
+	case codes.OK:
+		if err := proto.Unmarshal(a.GetResponse(), into); err != nil {
+			return true, status.Error(codes.Internal, "the answer of a batched call cannot be read: "+err.Error())
+		}
+		return true, nil
+	case codes.Unimplemented:
+		return false, nil
+	default:
+		return true, status.FromProto(statusOf(a)).Err()
+	}
+}
+
+// lane returns the stream for the next call; nil when calls are made alone. It opens streams until there is one for each replica. The stream
+// that the call has left is the last choice.
+func (b *batcher) lane(left *lane) *lane {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if b.closed || now.Before(b.alone) {
+		return nil
+	}
+	var best *lane
+	var bestRank, fresh, replicas int
+	b.turn++
+	for i := range b.open {
+		l := b.open[(b.turn+i)%len(b.open)]
+		rank := l.rank(now)
+		switch rank {
+		case rankOver:
+			continue
+		case rankReady, rankOpening:
+			fresh++
+		}
+		replicas = max(replicas, l.replicas())
+		if l == left {
+			rank = rankLeft
+		}
+		if best == nil || rank < bestRank || rank == bestRank && l.load() < best.load() {
+			best, bestRank = l, rank
+		}
+	}
+	if fresh < max(1, min(replicas, maxLanes)) {
+		opened := newLane(b)
+		b.open = append(b.open, opened)
+		b.lanes.Go(opened.run)
+		if best == nil || bestRank > rankOpening { // a suspect replica is avoided
+			best, bestRank = opened, rankOpening
+		}
+	}
+	if bestRank == rankReady {
+		b.leaveOld(now)
+	}
+	return best
+}
+
+// leaveOld ends the streams that others replace.
+func (b *batcher) leaveOld(now time.Time) {
+	for _, l := range b.open {
+		if rank := l.rank(now); rank == rankOld || rank == rankSuspect {
+			l.leave()
+		}
+	}
+}
+
+// forget removes a stream that takes no further call.
+func (b *batcher) forget(l *lane) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, other := range b.open {
+		if other == l {
+			b.open = append(b.open[:i:i], b.open[i+1:]...)
+			return
+		}
+	}
+}
+
+// makeAlone lets calls be made alone for a while.
+func (b *batcher) makeAlone() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.alone = time.Now().Add(aloneTime)
+}
