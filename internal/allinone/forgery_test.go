@@ -192,6 +192,7 @@ var stricter = map[string][]string{
 	"ListMemberships": {"Only an admin of an organization may list", "An API key may not list memberships."},
 	"ReceiveWebhook":  {"Invalid webhook signature"},
 	"TakeOverApiKey":  {"Only a signed-in person can take over an API key"},
+	"UpdateApiKey":    {"An impersonated session cannot change API keys"},
 }
 
 // ownRefusal reports whether a handler refused a call that the rule accepts.

@@ -85,11 +85,15 @@ type Claims struct {
 	Models []string `json:"mod,omitempty"`
 	// RequestsPerMinute is an API key's own limit; 0 means the plan's.
 	RequestsPerMinute int32 `json:"rpm,omitempty"`
+	// RequestsPerDay, TokensPerMinute and ConcurrentStreams are further limits of an API key; 0 means the plan's.
+	RequestsPerDay    int32 `json:"rpd,omitempty"`
+	TokensPerMinute   int32 `json:"tpm,omitempty"`
+	ConcurrentStreams int32 `json:"cst,omitempty"`
 	// SpendLimitNanoUSD is the most that an API key may spend in a SpendPeriodSeconds, in nano-dollars; 0 means no limit of its own.
 	SpendLimitNanoUSD int64 `json:"spl,omitempty"`
 	// SpendPeriodSeconds is the period of that limit; 0 means the account's billing period.
 	SpendPeriodSeconds int64 `json:"spp,omitempty"`
-	// ParentLimits are the request limits of the API keys that made this one; at most MaxParentLimits.
+	// ParentLimits are the limits of the API keys that made this one; at most MaxParentLimits.
 	ParentLimits []KeyLimit `json:"plm,omitempty"`
 	// Admin is true when the role in the organization may decide for the account; auth decides which roles may.
 	Admin bool `json:"adm,omitempty"`
@@ -115,10 +119,13 @@ func (c *Claims) HasScope(scope string) bool {
 // MaxParentLimits bounds ParentLimits, so that a passport stays small.
 const MaxParentLimits = 8
 
-// KeyLimit is the request limit of an API key, which the keys that it made share.
+// KeyLimit holds the limits of an API key, which the keys that it made share; 0 means no limit.
 type KeyLimit struct {
 	APIKeyID          string `json:"key"`
 	RequestsPerMinute int32  `json:"rpm"`
+	RequestsPerDay    int32  `json:"rpd,omitempty"`
+	TokensPerMinute   int32  `json:"tpm,omitempty"`
+	ConcurrentStreams int32  `json:"cst,omitempty"`
 }
 
 // IsAdmin reports whether the caller may decide for the account: as the owner of a personal account, or with an admin role

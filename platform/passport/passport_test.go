@@ -51,7 +51,8 @@ func TestPassportRoundTrip(t *testing.T) {
 	want := passport.Claims{
 		UserID: "user_1", SessionID: "sess_1", OrganizationID: "org_1", Role: "admin", Permissions: []string{"org:billing:manage"},
 		AccountID: "org_1", ActorID: "user_2", Email: "a@example.test", Operator: true, Admin: true,
-		ParentLimits: []passport.KeyLimit{{APIKeyID: "key_1", RequestsPerMinute: 7}},
+		RequestsPerMinute: 1, RequestsPerDay: 2, TokensPerMinute: 3, ConcurrentStreams: 4,
+		ParentLimits: []passport.KeyLimit{{APIKeyID: "key_1", RequestsPerMinute: 7, RequestsPerDay: 8, TokensPerMinute: 9, ConcurrentStreams: 10}},
 	}
 	token, err := i.Issue(want, "ai", c.t.Add(time.Hour))
 	require.NoError(t, err)

@@ -52,6 +52,7 @@ func TestAPIKeyLife(t *testing.T) {
 	made := f.newKey(t, admin, &authv1.CreateApiKeyRequest{
 		Name: "server", Scopes: []string{"ai.invoke", "billing.read"}, ExpireTime: timestamppb.New(expire), Models: []string{"gpt-4o"},
 		SpendLimitNanoUsd: 5_000_000_000, SpendPeriod: durationpb.New(24 * time.Hour), RequestsPerMinute: 30,
+		RequestsPerDay: 31, TokensPerMinute: 32, ConcurrentStreams: 33,
 	})
 	require.Regexp(t, `^tvt_test_[0-9A-Za-z]{49}$`, made.GetSecret())
 	require.Equal(t, made.GetSecret()[:13], made.GetApiKey().GetPrefix())
@@ -65,7 +66,11 @@ func TestAPIKeyLife(t *testing.T) {
 	require.Equal(t, made.GetApiKey().GetId(), claims.APIKeyID)
 	require.Equal(t, []string{"ai.invoke", "billing.read"}, claims.Scopes)
 	require.Equal(t, []string{"gpt-4o"}, claims.Models)
-	require.EqualValues(t, 30, claims.RequestsPerMinute)
+	id, described := answer.GetIdentity(), made.GetApiKey()
+	want := []int32{30, 31, 32, 33}
+	require.Equal(t, want, []int32{claims.RequestsPerMinute, claims.RequestsPerDay, claims.TokensPerMinute, claims.ConcurrentStreams})
+	require.Equal(t, want, []int32{id.GetRequestsPerMinute(), id.GetRequestsPerDay(), id.GetTokensPerMinute(), id.GetConcurrentStreams()})
+	require.Equal(t, want, []int32{described.GetRequestsPerMinute(), described.GetRequestsPerDay(), described.GetTokensPerMinute(), described.GetConcurrentStreams()})
 	require.EqualValues(t, 5_000_000_000, claims.SpendLimitNanoUSD)
 	require.EqualValues(t, 86_400, claims.SpendPeriodSeconds)
 	require.Equal(t, 24*time.Hour, answer.GetIdentity().GetSpendPeriod().AsDuration())
@@ -106,6 +111,9 @@ func TestAPIKeyFields(t *testing.T) {
 		"spendLimitNanoUsd": {Name: "x", SpendLimitNanoUsd: -1},
 		"spendPeriod":       {Name: "x", SpendPeriod: durationpb.New(time.Hour)},
 		"requestsPerMinute": {Name: "x", RequestsPerMinute: -1},
+		"requestsPerDay":    {Name: "x", RequestsPerDay: 1_000_000_001},
+		"tokensPerMinute":   {Name: "x", TokensPerMinute: 1_000_000_001},
+		"concurrentStreams": {Name: "x", ConcurrentStreams: 100_001},
 	} {
 		_, err := f.rpc.CreateApiKey(ctx, req)
 		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)

@@ -19,7 +19,7 @@ func writeLimit(h http.Header, tree Tree, e *errs.Error) {
 	}
 	if tree == OpenAI {
 		kind := "Requests"
-		if strings.HasPrefix(name, "tokens") {
+		if strings.HasSuffix(name, "tokens_per_minute") {
 			kind = "Tokens"
 		}
 		h.Set("X-Ratelimit-Limit-"+kind, allowed)

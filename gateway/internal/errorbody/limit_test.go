@@ -38,6 +38,17 @@ func TestHeadersOfALimit(t *testing.T) {
 			map[string]string{"X-Ratelimit-Limit-Tokens": "900", "X-Ratelimit-Remaining-Tokens": "31", "X-Ratelimit-Reset-Tokens": "12.5s"},
 			[2]string{`"tokens_per_minute";q=900;w=60`, `"tokens_per_minute";r=31;t=13`},
 		},
+		"a key's tokens": {
+			[]string{"limit", "api_key_tokens_per_minute", "allowed", "900", "remaining", "31"},
+			map[string]string{"X-Ratelimit-Limit-Tokens": "900", "X-Ratelimit-Remaining-Tokens": "31", "X-Ratelimit-Reset-Tokens": "12.5s"},
+			[2]string{`"api_key_tokens_per_minute";q=900;w=60`, `"api_key_tokens_per_minute";r=31;t=13`},
+		},
+		"a key's day": {
+			[]string{"limit", "api_key_requests_per_day", "allowed", "7", "remaining", "0"},
+			map[string]string{"X-Ratelimit-Limit-Requests": "7", "X-Ratelimit-Remaining-Requests": "0", "X-Ratelimit-Reset-Requests": "12.5s"},
+			[2]string{`"api_key_requests_per_day";q=7;w=86400`, `"api_key_requests_per_day";r=0;t=13`},
+		},
+		"a key's streams":        {metadata: []string{"limit", "api_key_concurrent_streams", "allowed", "3", "remaining", "0"}},
 		"calls at the same time": {metadata: []string{"limit", "concurrent_requests", "allowed", "3", "remaining", "0"}},
 		"the provider's":         {metadata: []string{"limit", "provider"}},
 		"an address's":           {},

@@ -16,7 +16,7 @@ export interface paths {
         put?: never;
         /**
          * CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
-         *     makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
+         *     makes ends with it, shares its rate limits and may do no more than it; a key with a spend limit makes none.
          *     With an Idempotency-Key, a repetition within 24 hours makes no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
          *     Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows),
          *     SECRET_ALREADY_SHOWN, IDEMPOTENCY_KEY_REUSED.
@@ -42,7 +42,13 @@ export interface paths {
         delete: operations["deleteApiKey"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the limits of the keys that made it: none of its limits may exceed theirs, and when a limit is
+         *     lowered, higher limits of the keys that it made are lowered with it. An API key may lower limits, but it can neither raise its
+         *     own nor give another key a limit above its own. An impersonated session changes no keys.
+         *     Errors: INVALID_ARGUMENT, NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
+         */
+        patch: operations["updateApiKey"];
         trace?: never;
     };
     "/api/v1/apiKeys/{apiKeyId}:takeOver": {
@@ -1487,6 +1493,21 @@ export interface components {
              *     admin can take the key over. Example: "API_KEY_MAKER_LEFT".
              */
             disabledReason: string;
+            /**
+             * Format: int32
+             * @description The maximum number of requests per day, in UTC; 0 means the plan's limit. Example: 10000.
+             */
+            requestsPerDay: number;
+            /**
+             * Format: int32
+             * @description The maximum number of tokens per minute, input and output together; 0 means the plan's limit. Example: 100000.
+             */
+            tokensPerMinute: number;
+            /**
+             * Format: int32
+             * @description The maximum number of streams at the same time; 0 means the plan's limit. Example: 4.
+             */
+            concurrentStreams: number;
         };
         /** @description ApplyPlansRequest carries a plan file. */
         ApplyPlansRequest: {
@@ -1787,6 +1808,22 @@ export interface components {
              * @description The maximum number of requests per minute, 0 to 1,000,000; 0 means the plan's limit. Example: 60.
              */
             requestsPerMinute?: number;
+            /**
+             * Format: int32
+             * @description The maximum number of requests per day, in UTC, 0 to 1,000,000,000; 0 means the plan's limit. Example: 10000.
+             */
+            requestsPerDay?: number;
+            /**
+             * Format: int32
+             * @description The maximum number of tokens per minute, input and output together, 0 to 1,000,000,000; 0 means the plan's limit. A call counts
+             *     with an estimate when it begins and with the tokens that it used when it ends. Example: 100000.
+             */
+            tokensPerMinute?: number;
+            /**
+             * Format: int32
+             * @description The maximum number of streams at the same time, 0 to 100,000; 0 means the plan's limit. Other calls do not count. Example: 4.
+             */
+            concurrentStreams?: number;
         };
         /** @description CreateApiKeyResponse contains the only copy of the secret. */
         CreateApiKeyResponse: {
@@ -2221,13 +2258,29 @@ export interface components {
             spendLimitNanoUsd: components["schemas"]["NanoUsd"];
             /** @description The period of the spend limit; unset means the account's billing period. Example: "86400s". */
             spendPeriod?: string;
-            /** @description Limits of the API keys that made this one, directly or indirectly; a call counts against each of them. */
+            /** @description The limits of the API keys that made this one, directly or indirectly; a call counts against each of them. */
             parentLimits: components["schemas"]["KeyLimit"][];
             /**
              * @description True when the caller may decide for the account: on a personal account, or with a role that CLERK_ADMIN_ROLES lists.
              *     Example: true.
              */
             admin: boolean;
+            /**
+             * Format: int32
+             * @description The maximum number of requests per day, in UTC, of the API key; 0 means the plan's limit. Example: 10000.
+             */
+            requestsPerDay: number;
+            /**
+             * Format: int32
+             * @description The maximum number of tokens per minute, input and output together, of the API key; 0 means the plan's limit.
+             *     Example: 100000.
+             */
+            tokensPerMinute: number;
+            /**
+             * Format: int32
+             * @description The maximum number of streams at the same time of the API key; 0 means the plan's limit. Example: 4.
+             */
+            concurrentStreams: number;
         };
         /** @description Image is a picture for a model that sees. */
         Image: {
@@ -2328,15 +2381,30 @@ export interface components {
          * @enum {string}
          */
         InvoiceStatus: "INVOICE_STATUS_UNSPECIFIED" | "INVOICE_STATUS_DRAFT" | "INVOICE_STATUS_OPEN" | "INVOICE_STATUS_PAID" | "INVOICE_STATUS_UNCOLLECTIBLE" | "INVOICE_STATUS_VOID";
-        /** @description KeyLimit is the request limit of an API key. */
+        /** @description KeyLimit holds the limits of an API key and of all keys that it made, together; 0 means no limit. */
         KeyLimit: {
             /** @description The key's id, "key_…". Example: "key_2abc". */
             apiKeyId: string;
             /**
              * Format: int32
-             * @description The maximum number of requests per minute of the key and of all keys that it made; above 0. Example: 60.
+             * @description The maximum number of requests per minute. Example: 60.
              */
             requestsPerMinute: number;
+            /**
+             * Format: int32
+             * @description The maximum number of requests per day, in UTC. Example: 10000.
+             */
+            requestsPerDay: number;
+            /**
+             * Format: int32
+             * @description The maximum number of tokens per minute, input and output together. Example: 100000.
+             */
+            tokensPerMinute: number;
+            /**
+             * Format: int32
+             * @description The maximum number of streams at the same time. Example: 4.
+             */
+            concurrentStreams: number;
         };
         /** @description Limits are the limits of a plan; 0 means no limit. */
         Limits: {
@@ -2352,7 +2420,7 @@ export interface components {
             tokensPerMinute: number;
             /**
              * Format: int32
-             * @description The maximum number of calls at the same time. Example: 64.
+             * @description The maximum number of calls at the same time, streams included. Example: 64.
              */
             concurrentRequests: number;
             /**
@@ -2360,6 +2428,11 @@ export interface components {
              * @description The maximum number of requests per day, in UTC. Example: 10000.
              */
             requestsPerDay: number;
+            /**
+             * Format: int32
+             * @description The maximum number of streams at the same time; other calls do not count. Example: 16.
+             */
+            concurrentStreams: number;
         };
         /** @description ListApiKeysResponse is one page. */
         ListApiKeysResponse: {
@@ -3561,6 +3634,42 @@ export interface components {
          * @enum {string}
          */
         TopUpState: "TOP_UP_STATE_UNSPECIFIED" | "TOP_UP_STATE_ON" | "TOP_UP_STATE_OFF" | "TOP_UP_STATE_DECLINED" | "TOP_UP_STATE_AUTHENTICATION_REQUIRED" | "TOP_UP_STATE_NO_CARD" | "TOP_UP_STATE_DISPUTED";
+        /** @description UpdateApiKeyRequest says what to change of a key. */
+        UpdateApiKeyBody: {
+            /** @description A name for people; 1 to 100 characters. Example: "nightly reports". */
+            name?: string;
+            /**
+             * Format: int32
+             * @description The maximum number of requests per minute, 0 to 1,000,000; 0 means the plan's limit. Example: 60.
+             */
+            requestsPerMinute?: number;
+            /**
+             * Format: int32
+             * @description The maximum number of requests per day, in UTC, 0 to 1,000,000,000; 0 means the plan's limit. Example: 10000.
+             */
+            requestsPerDay?: number;
+            /**
+             * Format: int32
+             * @description The maximum number of tokens per minute, input and output together, 0 to 1,000,000,000; 0 means the plan's limit.
+             *     Example: 100000.
+             */
+            tokensPerMinute?: number;
+            /**
+             * Format: int32
+             * @description The maximum number of streams at the same time, 0 to 100,000; 0 means the plan's limit. Other calls do not count. Example: 4.
+             */
+            concurrentStreams?: number;
+            /**
+             * @description The fields to change; a limit that is named here and absent becomes 0. Unset means the fields that are present. Example:
+             *     "name,requestsPerMinute".
+             */
+            updateMask?: string;
+        };
+        /** @description UpdateApiKeyResponse carries the key. */
+        UpdateApiKeyResponse: {
+            /** @description The key with the changes. */
+            apiKey?: components["schemas"]["ApiKey"];
+        };
         /** @description UsageDetails counts what a call used besides plain text tokens. Token counts are parts of those in CallUsage. */
         UsageDetails: {
             /**
@@ -3817,6 +3926,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeleteApiKeyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    updateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The key's id, "key_…". Example: "key_2abc". */
+                apiKeyId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateApiKeyBody"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdateApiKeyResponse"];
                 };
             };
             /** @description The call failed. */

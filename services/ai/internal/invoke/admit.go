@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
@@ -50,12 +51,18 @@ func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.
 	if !allows(plan.GetModels(), m.ID, req.Model) {
 		return nil, notAllowed("Your plan", m.ID, plan.GetModels())
 	}
-	limits := plan.GetLimits()
-	return i.deps.Limiter.Admit(ctx, limit.Ask{
-		Account: claims.AccountID, Keys: limitedKeys(claims), AccountRequests: int64(limits.GetRequestsPerMinute()),
-		AccountRequestsPerDay: int64(limits.GetRequestsPerDay()), TokensPerMinute: int64(limits.GetTokensPerMinute()), Concurrent: int64(limits.GetConcurrentRequests()),
-		Tokens: tokens,
-	})
+	ask := limitsOf(claims, plan.GetLimits())
+	ask.Tokens, ask.Stream = tokens, req.Stream
+	return i.deps.Limiter.Admit(ctx, ask)
+}
+
+// limitsOf are the limits that apply to a caller's calls.
+func limitsOf(claims *passport.Claims, plan *billingv1.Limits) limit.Ask {
+	return limit.Ask{
+		Account: claims.AccountID, Keys: limitedKeys(claims), AccountRequests: int64(plan.GetRequestsPerMinute()),
+		AccountRequestsPerDay: int64(plan.GetRequestsPerDay()), TokensPerMinute: int64(plan.GetTokensPerMinute()),
+		Concurrent: int64(plan.GetConcurrentRequests()), Streams: int64(plan.GetConcurrentStreams()),
+	}
 }
 
 // limitedKeys are the caller's API key and the limited keys that made it.
@@ -64,9 +71,15 @@ func limitedKeys(claims *passport.Claims) []limit.Key {
 		return nil
 	}
 	keys := make([]limit.Key, 1, 1+len(claims.ParentLimits))
-	keys[0] = limit.Key{ID: claims.APIKeyID, Requests: int64(claims.RequestsPerMinute)}
+	keys[0] = limit.Key{
+		ID: claims.APIKeyID, Requests: int64(claims.RequestsPerMinute), RequestsPerDay: int64(claims.RequestsPerDay),
+		TokensPerMinute: int64(claims.TokensPerMinute), Streams: int64(claims.ConcurrentStreams),
+	}
 	for _, parent := range claims.ParentLimits {
-		keys = append(keys, limit.Key{ID: parent.APIKeyID, Requests: int64(parent.RequestsPerMinute)})
+		keys = append(keys, limit.Key{
+			ID: parent.APIKeyID, Requests: int64(parent.RequestsPerMinute), RequestsPerDay: int64(parent.RequestsPerDay),
+			TokensPerMinute: int64(parent.TokensPerMinute), Streams: int64(parent.ConcurrentStreams),
+		})
 	}
 	return keys
 }

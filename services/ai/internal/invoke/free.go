@@ -93,12 +93,7 @@ func (i *Invoker) knock(ctx context.Context, claims *passport.Claims) (limit.Tic
 	if err != nil {
 		return nil, err
 	}
-	limits := plan.GetLimits()
-	return i.deps.Limiter.Admit(ctx, limit.Ask{
-		Account: claims.AccountID, Keys: limitedKeys(claims), AccountRequests: int64(limits.GetRequestsPerMinute()),
-		AccountRequestsPerDay: int64(limits.GetRequestsPerDay()),
-		TokensPerMinute:       int64(limits.GetTokensPerMinute()), Concurrent: int64(limits.GetConcurrentRequests()),
-	})
+	return i.deps.Limiter.Admit(ctx, limitsOf(claims, plan.GetLimits()))
 }
 
 // pass sends a request and passes on its answer, also one that is an error of the provider's.

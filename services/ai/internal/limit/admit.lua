@@ -1,10 +1,11 @@
 -- Counts a call in, or counts nothing and says which limit it would exceed. Times are microseconds.
--- KEYS: the account, its running calls, then its API keys.
+-- KEYS: the account, its running calls, its running streams, then each API key and its running streams.
 -- ARGV: now ("" for the server's time), requests per minute, requests per day, concurrent calls, tokens per minute,
--- the tokens wanted, the tokens taken, the ticket, the ticket's life, then the requests per minute of each API key.
+-- the tokens wanted, the tokens taken, the ticket, the ticket's life, 1 for a stream, concurrent streams, then of each API key:
+-- requests per minute, requests per day, concurrent streams, tokens per minute.
 -- Returns {0, 0, 0, start of the window of tokens, now, start, count and past count of the window of requests, count and past
--- count of that of tokens, requests of the day, then start, count and past count of each API key} or {kind, index of the API key,
--- wait, what remains}.
+-- count of that of tokens, requests of the day, then of each API key: start, count and past count of the window of requests, the
+-- same of that of tokens, requests of the day} or {kind, index of the API key, wait, what remains}.
 local MINUTE, DAY = 60000000, 86400000000
 local now = tonumber(ARGV[1])
 if not now then
@@ -49,43 +50,74 @@ end
 
 local perMinute, perDay, concurrent = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local perMinuteTokens, wanted, taken = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local account, running = KEYS[1], KEYS[2]
+local account, running, streams = KEYS[1], KEYS[2], KEYS[3]
+
+local stream = ARGV[10] == '1'
+local day = math.floor(now / DAY)
+
+local function requestsOf(key)
+  local stored = redis.call('HMGET', key, 'd', 'dn')
+  if tonumber(stored[1]) == day then return tonumber(stored[2]) end
+  return 0
+end
+
+local function left(w, limit)
+  return math.max(0, limit - w.n - math.ceil(w.p * (60000 - math.floor((now - w.s) / 1000)) / 60000))
+end
+
+-- Reports whether a set has as many running calls as it may have.
+local function full(set, most)
+  redis.call('ZREMRANGEBYSCORE', set, '-inf', text(now))
+  return most > 0 and redis.call('ZCARD', set) >= most
+end
+
+local function run(set)
+  redis.call('ZADD', set, text(now + tonumber(ARGV[9])), ARGV[8])
+  redis.call('PEXPIRE', set, 180000)
+end
 
 local keys = {}
-for i = 3, #KEYS do
-  keys[i] = window(KEYS[i], 'r')
-  local d = wait(keys[i], 1, tonumber(ARGV[7 + i]))
-  if d > 0 then return {1, i - 3, d, 0} end
+for i = 1, (#KEYS - 3) / 2 do
+  local at = 8 + 4 * i
+  local k = {id = KEYS[2 * i + 2], streams = KEYS[2 * i + 3], perMinuteTokens = tonumber(ARGV[at + 3])}
+  k.requests, k.tokens, k.today = window(k.id, 'r'), window(k.id, 't'), requestsOf(k.id)
+  keys[i] = k
+  local d = wait(k.requests, 1, tonumber(ARGV[at]))
+  if d > 0 then return {1, i - 1, d, 0} end
+  local perDay = tonumber(ARGV[at + 1])
+  if perDay > 0 and k.today >= perDay then return {6, i - 1, (day + 1) * DAY - now, 0} end
+  if stream and full(k.streams, tonumber(ARGV[at + 2])) then return {7, i - 1, 0, 0} end
+  d = wait(k.tokens, wanted, k.perMinuteTokens)
+  if d > 0 then return {8, i - 1, d, left(k.tokens, k.perMinuteTokens)} end
 end
 local requests = window(account, 'r')
 local d = wait(requests, 1, perMinute)
 if d > 0 then return {2, 0, d, 0} end
-local stored = redis.call('HMGET', account, 'd', 'dn')
-local day, today = math.floor(now / DAY), 0
-if tonumber(stored[1]) == day then today = tonumber(stored[2]) end
+local today = requestsOf(account)
 if perDay > 0 and today >= perDay then return {3, 0, (day + 1) * DAY - now, 0} end
-redis.call('ZREMRANGEBYSCORE', running, '-inf', text(now))
-if concurrent > 0 and redis.call('ZCARD', running) >= concurrent then return {4, 0, 0, 0} end
+if full(running, concurrent) then return {4, 0, 0, 0} end
+if stream and full(streams, tonumber(ARGV[11])) then return {9, 0, 0, 0} end
 local tokens = window(account, 't')
 d = wait(tokens, wanted, perMinuteTokens)
-if d > 0 then
-  return {5, 0, d, math.max(0, perMinuteTokens - tokens.n - math.ceil(tokens.p * (60000 - math.floor((now - tokens.s) / 1000)) / 60000))}
-end
+if d > 0 then return {5, 0, d, left(tokens, perMinuteTokens)} end
 
-for i = 3, #KEYS do
-  keys[i].n = keys[i].n + 1
-  save(KEYS[i], 'r', keys[i])
-  redis.call('PEXPIRE', KEYS[i], 180000)
+for _, k in ipairs(keys) do
+  k.requests.n, k.tokens.n = k.requests.n + 1, k.tokens.n + math.min(wanted, k.perMinuteTokens)
+  save(k.id, 'r', k.requests)
+  save(k.id, 't', k.tokens)
+  redis.call('HSET', k.id, 'd', text(day), 'dn', text(k.today + 1))
+  redis.call('PEXPIRE', k.id, 90000000)
+  if stream then run(k.streams) end
 end
 requests.n, tokens.n = requests.n + 1, tokens.n + taken
 save(account, 'r', requests)
 save(account, 't', tokens)
 redis.call('HSET', account, 'd', text(day), 'dn', text(today + 1))
 redis.call('PEXPIRE', account, 90000000)
-redis.call('ZADD', running, text(now + tonumber(ARGV[9])), ARGV[8])
-redis.call('PEXPIRE', running, 180000)
+run(running)
+if stream then run(streams) end
 local result = {0, 0, 0, tokens.s, now, requests.s, requests.n, requests.p, tokens.n, tokens.p, today + 1}
-for i = 3, #KEYS do
-  for _, value in ipairs({keys[i].s, keys[i].n, keys[i].p}) do result[#result + 1] = value end
+for _, k in ipairs(keys) do
+  for _, value in ipairs({k.requests.s, k.requests.n, k.requests.p, k.tokens.s, k.tokens.n, k.tokens.p, k.today + 1}) do result[#result + 1] = value end
 end
 return result

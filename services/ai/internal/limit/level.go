@@ -20,9 +20,13 @@ type Level struct {
 // The names of limits; the edge reads them, too.
 const (
 	nameKeyRequests = "api_key_requests_per_minute"
+	nameKeyDay      = "api_key_requests_per_day"
+	nameKeyStreams  = "api_key_concurrent_streams"
+	nameKeyTokens   = "api_key_tokens_per_minute" //nolint:gosec // no credential
 	nameRequests    = "requests_per_minute"
 	nameDay         = "requests_per_day"
 	nameConcurrent  = "concurrent_requests"
+	nameStreams     = "concurrent_streams"
 	nameTokens      = "tokens_per_minute" //nolint:gosec // no credential
 )
 
@@ -41,18 +45,14 @@ func (w *window) level(name string, at time.Time, limit int64) Level {
 	return l
 }
 
-// levels returns what is left of the limits that apply; nil when none does.
+// levels returns what is left of the limits that apply, those of one name together; nil when none does.
 func levels(at time.Time, ask Ask, account *counts, keys []*counts) (all []Level) {
-	for i, key := range ask.Keys {
-		if key.Requests > 0 {
-			all = append(all, keys[i].requests.level(nameKeyRequests, at, key.Requests))
-		}
-	}
+	all = keyLevels(at, ask.Keys, keys)
 	if ask.AccountRequests > 0 {
 		all = append(all, account.requests.level(nameRequests, at, ask.AccountRequests))
 	}
 	if n := ask.AccountRequestsPerDay; n > 0 {
-		all = append(all, Level{Name: nameDay, Limit: n, Remaining: max(0, n-account.today), Window: day, Reset: account.day.Add(day).Sub(at)})
+		all = append(all, account.dayLevel(nameDay, at, n))
 	}
 	if ask.TokensPerMinute > 0 {
 		all = append(all, account.tokens.level(nameTokens, at, ask.TokensPerMinute))
@@ -60,18 +60,43 @@ func levels(at time.Time, ask Ask, account *counts, keys []*counts) (all []Level
 	return all
 }
 
+// keyLevels returns what is left of the limits of API keys, those of one name together; nil when none applies.
+func keyLevels(at time.Time, limits []Key, keys []*counts) (all []Level) {
+	for i, key := range limits {
+		if key.Requests > 0 {
+			all = append(all, keys[i].requests.level(nameKeyRequests, at, key.Requests))
+		}
+	}
+	for i, key := range limits {
+		if key.RequestsPerDay > 0 {
+			all = append(all, keys[i].dayLevel(nameKeyDay, at, key.RequestsPerDay))
+		}
+	}
+	for i, key := range limits {
+		if key.TokensPerMinute > 0 {
+			all = append(all, keys[i].tokens.level(nameKeyTokens, at, key.TokensPerMinute))
+		}
+	}
+	return all
+}
+
+// dayLevel returns what is left of a limit of the day.
+func (c *counts) dayLevel(name string, at time.Time, limit int64) Level {
+	return Level{Name: name, Limit: limit, Remaining: max(0, limit-c.today), Window: day, Reset: c.day.Add(day).Sub(at)}
+}
+
 // tightest returns the level with the least left, of those of tokens or of those of requests.
 func tightest(all []Level, tokens bool) (least Level, found bool) {
 	for _, l := range all {
-		if (l.Name == nameTokens) == tokens && (!found || l.Remaining < least.Remaining) {
+		if (l.Name == nameTokens || l.Name == nameKeyTokens) == tokens && (!found || l.Remaining < least.Remaining) {
 			least, found = l, true
 		}
 	}
 	return least, found
 }
 
-// AddOpenAI adds the levels to the headers of an answer, by OpenAI's names: of several limits of requests, the one with the
-// least left.
+// AddOpenAI adds the levels to the headers of an answer, by OpenAI's names: of several limits of requests, or of tokens, the one with
+// the least left.
 func AddOpenAI(headers map[string]string, all []Level) {
 	for _, kind := range [...]string{"requests", "tokens"} {
 		l, found := tightest(all, kind == "tokens")
@@ -91,19 +116,18 @@ func Fields(all []Level) (policy, current string) {
 		if i > 0 && l.Name == all[i-1].Name { // keys that made the key: the tightest counts
 			continue
 		}
-		if l.Name == nameKeyRequests {
-			l = tightestKey(all)
-		}
+		l = tightestOf(all[i:], l.Name)
 		policies = append(policies, fmt.Sprintf("%q;q=%d;w=%d", l.Name, l.Limit, int64(l.Window.Seconds())))
 		currents = append(currents, fmt.Sprintf("%q;r=%d;t=%d", l.Name, l.Remaining, int64((l.Reset+time.Second-1)/time.Second)))
 	}
 	return strings.Join(policies, ", "), strings.Join(currents, ", ")
 }
 
-func tightestKey(all []Level) Level {
+// tightestOf returns the level of that name with the least left. The first has the name.
+func tightestOf(all []Level, name string) Level {
 	least := all[0]
 	for _, l := range all {
-		if l.Name == nameKeyRequests && l.Remaining < least.Remaining {
+		if l.Name == name && l.Remaining < least.Remaining {
 			least = l
 		}
 	}

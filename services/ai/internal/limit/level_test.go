@@ -53,6 +53,39 @@ func TestLevels(t *testing.T) {
 	})
 }
 
+// Of the limits of the plan, of the key and of the keys that made it, all are told; of those with one name the tightest.
+func TestLevelsOfKeys(t *testing.T) {
+	each(t, func(t *testing.T, m limit.Limiter, c *clock) {
+		ask := limit.Ask{
+			Account: "a", AccountRequests: 50, AccountRequestsPerDay: 60, TokensPerMinute: 4000, Tokens: 100,
+			Keys: []limit.Key{{ID: "k", RequestsPerDay: 7, TokensPerMinute: 300}, {ID: "p", Requests: 9, RequestsPerDay: 70, TokensPerMinute: 200}},
+		}
+		ticket := admit(t, m, ask)
+		minute := func(name string, limited, left int64) limit.Level {
+			return limit.Level{Name: name, Limit: limited, Remaining: left, Window: time.Minute, Reset: 2 * time.Minute}
+		}
+		day := func(name string, limited, left int64) limit.Level {
+			return limit.Level{Name: name, Limit: limited, Remaining: left, Window: 24 * time.Hour, Reset: 15 * time.Hour}
+		}
+		require.Equal(t, []limit.Level{
+			minute("api_key_requests_per_minute", 9, 8), day("api_key_requests_per_day", 7, 6), day("api_key_requests_per_day", 70, 69),
+			minute("api_key_tokens_per_minute", 300, 200), minute("api_key_tokens_per_minute", 200, 100),
+			minute("requests_per_minute", 50, 49), day("requests_per_day", 60, 59), minute("tokens_per_minute", 4000, 3900),
+		}, ticket.Levels())
+		headers := map[string]string{}
+		limit.AddOpenAI(headers, ticket.Levels())
+		require.Equal(t, map[string]string{
+			"x-ratelimit-limit-requests": "7", "x-ratelimit-remaining-requests": "6", "x-ratelimit-reset-requests": "15h0m0s",
+			"x-ratelimit-limit-tokens": "200", "x-ratelimit-remaining-tokens": "100", "x-ratelimit-reset-tokens": "2m0s",
+		}, headers)
+		policy, current := limit.Fields(ticket.Levels())
+		require.Equal(t, `"api_key_requests_per_minute";q=9;w=60, "api_key_requests_per_day";q=7;w=86400, "api_key_tokens_per_minute";q=200;w=60, `+
+			`"requests_per_minute";q=50;w=60, "requests_per_day";q=60;w=86400, "tokens_per_minute";q=4000;w=60`, policy)
+		require.Equal(t, `"api_key_requests_per_minute";r=8;t=120, "api_key_requests_per_day";r=6;t=54000, "api_key_tokens_per_minute";r=100;t=120, `+
+			`"requests_per_minute";r=49;t=120, "requests_per_day";r=59;t=54000, "tokens_per_minute";r=3900;t=120`, current)
+	})
+}
+
 // A refusal for tokens tells how many are left.
 func TestARefusalTellsWhatIsLeft(t *testing.T) {
 	each(t, func(t *testing.T, m limit.Limiter, c *clock) {

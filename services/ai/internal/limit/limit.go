@@ -30,17 +30,30 @@ type Ask struct {
 	TokensPerMinute int64
 	// Concurrent is how many calls of the account may run at once.
 	Concurrent int64
+	// Streams is how many streams of the account may run at once; other calls do not count in it.
+	Streams int64
+	// Stream is true for a call with a streamed answer. It counts in the limits of streams.
+	Stream bool
 	// Tokens is the most that this call may use. It is taken at once and given back by Done as far as it was not used,
 	// so that concurrent calls cannot exceed the limit together. A call that wants more than the whole limit may run
 	// alone in its minute.
 	Tokens int64
 }
 
-// Key is an API key with its requests per minute; 0 means no limit.
+// Key is an API key with its limits; 0 means no limit.
 type Key struct {
-	ID       string
-	Requests int64
+	ID string
+	// Requests is requests per minute, and RequestsPerDay is requests per day in UTC.
+	Requests, RequestsPerDay int64
+	// TokensPerMinute counts input and output.
+	TokensPerMinute int64
+	// Streams is how many streams of the key may run at once.
+	Streams int64
 }
+
+// taken is what a call that wants tokens takes from the key's limit of tokens. A key without that limit counts what its calls
+// used when they end, so that a limit that is set later knows them.
+func (k Key) taken(tokens int64) int64 { return min(tokens, k.TokensPerMinute) }
 
 // Limiter counts. Memory counts for one process, Redis for all that share a Redis, and Failover by the one or the other.
 type Limiter interface {
@@ -60,9 +73,9 @@ type Ticket interface {
 // refusal is the limit that a call would exceed, and when it would no longer.
 type refusal struct {
 	kind kind
-	key  int // its index in Ask.Keys, for keyRequests
+	key  int // its index in Ask.Keys, for limits of keys
 	wait time.Duration
-	left int64 // what remains of the limit, for accountTokens; of the others nothing does
+	left int64 // what remains of the limit, for tokens; of the others nothing does
 }
 
 // kind is a limit of an Ask.
@@ -75,26 +88,49 @@ const (
 	accountDay
 	concurrent
 	accountTokens
+	keyDay
+	keyStreams
+	keyTokens
+	accountStreams
 )
 
 // err is the error for a call that was not let in.
 func (r refusal) err(ask Ask) *errs.Error {
 	switch r.kind {
-	case keyRequests:
-		format := "This API key allows %d requests per minute."
-		if r.key > 0 {
-			format = "An API key that made this one allows %d requests per minute, together with the keys that it made."
-		}
-		return exceeded(r.wait, nameKeyRequests, format, ask.Keys[r.key].Requests)
 	case accountRequests:
 		return exceeded(r.wait, nameRequests, "Your plan allows %d requests per minute.", ask.AccountRequests)
 	case accountDay:
 		return exceeded(r.wait, nameDay, "Your plan allows %d requests per day (UTC).", ask.AccountRequestsPerDay)
 	case concurrent:
 		return exceeded(busyRetry, nameConcurrent, "Your plan allows %d calls at the same time.", ask.Concurrent)
-	default:
+	case accountStreams:
+		return exceeded(busyRetry, nameStreams, "Your plan allows %d streams at the same time.", ask.Streams)
+	case accountTokens:
 		return exceeded(r.wait, nameTokens, "Your plan allows %d tokens per minute.", ask.TokensPerMinute).
 			With(metadataRemaining, strconv.FormatInt(r.left, 10))
+	default:
+		return r.keyErr(ask.Keys[r.key])
+	}
+}
+
+// keyErr is the error for a limit of an API key.
+func (r refusal) keyErr(key Key) *errs.Error {
+	about := func(d time.Duration, name, what string, limit int64) *errs.Error {
+		format := "This API key allows %d " + what + "."
+		if r.key > 0 {
+			format = "An API key that made this one allows %d " + what + ", together with the keys that it made."
+		}
+		return exceeded(d, name, format, limit)
+	}
+	switch r.kind {
+	case keyDay:
+		return about(r.wait, nameKeyDay, "requests per day (UTC)", key.RequestsPerDay)
+	case keyStreams:
+		return about(busyRetry, nameKeyStreams, "streams at the same time", key.Streams)
+	case keyTokens:
+		return about(r.wait, nameKeyTokens, "tokens per minute", key.TokensPerMinute).With(metadataRemaining, strconv.FormatInt(r.left, 10))
+	default:
+		return about(r.wait, nameKeyRequests, "requests per minute", key.Requests)
 	}
 }
 

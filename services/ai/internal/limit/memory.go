@@ -23,7 +23,7 @@ type counts struct {
 	requests, tokens window
 	day              time.Time // in UTC, at its beginning
 	today            int64     // requests of that day
-	running          int64
+	running, streams int64     // streams are running calls, too
 }
 
 // NewMemory returns a limiter that remembers the size accounts, and as many API keys, that called last; one it has
@@ -53,15 +53,26 @@ func (m *Memory) Admit(_ context.Context, ask Ask) (Ticket, error) {
 	if refused, ok := check(at, ask, account, keys); !ok {
 		return nil, refused.err(ask)
 	}
-	taken := ask.taken()
-	for _, key := range keys {
-		key.requests.now++
+	t := &ticket{memory: m}
+	t.shares = t.few[:0]
+	for i, key := range keys {
+		t.shares = append(t.shares, key.take(ask.Keys[i].taken(ask.Tokens), ask.Stream))
 	}
-	account.requests.now++
-	account.today++
-	account.tokens.now += taken
-	account.running++
-	return &ticket{memory: m, account: account, taken: taken, window: account.tokens.start, levels: levels(at, ask, account, keys)}, nil
+	t.shares = append(t.shares, account.take(ask.taken(), ask.Stream))
+	t.levels = levels(at, ask, account, keys)
+	return t, nil
+}
+
+// take counts a call in.
+func (c *counts) take(tokens int64, stream bool) share {
+	c.requests.now++
+	c.today++
+	c.tokens.now += tokens
+	c.running++
+	if stream {
+		c.streams++
+	}
+	return share{of: c, taken: tokens, window: c.tokens.start, stream: stream}
 }
 
 func find(all *simplelru.LRU[string, *counts], id string, at time.Time) *counts {
@@ -80,8 +91,9 @@ func find(all *simplelru.LRU[string, *counts], id string, at time.Time) *counts 
 
 func check(at time.Time, ask Ask, account *counts, keys []*counts) (refusal, bool) {
 	for i, key := range keys {
-		if d := key.requests.wait(at, 1, ask.Keys[i].Requests); d > 0 {
-			return refusal{kind: keyRequests, key: i, wait: d}, false
+		if refused, ok := checkKey(at, ask, ask.Keys[i], key); !ok {
+			refused.key = i
+			return refused, false
 		}
 	}
 	if d := account.requests.wait(at, 1, ask.AccountRequests); d > 0 {
@@ -93,19 +105,45 @@ func check(at time.Time, ask Ask, account *counts, keys []*counts) (refusal, boo
 	if ask.Concurrent > 0 && account.running >= ask.Concurrent {
 		return refusal{kind: concurrent, wait: busyRetry}, false
 	}
+	if ask.Stream && ask.Streams > 0 && account.streams >= ask.Streams {
+		return refusal{kind: accountStreams, wait: busyRetry}, false
+	}
 	if d := account.tokens.wait(at, ask.Tokens, ask.TokensPerMinute); d > 0 {
 		return refusal{kind: accountTokens, wait: d, left: account.tokens.level(nameTokens, at, ask.TokensPerMinute).Remaining}, false
 	}
 	return refusal{}, true
 }
 
+func checkKey(at time.Time, ask Ask, limits Key, key *counts) (refusal, bool) {
+	if d := key.requests.wait(at, 1, limits.Requests); d > 0 {
+		return refusal{kind: keyRequests, wait: d}, false
+	}
+	if limits.RequestsPerDay > 0 && key.today >= limits.RequestsPerDay {
+		return refusal{kind: keyDay, wait: key.day.Add(day).Sub(at)}, false
+	}
+	if ask.Stream && limits.Streams > 0 && key.streams >= limits.Streams {
+		return refusal{kind: keyStreams, wait: busyRetry}, false
+	}
+	if d := key.tokens.wait(at, ask.Tokens, limits.TokensPerMinute); d > 0 {
+		return refusal{kind: keyTokens, wait: d, left: key.tokens.level(nameKeyTokens, at, limits.TokensPerMinute).Remaining}, false
+	}
+	return refusal{}, true
+}
+
 type ticket struct {
-	memory  *Memory
-	account *counts
-	taken   int64
-	window  time.Time
-	levels  []Level
-	over    bool
+	memory *Memory
+	shares []share
+	few    [2]share // of most calls, so that shares needs no memory of its own
+	levels []Level
+	over   bool
+}
+
+// share is what a call counts in an account or an API key.
+type share struct {
+	of     *counts
+	taken  int64
+	window time.Time // of tokens, at its beginning
+	stream bool
 }
 
 // Levels implements Ticket.
@@ -119,7 +157,13 @@ func (t *ticket) Done(used int64) {
 		return
 	}
 	t.over = true
-	t.account.running--
-	t.account.tokens.roll(t.memory.now())
-	t.account.tokens.correct(t.window, used-t.taken)
+	now := t.memory.now()
+	for _, s := range t.shares {
+		s.of.running--
+		if s.stream {
+			s.of.streams--
+		}
+		s.of.tokens.roll(now)
+		s.of.tokens.correct(s.window, used-s.taken)
+	}
 }

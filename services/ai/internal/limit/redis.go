@@ -107,11 +107,8 @@ func (r *Redis) now() string {
 	return strconv.FormatInt(r.options.Now().UnixMicro(), 10)
 }
 
-// account returns the keys of an account. The braces keep them together in a cluster.
-func (r *Redis) account(id string) (counts, running string) {
-	base := r.options.Prefix + "{" + id + "}"
-	return base, base + ":running"
-}
+// account returns the key of an account. The braces keep all keys of an account together in a cluster.
+func (r *Redis) account(id string) string { return r.options.Prefix + "{" + id + "}" }
 
 // Admit implements Limiter. The call to Redis does not end with ctx, because it would then be unknown whether it counted.
 func (r *Redis) Admit(ctx context.Context, ask Ask) (Ticket, error) {
@@ -123,31 +120,45 @@ func (r *Redis) Admit(ctx context.Context, ask Ask) (Ticket, error) {
 }
 
 func (r *Redis) take(ctx context.Context, ask Ask) (*redisTicket, error) {
-	counts, running := r.account(ask.Account)
-	t := &redisTicket{redis: r, counts: counts, running: running, taken: ask.taken(), id: r.process + strconv.FormatUint(r.serial.Add(1), 36)}
-	keys := append(make([]string, 0, 2+len(ask.Keys)), counts, running)
-	args := append(make([]any, 0, 9+len(ask.Keys)), r.now(), ask.AccountRequests, ask.AccountRequestsPerDay, ask.Concurrent, ask.TokensPerMinute,
-		ask.Tokens, t.taken, t.id, ticketLife.Microseconds())
+	base := r.account(ask.Account)
+	t := &redisTicket{redis: r, running: base + ":running", stream: ask.Stream, id: r.process + strconv.FormatUint(r.serial.Add(1), 36)}
+	t.shares = append(make([]redisShare, 0, 1+len(ask.Keys)), redisShare{counts: base, streams: base + ":streams", taken: ask.taken()})
+	keys := append(make([]string, 0, 3+2*len(ask.Keys)), base, t.running, t.shares[0].streams)
+	args := append(make([]any, 0, 11+4*len(ask.Keys)), r.now(), ask.AccountRequests, ask.AccountRequestsPerDay, ask.Concurrent, ask.TokensPerMinute,
+		ask.Tokens, t.shares[0].taken, t.id, ticketLife.Microseconds(), flag(ask.Stream), ask.Streams)
 	for _, key := range ask.Keys {
-		keys, args = append(keys, counts+":key:"+key.ID), append(args, key.Requests)
+		counts := base + ":key:" + key.ID
+		s := redisShare{counts: counts, streams: counts + ":streams", taken: key.taken(ask.Tokens)}
+		t.shares = append(t.shares, s)
+		keys, args = append(keys, s.counts, s.streams), append(args, key.Requests, key.RequestsPerDay, key.Streams, key.TokensPerMinute)
 	}
-	got, err := r.run(ctx, r.admit, keys, args, admitted+3*len(ask.Keys))
+	got, err := r.run(ctx, r.admit, keys, args, admitted+ofKey*len(ask.Keys))
 	if err != nil {
 		return nil, err
 	}
 	if kind := kind(got[0]); kind != 0 {
 		return nil, refusal{kind: kind, key: int(got[1]), wait: time.Duration(got[2]) * time.Microsecond, left: got[3]}.err(ask)
 	}
-	t.window, t.levels = got[3], levelsOf(got, ask)
+	t.levels, t.shares[0].window = levelsOf(got, ask), got[3]
+	for i := range ask.Keys {
+		t.shares[1+i].window = got[admitted+ofKey*i+3]
+	}
 	r.mu.Lock()
 	r.open[t] = struct{}{}
 	r.mu.Unlock()
 	return t, nil
 }
 
-// admitted is how many numbers admit.lua answers for a call that is let in, without those of API keys, and refusedNumbers for
-// one that is not.
-const admitted, refusedNumbers = 11, 4
+func flag(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// admitted is how many numbers admit.lua answers for a call that is let in, without those of API keys, ofKey for each API key, and
+// refusedNumbers for a call that is not let in.
+const admitted, ofKey, refusedNumbers = 11, 7, 4
 
 // levelsOf reads what is left of the limits in an answer of admit.lua.
 func levelsOf(got []int64, ask Ask) []Level {
@@ -156,8 +167,8 @@ func levelsOf(got []int64, ask Ask) []Level {
 	account := &counts{requests: read(got[5], got[6], got[7]), tokens: read(got[3], got[8], got[9]), today: got[10], day: at.UTC().Truncate(day)}
 	keys := make([]*counts, len(ask.Keys))
 	for i := range keys {
-		key := got[admitted+3*i:]
-		keys[i] = &counts{requests: read(key[0], key[1], key[2])}
+		key := got[admitted+ofKey*i:]
+		keys[i] = &counts{requests: read(key[0], key[1], key[2]), tokens: read(key[3], key[4], key[5]), today: key[6], day: account.day}
 	}
 	return levels(at, ask, account, keys)
 }
@@ -170,7 +181,7 @@ func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, ar
 	if err != nil {
 		return nil, fmt.Errorf("limit: Redis: %w", err)
 	}
-	if len(got) < refusedNumbers || got[0] < 0 || got[0] > int64(accountTokens) || got[0] == 0 && len(got) != want {
+	if len(got) < refusedNumbers || got[0] < 0 || got[0] > int64(accountStreams) || got[0] == 0 && len(got) != want {
 		return nil, errors.New("limit: Redis gave an unexpected answer")
 	}
 	return got, nil
@@ -187,8 +198,10 @@ func (r *Redis) Renew(ctx context.Context) error {
 	pipe := r.client.Pipeline()
 	r.mu.Lock()
 	for t := range r.open {
-		pipe.ZAddXX(ctx, t.running, redis.Z{Score: float64(until.Add(ticketLife).UnixMicro()), Member: t.id})
-		pipe.PExpire(ctx, t.running, 3*ticketLife)
+		for _, running := range t.runningIn() {
+			pipe.ZAddXX(ctx, running, redis.Z{Score: float64(until.Add(ticketLife).UnixMicro()), Member: t.id})
+			pipe.PExpire(ctx, running, 3*ticketLife)
+		}
 	}
 	r.mu.Unlock()
 	if pipe.Len() == 0 {
@@ -207,13 +220,30 @@ func (r *Redis) time(ctx context.Context) (time.Time, error) {
 }
 
 type redisTicket struct {
-	redis           *Redis
-	counts, running string
-	id              string
-	taken           int64
-	window          int64
-	levels          []Level
-	over            atomic.Bool
+	redis   *Redis
+	id      string
+	running string       // the set of the account's running calls
+	shares  []redisShare // of the account, then of each API key
+	stream  bool
+	levels  []Level
+	over    atomic.Bool
+}
+
+// redisShare is what a call counts in an account or an API key.
+type redisShare struct {
+	counts, streams string
+	taken, window   int64
+}
+
+// runningIn returns the sets of running calls that contain the call.
+func (t *redisTicket) runningIn() []string {
+	sets := []string{t.running}
+	if t.stream {
+		for _, s := range t.shares {
+			sets = append(sets, s.streams)
+		}
+	}
+	return sets
 }
 
 // Levels implements Ticket.
@@ -239,5 +269,9 @@ func (t *redisTicket) end(used int64) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), t.redis.options.Timeout)
 	defer cancel()
-	return t.redis.done.Run(ctx, t.redis.client, []string{t.counts, t.running}, t.redis.now(), t.id, t.window, used-t.taken).Err()
+	keys, args := make([]string, 0, 1+2*len(t.shares)), []any{t.redis.now(), t.id}
+	for _, s := range t.shares {
+		keys, args = append(keys, s.counts, s.streams), append(args, s.window, used-s.taken)
+	}
+	return t.redis.done.Run(ctx, t.redis.client, append(keys, t.running), args...).Err()
 }

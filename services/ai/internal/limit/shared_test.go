@@ -62,8 +62,14 @@ func TestBothDecideTheSame(t *testing.T) {
 		var open []pair
 		ask := limit.Ask{
 			Account: "a", AccountRequests: rapid.Int64Range(0, 9).Draw(r, "requests"), AccountRequestsPerDay: rapid.Int64Range(0, 20).Draw(r, "day"),
-			TokensPerMinute: rapid.Int64Range(0, 200).Draw(r, "tokens"), Concurrent: rapid.Int64Range(0, 4).Draw(r, "concurrent"),
-			Keys: []limit.Key{{ID: "k", Requests: rapid.Int64Range(0, 9).Draw(r, "key")}},
+			TokensPerMinute: rapid.Int64Range(0, 200).Draw(r, "tokens"), Concurrent: rapid.Int64Range(0, 6).Draw(r, "concurrent"),
+			Streams: rapid.Int64Range(0, 4).Draw(r, "streams"),
+		}
+		for _, id := range []string{"k", "parent"} {
+			ask.Keys = append(ask.Keys, limit.Key{
+				ID: id, Requests: rapid.Int64Range(0, 9).Draw(r, "key requests"), RequestsPerDay: rapid.Int64Range(0, 20).Draw(r, "key day"),
+				TokensPerMinute: rapid.Int64Range(0, 200).Draw(r, "key tokens"), Streams: rapid.Int64Range(0, 4).Draw(r, "key streams"),
+			})
 		}
 		for range rapid.IntRange(1, 25).Draw(r, "steps") {
 			c.at = c.at.Add(time.Duration(rapid.Int64Range(0, 4_000_000).Draw(r, "step")) * 10 * time.Microsecond)
@@ -75,7 +81,7 @@ func TestBothDecideTheSame(t *testing.T) {
 				continue
 			}
 			require.NoError(t, redis.Renew(t.Context()))
-			ask.Tokens = rapid.Int64Range(0, 250).Draw(r, "wanted")
+			ask.Tokens, ask.Stream = rapid.Int64Range(0, 250).Draw(r, "wanted"), rapid.Bool().Draw(r, "stream")
 			a, err1 := memory.Admit(t.Context(), ask)
 			b, err2 := redis.Admit(t.Context(), ask)
 			require.Equal(t, err1 == nil, err2 == nil, "%v, %v", err1, err2)
@@ -84,6 +90,7 @@ func TestBothDecideTheSame(t *testing.T) {
 				require.InDelta(t, errs.From(err1).RetryAfter, errs.From(err2).RetryAfter, float64(time.Microsecond))
 				continue
 			}
+			require.Equal(t, a.Levels(), b.Levels())
 			open = append(open, pair{a, b})
 		}
 	})
@@ -94,11 +101,15 @@ func TestReplicasShareTheirLimits(t *testing.T) {
 	server := redistest.New(t)
 	replicas := []*limit.Redis{newRedis(t, server, nil), newRedis(t, server, nil)}
 	for name, ask := range map[string]limit.Ask{
-		"requests":   {Account: "requests", AccountRequests: 20},
-		"day":        {Account: "day", AccountRequestsPerDay: 20},
-		"concurrent": {Account: "concurrent", Concurrent: 20},
-		"tokens":     {Account: "tokens", TokensPerMinute: 200, Tokens: 10},
-		"key":        {Account: "key", Keys: []limit.Key{{ID: "k", Requests: 20}}},
+		"requests":      {Account: "requests", AccountRequests: 20},
+		"day":           {Account: "day", AccountRequestsPerDay: 20},
+		"concurrent":    {Account: "concurrent", Concurrent: 20},
+		"tokens":        {Account: "tokens", TokensPerMinute: 200, Tokens: 10},
+		"streams":       {Account: "streams", Streams: 20, Stream: true},
+		"key":           {Account: "key", Keys: []limit.Key{{ID: "k", Requests: 20}}},
+		"key's day":     {Account: "key's day", Keys: []limit.Key{{ID: "k", RequestsPerDay: 20}}},
+		"key's streams": {Account: "key's streams", Stream: true, Keys: []limit.Key{{ID: "k", Streams: 20}}},
+		"key's tokens":  {Account: "key's tokens", Tokens: 10, Keys: []limit.Key{{ID: "k", TokensPerMinute: 200}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var passed, other atomic.Int64
@@ -134,19 +145,28 @@ func TestADeadProcessGivesItsPlacesBack(t *testing.T) {
 	server := redistest.New(t)
 	c := &clock{time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
 	live, dead := newRedis(t, server, c), newRedis(t, server, c)
-	ask := limit.Ask{Account: "a", Concurrent: 2}
-	for _, r := range []*limit.Redis{live, dead} {
-		_, err := r.Admit(t.Context(), ask)
-		require.NoError(t, err)
+	asks := map[string]limit.Ask{
+		"concurrent_requests":        {Account: "calls", Concurrent: 2},
+		"concurrent_streams":         {Account: "streams", Streams: 2, Stream: true},
+		"api_key_concurrent_streams": {Account: "keys", Stream: true, Keys: []limit.Key{{ID: "k", Streams: 2}}},
+	}
+	for _, ask := range asks {
+		for _, r := range []*limit.Redis{live, dead} {
+			_, err := r.Admit(t.Context(), ask)
+			require.NoError(t, err)
+		}
 	}
 	for range 8 {
 		c.at = c.at.Add(limit.RenewEvery)
 		require.NoError(t, live.Renew(t.Context()))
 	}
-	_, err := live.Admit(t.Context(), ask)
-	require.NoError(t, err, "the place of the dead process")
-	_, err = live.Admit(t.Context(), ask)
-	require.Error(t, err, "the renewed call still runs")
+	for name, ask := range asks {
+		_, err := live.Admit(t.Context(), ask)
+		require.NoError(t, err, "the place of the dead process: %s", name)
+		_, err = live.Admit(t.Context(), ask)
+		got, _ := refused(t, err)
+		require.Equal(t, name, got, "the renewed call still runs")
+	}
 }
 
 func TestRedisAwayMeansLimitsOfThisProcess(t *testing.T) {

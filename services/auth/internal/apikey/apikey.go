@@ -16,7 +16,7 @@ var (
 	ErrTooMany = errors.New("apikey: too many live keys")
 	// ErrParentEnded says that a key is to be made by one that is revoked or expired, or that descends from such a key.
 	ErrParentEnded = errors.New("apikey: the key that makes the key no longer works")
-	// ErrEnded says that a key can't be taken over because it is revoked or expired.
+	// ErrEnded says that a key can't be changed or taken over because it is revoked or expired.
 	ErrEnded = errors.New("apikey: revoked or expired")
 )
 
@@ -40,8 +40,8 @@ type Key struct {
 	SpendLimitNanoUSD int64
 	// SpendPeriod is in whole seconds; 0 means the account's billing period.
 	SpendPeriod time.Duration
-	// RequestsPerMinute is 0 when the plan's holds.
-	RequestsPerMinute int32
+	// Limits are its own rate limits; those of the keys that made it apply, too.
+	Limits
 	// CreateTime is set; the zero time stands for never in the others.
 	CreateTime, ExpireTime, LastUseTime, RevokeTime time.Time
 }
@@ -64,7 +64,8 @@ type Use struct {
 
 // Store keeps keys.
 type Store interface {
-	// AddKey stores a key with its hash, unless the account has maxLive live keys. Errors: ErrTooMany, ErrParentEnded.
+	// AddKey stores a key with its hash, unless the account has maxLive live keys. Errors: ErrTooMany, ErrParentEnded, that of
+	// Limits.Within.
 	AddKey(ctx context.Context, k Key, hash []byte, maxLive int) error
 	// AddKeyOnce is AddKey for a request with an idempotency key, which it stores in the same transaction. An earlier key that was
 	// made under it is refused with the error of Once.CheckRepeated.
@@ -82,6 +83,10 @@ type Store interface {
 	RevokeKey(ctx context.Context, accountID, id string, at time.Time) error
 	// TakeOverKey gives a key of the account, and every key that descends from it, another owner. Errors: ErrNotFound.
 	TakeOverKey(ctx context.Context, accountID, id, userID, role string) (Key, error)
+	// UpdateKey changes the name and the limits of a key of the account to those of the key that decide returns, and lowers higher
+	// limits of the keys that descend from it. decide runs while no key of the account can change, and gets the key and the calling
+	// key, each with the keys that it descends from; the second is empty when callerID is. Errors: ErrNotFound, those of decide.
+	UpdateKey(ctx context.Context, accountID, id, callerID string, decide func(key, caller []Key) (Key, error)) (Key, error)
 	// NoteUses writes last uses, by key id.
 	NoteUses(ctx context.Context, uses map[string]Use) error
 }

@@ -40,7 +40,7 @@ type Spec struct {
 	ExpireTime        time.Time
 	SpendLimitNanoUSD int64
 	SpendPeriod       time.Duration
-	RequestsPerMinute int32
+	Limits
 }
 
 // Create makes a key and returns its secret, which is not shown again. Errors: INVALID_ARGUMENT naming the fields,
@@ -75,7 +75,7 @@ func (m *Manager) CreateOnce(ctx context.Context, by Maker, spec Spec, once Once
 		ID: "key_" + strings.ToLower(rand.Text()), Prefix: visible, Name: strings.TrimSpace(spec.Name),
 		AccountID: by.AccountID, OrganizationID: by.OrganizationID, UserID: by.UserID, Role: by.Role, ParentID: by.APIKeyID,
 		Scopes: spec.Scopes, Models: spec.Models, SpendLimitNanoUSD: spec.SpendLimitNanoUSD, SpendPeriod: spec.SpendPeriod,
-		RequestsPerMinute: spec.RequestsPerMinute, CreateTime: now.UTC().Truncate(time.Microsecond),
+		Limits: spec.Limits, CreateTime: now.UTC().Truncate(time.Microsecond),
 		ExpireTime: spec.ExpireTime.Truncate(time.Microsecond),
 	}
 	hash := m.hasher.hashes(secret)[0]
@@ -104,7 +104,7 @@ func (m *Manager) bequeath(ctx context.Context, by Maker, spec *Spec) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
 			"An API key can descend from at most %d other keys. Create this key with a key that has fewer ancestors, or sign in.", maxDepth)
 	}
-	return spec.within(parent)
+	return spec.within(parent, above)
 }
 
 // faults collects the fields that are wrong.
@@ -124,9 +124,7 @@ func (f *faults) as(reason errorsv1.ErrorReason, message string) error {
 
 func (m *Manager) validate(s Spec, now time.Time) error {
 	var bad faults
-	if strings.TrimSpace(s.Name) == "" || strings.ContainsFunc(s.Name, unicode.IsControl) {
-		bad.add("name", "must have a visible character and no control characters")
-	}
+	validateName(s.Name, &bad)
 	for i, scope := range s.Scopes {
 		if !slices.Contains(Scopes(), scope) {
 			bad.add(fmt.Sprintf("scopes[%d]", i), fmt.Sprintf("%q is not a scope; the scopes are %s", scope, strings.Join(Scopes(), ", ")))
@@ -141,10 +139,14 @@ func (m *Manager) validate(s Spec, now time.Time) error {
 		bad.add("expireTime", "must be in the future")
 	}
 	s.validateSpend(&bad)
-	if s.RequestsPerMinute < 0 {
-		bad.add("requestsPerMinute", "must not be negative")
-	}
+	s.validate(&bad)
 	return bad.as(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Invalid API key request.")
+}
+
+func validateName(name string, bad *faults) {
+	if strings.TrimSpace(name) == "" || strings.ContainsFunc(name, unicode.IsControl) {
+		bad.add("name", "must have a visible character and no control characters")
+	}
 }
 
 func (s Spec) validateSpend(bad *faults) {
@@ -159,9 +161,8 @@ func (s Spec) validateSpend(bad *faults) {
 	}
 }
 
-// within refuses what the parent key may not do itself. A child's requests count against its parent's limit too, so a child
-// needs no limit of its own.
-func (s Spec) within(parent Key) error {
+// within refuses what the parent key may not do itself. above are the keys that it descends from.
+func (s Spec) within(parent Key, above []Key) error {
 	var bad faults
 	for _, scope := range s.Scopes {
 		if !slices.Contains(parent.Scopes, scope) {
@@ -175,9 +176,7 @@ func (s Spec) within(parent Key) error {
 	if !parent.ExpireTime.IsZero() && (s.ExpireTime.IsZero() || s.ExpireTime.After(parent.ExpireTime)) {
 		bad.add("expireTime", "must not be after this key's own")
 	}
-	if parent.RequestsPerMinute > 0 && s.RequestsPerMinute > parent.RequestsPerMinute {
-		bad.add("requestsPerMinute", "must not be above this key's own")
-	}
+	bad = append(bad, s.beyond(append(above, parent))...)
 	if parent.SpendLimitNanoUSD > 0 {
 		// The ledger counts spending by key: each child would spend the parent's limit again.
 		bad.add("spendLimitNanoUsd", "a key with a spend limit cannot create keys; sign in, or use a key without a spend limit")

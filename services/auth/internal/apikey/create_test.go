@@ -26,17 +26,19 @@ func refusedFields(t *testing.T, want errorsv1.ErrorReason, err error) []string 
 	return names
 }
 
+func perMinute(n int32) apikey.Limits { return apikey.Limits{RequestsPerMinute: n} }
+
 func TestWhatAKeyMayHandOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		scopes := []string{apikey.ScopeManageKeys, apikey.ScopeInvoke}
-		limited := apikey.Spec{Scopes: scopes, Models: []string{"gpt-5", "gpt-5-mini"}, ExpireTime: now.Add(time.Hour), RequestsPerMinute: 10}
+		limited := apikey.Spec{Scopes: scopes, Models: []string{"gpt-5", "gpt-5-mini"}, ExpireTime: now.Add(time.Hour), Limits: perMinute(10)}
 		for name, tc := range map[string]struct {
 			parent, child apikey.Spec
 			want          []string
 		}{
 			"the same":                          {limited, limited, nil},
-			"less":                              {limited, apikey.Spec{Scopes: scopes[:1], Models: []string{"gpt-5"}, ExpireTime: now.Add(time.Minute), RequestsPerMinute: 9}, nil},
+			"less":                              {limited, apikey.Spec{Scopes: scopes[:1], Models: []string{"gpt-5"}, ExpireTime: now.Add(time.Minute), Limits: perMinute(9)}, nil},
 			"no limit of requests of its own":   {limited, apikey.Spec{Scopes: scopes, Models: limited.Models, ExpireTime: limited.ExpireTime}, nil},
 			"another scope":                     {limited, apikey.Spec{Scopes: []string{apikey.ScopeReadBilling}, Models: limited.Models, ExpireTime: limited.ExpireTime}, []string{"scopes"}},
 			"one scope more":                    {limited, apikey.Spec{Scopes: apikey.Scopes(), Models: limited.Models, ExpireTime: limited.ExpireTime}, []string{"scopes", "scopes", "scopes"}},
@@ -44,10 +46,14 @@ func TestWhatAKeyMayHandOn(t *testing.T) {
 			"one model more":                    {limited, apikey.Spec{Scopes: scopes, Models: []string{"gpt-5", "gpt-5-nano"}, ExpireTime: limited.ExpireTime}, []string{"models"}},
 			"no end":                            {limited, apikey.Spec{Scopes: scopes, Models: limited.Models}, []string{"expireTime"}},
 			"an end a moment later":             {limited, apikey.Spec{Scopes: scopes, Models: limited.Models, ExpireTime: limited.ExpireTime.Add(time.Microsecond)}, []string{"expireTime"}},
-			"one request more":                  {limited, apikey.Spec{Scopes: scopes, Models: limited.Models, ExpireTime: limited.ExpireTime, RequestsPerMinute: 11}, []string{"requestsPerMinute"}},
-			"anything of an unlimited key":      {apikey.Spec{Scopes: scopes}, apikey.Spec{Scopes: scopes, Models: []string{"gpt-5"}, RequestsPerMinute: 1000, SpendLimitNanoUSD: 1}, nil},
+			"one request more":                  {limited, apikey.Spec{Scopes: scopes, Models: limited.Models, ExpireTime: limited.ExpireTime, Limits: perMinute(11)}, []string{"requestsPerMinute"}},
+			"one request of the day more":       {apikey.Spec{Scopes: scopes, Limits: apikey.Limits{RequestsPerDay: 4}}, apikey.Spec{Scopes: scopes, Limits: apikey.Limits{RequestsPerDay: 5}}, []string{"requestsPerDay"}},
+			"one token more":                    {apikey.Spec{Scopes: scopes, Limits: apikey.Limits{TokensPerMinute: 4}}, apikey.Spec{Scopes: scopes, Limits: apikey.Limits{TokensPerMinute: 5}}, []string{"tokensPerMinute"}},
+			"one stream more":                   {apikey.Spec{Scopes: scopes, Limits: apikey.Limits{ConcurrentStreams: 4}}, apikey.Spec{Scopes: scopes, Limits: apikey.Limits{ConcurrentStreams: 5}}, []string{"concurrentStreams"}},
+			"other limits than the parent's":    {limited, apikey.Spec{Scopes: scopes, Models: limited.Models, ExpireTime: limited.ExpireTime, Limits: apikey.Limits{RequestsPerDay: 5, TokensPerMinute: 6, ConcurrentStreams: 7}}, nil},
+			"anything of an unlimited key":      {apikey.Spec{Scopes: scopes}, apikey.Spec{Scopes: scopes, Models: []string{"gpt-5"}, Limits: perMinute(1000), SpendLimitNanoUSD: 1}, nil},
 			"no end of a key without an end":    {apikey.Spec{Scopes: scopes}, apikey.Spec{Scopes: scopes}, nil},
-			"a limit of requests of its own":    {apikey.Spec{Scopes: scopes}, apikey.Spec{Scopes: scopes, RequestsPerMinute: 1}, nil},
+			"a limit of requests of its own":    {apikey.Spec{Scopes: scopes}, apikey.Spec{Scopes: scopes, Limits: perMinute(1)}, nil},
 			"an end of a key without an end":    {apikey.Spec{Scopes: scopes}, apikey.Spec{Scopes: scopes, ExpireTime: now.Add(time.Hour)}, nil},
 			"models of a key without that list": {apikey.Spec{Scopes: scopes}, apikey.Spec{Scopes: scopes, Models: limited.Models}, nil},
 			"of a key with a spend limit":       {apikey.Spec{Scopes: scopes, SpendLimitNanoUSD: 1}, apikey.Spec{Scopes: scopes}, []string{"spendLimitNanoUsd"}},
@@ -78,7 +84,10 @@ func TestWhatAKeyMayBe(t *testing.T) {
 			"a name alone":               {apikey.Spec{Name: "n"}, nil},
 			"ends in a moment":           {apikey.Spec{Name: "n", ExpireTime: now.Add(1)}, nil},
 			"ends now":                   {apikey.Spec{Name: "n", ExpireTime: now}, []string{"expireTime"}},
-			"no request allowed":         {apikey.Spec{Name: "n", RequestsPerMinute: -1}, []string{"requestsPerMinute"}},
+			"no request allowed":         {apikey.Spec{Name: "n", Limits: perMinute(-1)}, []string{"requestsPerMinute"}},
+			"the highest limits":         {apikey.Spec{Name: "n", Limits: apikey.Limits{RequestsPerMinute: 1_000_000, RequestsPerDay: 1_000_000_000, TokensPerMinute: 1_000_000_000, ConcurrentStreams: 100_000}}, nil},
+			"higher limits":              {apikey.Spec{Name: "n", Limits: apikey.Limits{RequestsPerMinute: 1_000_001, RequestsPerDay: 1_000_000_001, TokensPerMinute: 1_000_000_001, ConcurrentStreams: 100_001}}, []string{"requestsPerMinute", "requestsPerDay", "tokensPerMinute", "concurrentStreams"}},
+			"negative limits":            {apikey.Spec{Name: "n", Limits: apikey.Limits{RequestsPerDay: -1, TokensPerMinute: -1, ConcurrentStreams: -1}}, []string{"requestsPerDay", "tokensPerMinute", "concurrentStreams"}},
 			"negative spend limit":       {apikey.Spec{Name: "n", SpendLimitNanoUSD: -1}, []string{"spendLimitNanoUsd"}},
 			"a period without a limit":   {apikey.Spec{Name: "n", SpendPeriod: time.Hour}, []string{"spendPeriod"}},
 			"the account's period":       {limited(0), nil},
@@ -91,7 +100,7 @@ func TestWhatAKeyMayBe(t *testing.T) {
 			"blank":                      {apikey.Spec{Name: " \t"}, []string{"name"}},
 			"a line break":               {apikey.Spec{Name: "a\nb"}, []string{"name"}},
 			"an unknown scope and model": {apikey.Spec{Name: "n", Scopes: []string{"ai.invoke", "root"}, Models: []string{"gpt-5", "gpt-0"}}, []string{"scopes[1]", "models[1]"}},
-			"every error is reported":    {apikey.Spec{ExpireTime: now, RequestsPerMinute: -1}, []string{"name", "expireTime", "requestsPerMinute"}},
+			"every error is reported":    {apikey.Spec{ExpireTime: now, Limits: perMinute(-1)}, []string{"name", "expireTime", "requestsPerMinute"}},
 		} {
 			k, _ := manager(t, newMemory(), first)
 			_, _, err := k.Create(t.Context(), apikey.Maker{AccountID: "a", UserID: "u"}, tc.spec)

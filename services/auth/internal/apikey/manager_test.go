@@ -82,6 +82,33 @@ func (m *memory) TakeOverKey(ctx context.Context, account, id, userID, role stri
 	return k, err
 }
 
+func (m *memory) UpdateKey(
+	ctx context.Context, account, id, callerID string, decide func(key, caller []apikey.Key) (apikey.Key, error),
+) (apikey.Key, error) {
+	line := func(id string) []apikey.Key {
+		k, err := m.KeyByID(ctx, account, id)
+		if err != nil {
+			return nil
+		}
+		above, _ := m.Ancestors(ctx, id)
+		return append([]apikey.Key{k}, above...)
+	}
+	key := line(id)
+	if key == nil {
+		return apikey.Key{}, apikey.ErrNotFound
+	}
+	next, err := decide(key, line(callerID))
+	if err != nil {
+		return apikey.Key{}, err
+	}
+	for hash, k := range m.keys {
+		if k.ID == id {
+			m.keys[hash] = next
+		}
+	}
+	return next, nil
+}
+
 func (m *memory) Keys(context.Context, string, paging.Cursor, int) ([]apikey.Key, error) {
 	return nil, nil
 }

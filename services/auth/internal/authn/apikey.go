@@ -82,17 +82,21 @@ func (a *Authenticator) keyClaims(k apikey.Verified, st directory.Standing) pass
 	return passport.Claims{
 		UserID: k.UserID, OrganizationID: k.OrganizationID, Role: role, Admin: a.admin(k.OrganizationID, role),
 		Scopes: k.Scopes, AccountID: k.AccountID, APIKeyID: k.ID, Email: st.Email, Verified: st.Verified, Models: k.Models,
-		RequestsPerMinute: k.RequestsPerMinute, ParentLimits: parentLimits(k.Ancestors),
+		RequestsPerMinute: k.RequestsPerMinute, RequestsPerDay: k.RequestsPerDay, TokensPerMinute: k.TokensPerMinute,
+		ConcurrentStreams: k.ConcurrentStreams, ParentLimits: parentLimits(k.Ancestors),
 		SpendLimitNanoUSD: k.SpendLimitNanoUSD, SpendPeriodSeconds: int64(k.SpendPeriod / time.Second),
 	}
 }
 
-// parentLimits returns the request limits of the keys that a key descends from. Its calls count against them.
+// parentLimits returns the limits of the keys that a key descends from. Its calls count against them.
 func parentLimits(ancestors []apikey.Key) []passport.KeyLimit {
 	var limits []passport.KeyLimit
 	for _, ancestor := range ancestors {
-		if ancestor.RequestsPerMinute > 0 {
-			limits = append(limits, passport.KeyLimit{APIKeyID: ancestor.ID, RequestsPerMinute: ancestor.RequestsPerMinute})
+		if ancestor.Limits != (apikey.Limits{}) {
+			limits = append(limits, passport.KeyLimit{
+				APIKeyID: ancestor.ID, RequestsPerMinute: ancestor.RequestsPerMinute, RequestsPerDay: ancestor.RequestsPerDay,
+				TokensPerMinute: ancestor.TokensPerMinute, ConcurrentStreams: ancestor.ConcurrentStreams,
+			})
 		}
 	}
 	return limits

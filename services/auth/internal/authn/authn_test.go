@@ -324,15 +324,23 @@ func TestOperators(t *testing.T) {
 
 func TestParentLimits(t *testing.T) {
 	p := &parts{standing: known("admin"), key: apikey.Verified{
-		Key: apikey.Key{ID: "key_3", AccountID: "org_1", OrganizationID: "org_1", UserID: "user_1", RequestsPerMinute: 1},
+		Key: apikey.Key{
+			ID: "key_3", AccountID: "org_1", OrganizationID: "org_1", UserID: "user_1",
+			Limits: apikey.Limits{RequestsPerMinute: 1, RequestsPerDay: 2, TokensPerMinute: 3, ConcurrentStreams: 4},
+		},
 		Ancestors: []apikey.Key{
-			{ID: "key_2", RequestsPerMinute: 7, ExpireTime: issued().Add(20 * time.Second)}, {ID: "key_1"}, {ID: "key_0", RequestsPerMinute: 1},
+			{ID: "key_2", Limits: apikey.Limits{RequestsPerMinute: 7, RequestsPerDay: 8, TokensPerMinute: 9, ConcurrentStreams: 10}, ExpireTime: issued().Add(20 * time.Second)},
+			{ID: "key_1"},
+			{ID: "key_0", Limits: apikey.Limits{ConcurrentStreams: 1}},
 		},
 	}}
 	grant, err := p.ask(t, "tvt_live_x")
 	require.NoError(t, err)
-	require.Equal(t, []passport.KeyLimit{{APIKeyID: "key_2", RequestsPerMinute: 7}, {APIKeyID: "key_0", RequestsPerMinute: 1}}, grant.Claims.ParentLimits)
-	require.EqualValues(t, 1, grant.Claims.RequestsPerMinute)
+	require.Equal(t, []passport.KeyLimit{
+		{APIKeyID: "key_2", RequestsPerMinute: 7, RequestsPerDay: 8, TokensPerMinute: 9, ConcurrentStreams: 10}, {APIKeyID: "key_0", ConcurrentStreams: 1},
+	}, grant.Claims.ParentLimits)
+	c := grant.Claims
+	require.Equal(t, []int32{1, 2, 3, 4}, []int32{c.RequestsPerMinute, c.RequestsPerDay, c.TokensPerMinute, c.ConcurrentStreams})
 	require.Equal(t, issued().Add(20*time.Second), grant.ExpireTime, "the grant ends with the first key that ends")
 }
 

@@ -58,7 +58,11 @@ func maker(c *passport.Claims) apikey.Maker {
 func keySpec(req *authv1.CreateApiKeyRequest) (apikey.Spec, error) {
 	spec := apikey.Spec{
 		Name: req.GetName(), Scopes: req.GetScopes(), Models: req.GetModels(),
-		SpendLimitNanoUSD: req.GetSpendLimitNanoUsd(), RequestsPerMinute: req.GetRequestsPerMinute(),
+		SpendLimitNanoUSD: req.GetSpendLimitNanoUsd(),
+		Limits: apikey.Limits{
+			RequestsPerMinute: req.GetRequestsPerMinute(), RequestsPerDay: req.GetRequestsPerDay(), TokensPerMinute: req.GetTokensPerMinute(),
+			ConcurrentStreams: req.GetConcurrentStreams(),
+		},
 	}
 	bad := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Invalid API key request.")
 	if t := req.GetExpireTime(); t != nil {
@@ -73,6 +77,55 @@ func keySpec(req *authv1.CreateApiKeyRequest) (apikey.Spec, error) {
 		}
 	}
 	return spec, nil
+}
+
+// UpdateApiKey changes the name and the rate limits of a key.
+func (s *Server) UpdateApiKey(ctx context.Context, req *authv1.UpdateApiKeyRequest) (*authv1.UpdateApiKeyResponse, error) { //nolint:revive // the name is generated
+	c, err := passport.Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	change, err := keyChange(req)
+	if err != nil {
+		return nil, err
+	}
+	key, err := s.options.Keys.Update(ctx, maker(c), req.GetApiKeyId(), change)
+	if err != nil {
+		return nil, public(err, "API key")
+	}
+	m, err := s.keyMessages(ctx)(key)
+	if err != nil {
+		return nil, public(err, "API key")
+	}
+	return &authv1.UpdateApiKeyResponse{ApiKey: m}, nil
+}
+
+// keyChange reads the fields that the mask names; without a mask, those that are present.
+func keyChange(req *authv1.UpdateApiKeyRequest) (change apikey.Change, err error) {
+	if len(req.GetUpdateMask().GetPaths()) == 0 {
+		return apikey.Change{
+			Name: req.Name, RequestsPerMinute: req.RequestsPerMinute, RequestsPerDay: req.RequestsPerDay,
+			TokensPerMinute: req.TokensPerMinute, ConcurrentStreams: req.ConcurrentStreams,
+		}, nil
+	}
+	for _, path := range req.GetUpdateMask().GetPaths() {
+		switch path {
+		case "name":
+			change.Name = new(req.GetName())
+		case "requests_per_minute":
+			change.RequestsPerMinute = new(req.GetRequestsPerMinute())
+		case "requests_per_day":
+			change.RequestsPerDay = new(req.GetRequestsPerDay())
+		case "tokens_per_minute":
+			change.TokensPerMinute = new(req.GetTokensPerMinute())
+		case "concurrent_streams":
+			change.ConcurrentStreams = new(req.GetConcurrentStreams())
+		default:
+			return apikey.Change{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Invalid API key request.").
+				Field("updateMask", "must name name, requestsPerMinute, requestsPerDay, tokensPerMinute or concurrentStreams")
+		}
+	}
+	return change, nil
 }
 
 // ListApiKeys pages through the account's keys.
@@ -148,7 +201,8 @@ func (s *Server) keyMessages(ctx context.Context) func(apikey.Key) (*authv1.ApiK
 func keyMessage(k apikey.Key) (*authv1.ApiKey, error) {
 	m := &authv1.ApiKey{
 		Id: k.ID, Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes, Models: k.Models,
-		SpendLimitNanoUsd: k.SpendLimitNanoUSD, RequestsPerMinute: k.RequestsPerMinute, CreatedByUserId: k.UserID, ParentApiKeyId: k.ParentID,
+		SpendLimitNanoUsd: k.SpendLimitNanoUSD, RequestsPerMinute: k.RequestsPerMinute, RequestsPerDay: k.RequestsPerDay,
+		TokensPerMinute: k.TokensPerMinute, ConcurrentStreams: k.ConcurrentStreams, CreatedByUserId: k.UserID, ParentApiKeyId: k.ParentID,
 		CreateTime: timestampMessage(k.CreateTime), ExpireTime: timestampMessage(k.ExpireTime),
 		LastUseTime: timestampMessage(k.LastUseTime), RevokeTime: timestampMessage(k.RevokeTime),
 	}

@@ -60,6 +60,7 @@ func identityMessage(c *passport.Claims) *authv1.Identity {
 		UserId: c.UserID, SessionId: c.SessionID, OrganizationId: c.OrganizationID, Role: c.Role, Admin: c.IsAdmin(),
 		Permissions: c.Permissions, Scopes: c.Scopes, AccountId: c.AccountID, ApiKeyId: c.APIKeyID,
 		Operator: c.Operator, ActorId: c.ActorID, Models: c.Models, RequestsPerMinute: c.RequestsPerMinute,
+		RequestsPerDay: c.RequestsPerDay, TokensPerMinute: c.TokensPerMinute, ConcurrentStreams: c.ConcurrentStreams,
 		Email: c.Email, SpendLimitNanoUsd: c.SpendLimitNanoUSD,
 	}
 	if c.APIKeyID == "" {
@@ -69,7 +70,10 @@ func identityMessage(c *passport.Claims) *authv1.Identity {
 		m.SpendPeriod = durationpb.New(time.Duration(c.SpendPeriodSeconds) * time.Second)
 	}
 	for _, limit := range c.ParentLimits {
-		m.ParentLimits = append(m.ParentLimits, &authv1.KeyLimit{ApiKeyId: limit.APIKeyID, RequestsPerMinute: limit.RequestsPerMinute})
+		m.ParentLimits = append(m.ParentLimits, &authv1.KeyLimit{
+			ApiKeyId: limit.APIKeyID, RequestsPerMinute: limit.RequestsPerMinute, RequestsPerDay: limit.RequestsPerDay,
+			TokensPerMinute: limit.TokensPerMinute, ConcurrentStreams: limit.ConcurrentStreams,
+		})
 	}
 	return m
 }

@@ -66,7 +66,7 @@ func public(err error, what string) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "Invalid token").Cause(err)
 	case errors.Is(err, apikey.ErrEnded):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
-			"This API key is revoked or expired, so it cannot be taken over. Create a new key.")
+			"This API key is revoked or expired, so it cannot be changed or taken over. Create a new key.")
 	}
 	return err
 }

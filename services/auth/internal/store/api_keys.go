@@ -69,6 +69,7 @@ func (s *Store) addKey(ctx context.Context, k apikey.Key, hash []byte, maxLive i
 			UserID: k.UserID, Role: k.Role, Scopes: scopes, Models: models, SpendLimitNanoUSD: k.SpendLimitNanoUSD,
 			SpendPeriodSeconds: int64(k.SpendPeriod / time.Second), RequestsPerMinute: k.RequestsPerMinute,
 			CreateTime: micros(k.CreateTime), ExpireTime: nullMicros(k.ExpireTime), ParentID: k.ParentID,
+			RequestsPerDay: k.RequestsPerDay, TokensPerMinute: k.TokensPerMinute, ConcurrentStreams: k.ConcurrentStreams,
 		})
 	})
 }
@@ -97,20 +98,29 @@ func (s *Store) checkKey(ctx context.Context, q *db.Queries, k apikey.Key, maxLi
 	if k.ParentID == "" {
 		return nil
 	}
-	parent, err := q.GetAPIKey(ctx, db.GetAPIKeyParams{ID: k.ParentID, AccountID: k.AccountID})
-	if err != nil {
-		return notFound(err, apikey.ErrNotFound)
-	}
-	above, err := q.ListAPIKeyAncestors(ctx, k.ParentID)
+	above, err := line(ctx, q, k.AccountID, k.ParentID)
 	if err != nil {
 		return err
 	}
-	for _, row := range append(above, parent) {
-		if row.RevokeTime.Valid || row.ExpireTime.Valid && !s.now().Before(toTime(row.ExpireTime.Int64)) {
+	for _, key := range above {
+		if end := key.End(); !end.IsZero() && (!key.RevokeTime.IsZero() || !s.now().Before(end)) {
 			return apikey.ErrParentEnded
 		}
 	}
-	return nil
+	return k.Within(above)
+}
+
+// line returns a key of an account and the keys that it descends from, in a transaction.
+func line(ctx context.Context, q *db.Queries, accountID, id string) ([]apikey.Key, error) {
+	row, err := q.GetAPIKey(ctx, db.GetAPIKeyParams{ID: id, AccountID: accountID})
+	if err != nil {
+		return nil, notFound(err, apikey.ErrNotFound)
+	}
+	above, err := q.ListAPIKeyAncestors(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return each(append([]db.APIKey{row}, above...), apiKey)
 }
 
 // KeyByHash finds a key by its hash.
@@ -170,6 +180,49 @@ func (s *Store) TakeOverKey(ctx context.Context, accountID, id, userID, role str
 	return s.KeyByID(ctx, accountID, id)
 }
 
+// UpdateKey changes the name and the limits of a key as decide says, and tells every replica.
+func (s *Store) UpdateKey(
+	ctx context.Context, accountID, id, callerID string, decide func(key, caller []apikey.Key) (apikey.Key, error),
+) (apikey.Key, error) {
+	err := s.changeTree(ctx, accountID, id, func(ctx context.Context, q *db.Queries) ([]string, error) {
+		key, err := line(ctx, q, accountID, id)
+		if err != nil {
+			return nil, err
+		}
+		var caller []apikey.Key
+		if callerID != "" {
+			if caller, err = line(ctx, q, accountID, callerID); err != nil {
+				return nil, err
+			}
+		}
+		next, err := decide(key, caller)
+		if err != nil {
+			return nil, err
+		}
+		return updateKey(ctx, q, key[0], next)
+	})
+	if err != nil {
+		return apikey.Key{}, err
+	}
+	return s.KeyByID(ctx, accountID, id)
+}
+
+// updateKey writes what changed of a key and returns the keys whose limits replicas must read again: the key and all that
+// descend from it, because passports carry the limits of the keys above, too.
+func updateKey(ctx context.Context, q *db.Queries, key, next apikey.Key) ([]string, error) {
+	err := q.UpdateAPIKey(ctx, db.UpdateAPIKeyParams{
+		ID: key.ID, AccountID: key.AccountID, Name: next.Name, RequestsPerMinute: next.RequestsPerMinute, RequestsPerDay: next.RequestsPerDay,
+		TokensPerMinute: next.TokensPerMinute, ConcurrentStreams: next.ConcurrentStreams,
+	})
+	if err != nil || next.Limits == key.Limits {
+		return nil, err
+	}
+	return q.CapAPIKeyTree(ctx, db.CapAPIKeyTreeParams{
+		ID: key.ID, AccountID: key.AccountID, RequestsPerMinute: next.RequestsPerMinute, RequestsPerDay: next.RequestsPerDay,
+		TokensPerMinute: next.TokensPerMinute, ConcurrentStreams: next.ConcurrentStreams,
+	})
+}
+
 // changeTree changes a key and those that it made. The revocations come last: see addRevocation.
 func (s *Store) changeTree(
 	ctx context.Context, accountID, id string, change func(ctx context.Context, q *db.Queries) ([]string, error),
@@ -227,7 +280,11 @@ func apiKey(row db.APIKey) (apikey.Key, error) {
 	return apikey.Key{
 		ID: row.ID, Prefix: row.Prefix, Name: row.Name, AccountID: row.AccountID, OrganizationID: row.OrganizationID,
 		UserID: row.UserID, Role: row.Role, Scopes: scopes, Models: models, SpendLimitNanoUSD: row.SpendLimitNanoUSD,
-		SpendPeriod: time.Duration(row.SpendPeriodSeconds) * time.Second, RequestsPerMinute: row.RequestsPerMinute,
+		SpendPeriod: time.Duration(row.SpendPeriodSeconds) * time.Second,
+		Limits: apikey.Limits{
+			RequestsPerMinute: row.RequestsPerMinute, RequestsPerDay: row.RequestsPerDay, TokensPerMinute: row.TokensPerMinute,
+			ConcurrentStreams: row.ConcurrentStreams,
+		},
 		CreateTime: toTime(row.CreateTime), ExpireTime: toTimeOrZero(row.ExpireTime), LastUseTime: toTimeOrZero(row.LastUseTime),
 		RevokeTime: toTimeOrZero(row.RevokeTime), ParentID: row.ParentID,
 	}, err

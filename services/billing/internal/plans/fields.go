@@ -115,6 +115,9 @@ func (r *reader) limits(n *yaml.Node, into *Limits) {
 		"concurrent_requests": func(f string, n *yaml.Node) {
 			into.ConcurrentRequests = int32(r.count(f, n, 0, math.MaxInt32))
 		},
+		"concurrent_streams": func(f string, n *yaml.Node) {
+			into.ConcurrentStreams = int32(r.count(f, n, 0, math.MaxInt32))
+		},
 	})
 }
 

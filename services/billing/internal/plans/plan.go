@@ -95,6 +95,7 @@ type Limits struct {
 	TokensPerMinute    int64 `json:"tokens_per_minute,omitempty"`
 	ConcurrentRequests int32 `json:"concurrent_requests,omitempty"`
 	RequestsPerDay     int32 `json:"requests_per_day,omitempty"`
+	ConcurrentStreams  int32 `json:"concurrent_streams,omitempty"`
 }
 
 // Pack is credit that is bought once.

@@ -75,10 +75,10 @@ func TestWhatAPlanMustHave(t *testing.T) {
 		`{id: a, price: "0", included_credit: "0"}`:                                        "plan a: name is missing",
 		`{id: a, name: A, included_credit: "0"}`:                                           "plan a: price is missing",
 		`{id: a, name: A, price: "0"}`:                                                     "plan a: included_credit is missing",
-		`{id: a, name: A, price: "0", included_credit: "0", limits: {requests_per_minute: 2147483647, tokens_per_minute: 2147483647, concurrent_requests: 2147483647}}`: "",
-		`{id: a, name: A, price: "0", included_credit: "0", limits: {tokens_per_minute: 2147483648}}`:                                                                   "limits.tokens_per_minute",
-		`{id: a, name: A, price: "0", included_credit: "0", limits: {concurrent_requests: -1}}`:                                                                         "limits.concurrent_requests",
-		`{id: a, name: A, price: "0", included_credit: "0", limits: {concurrent_requests: "1"}}`:                                                                        "limits.concurrent_requests",
+		`{id: a, name: A, price: "0", included_credit: "0", limits: {requests_per_minute: 2147483647, tokens_per_minute: 2147483647, concurrent_requests: 2147483647, concurrent_streams: 2147483647}}`: "",
+		`{id: a, name: A, price: "0", included_credit: "0", limits: {tokens_per_minute: 2147483648}}`:                                                                                                   "limits.tokens_per_minute",
+		`{id: a, name: A, price: "0", included_credit: "0", limits: {concurrent_requests: -1}}`:                                                                                                         "limits.concurrent_requests",
+		`{id: a, name: A, price: "0", included_credit: "0", limits: {concurrent_requests: "1"}}`:                                                                                                        "limits.concurrent_requests",
 	} {
 		_, err := plans.Parse([]byte("plans: ["+plan+"]"), nil)
 		if want == "" {

@@ -32,7 +32,7 @@ func toSummary(t ledger.UsageTotal) *billingv1.UsageSummary {
 func toLimits(l plans.Limits) *billingv1.Limits {
 	return &billingv1.Limits{
 		RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: saturate.Int32(l.TokensPerMinute), ConcurrentRequests: l.ConcurrentRequests,
-		RequestsPerDay: l.RequestsPerDay,
+		RequestsPerDay: l.RequestsPerDay, ConcurrentStreams: l.ConcurrentStreams,
 	}
 }
 

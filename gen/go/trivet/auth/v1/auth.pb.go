@@ -17,6 +17,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -979,6 +980,13 @@ type CreateApiKeyRequest struct {
 	SpendPeriod *durationpb.Duration `protobuf:"bytes,6,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
 	// The maximum number of requests per minute, 0 to 1,000,000; 0 means the plan's limit. Example: 60.
 	RequestsPerMinute int32 `protobuf:"varint,7,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
+	// The maximum number of requests per day, in UTC, 0 to 1,000,000,000; 0 means the plan's limit. Example: 10000.
+	RequestsPerDay int32 `protobuf:"varint,8,opt,name=requests_per_day,json=requestsPerDay,proto3" json:"requests_per_day,omitempty"`
+	// The maximum number of tokens per minute, input and output together, 0 to 1,000,000,000; 0 means the plan's limit. A call counts
+	// with an estimate when it begins and with the tokens that it used when it ends. Example: 100000.
+	TokensPerMinute int32 `protobuf:"varint,9,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
+	// The maximum number of streams at the same time, 0 to 100,000; 0 means the plan's limit. Other calls do not count. Example: 4.
+	ConcurrentStreams int32 `protobuf:"varint,10,opt,name=concurrent_streams,json=concurrentStreams,proto3" json:"concurrent_streams,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1062,6 +1070,27 @@ func (x *CreateApiKeyRequest) GetRequestsPerMinute() int32 {
 	return 0
 }
 
+func (x *CreateApiKeyRequest) GetRequestsPerDay() int32 {
+	if x != nil {
+		return x.RequestsPerDay
+	}
+	return 0
+}
+
+func (x *CreateApiKeyRequest) GetTokensPerMinute() int32 {
+	if x != nil {
+		return x.TokensPerMinute
+	}
+	return 0
+}
+
+func (x *CreateApiKeyRequest) GetConcurrentStreams() int32 {
+	if x != nil {
+		return x.ConcurrentStreams
+	}
+	return 0
+}
+
 // CreateApiKeyResponse contains the only copy of the secret.
 type CreateApiKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1117,6 +1146,154 @@ func (x *CreateApiKeyResponse) GetSecret() string {
 	return ""
 }
 
+// UpdateApiKeyRequest says what to change of a key.
+type UpdateApiKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key's id, "key_…". Example: "key_2abc".
+	ApiKeyId string `protobuf:"bytes,1,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// A name for people; 1 to 100 characters. Example: "nightly reports".
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// The maximum number of requests per minute, 0 to 1,000,000; 0 means the plan's limit. Example: 60.
+	RequestsPerMinute *int32 `protobuf:"varint,3,opt,name=requests_per_minute,json=requestsPerMinute,proto3,oneof" json:"requests_per_minute,omitempty"`
+	// The maximum number of requests per day, in UTC, 0 to 1,000,000,000; 0 means the plan's limit. Example: 10000.
+	RequestsPerDay *int32 `protobuf:"varint,4,opt,name=requests_per_day,json=requestsPerDay,proto3,oneof" json:"requests_per_day,omitempty"`
+	// The maximum number of tokens per minute, input and output together, 0 to 1,000,000,000; 0 means the plan's limit.
+	// Example: 100000.
+	TokensPerMinute *int32 `protobuf:"varint,5,opt,name=tokens_per_minute,json=tokensPerMinute,proto3,oneof" json:"tokens_per_minute,omitempty"`
+	// The maximum number of streams at the same time, 0 to 100,000; 0 means the plan's limit. Other calls do not count. Example: 4.
+	ConcurrentStreams *int32 `protobuf:"varint,6,opt,name=concurrent_streams,json=concurrentStreams,proto3,oneof" json:"concurrent_streams,omitempty"`
+	// The fields to change; a limit that is named here and absent becomes 0. Unset means the fields that are present. Example:
+	// "name,requestsPerMinute".
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateApiKeyRequest) Reset() {
+	*x = UpdateApiKeyRequest{}
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateApiKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateApiKeyRequest) ProtoMessage() {}
+
+func (x *UpdateApiKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateApiKeyRequest.ProtoReflect.Descriptor instead.
+func (*UpdateApiKeyRequest) Descriptor() ([]byte, []int) {
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *UpdateApiKeyRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *UpdateApiKeyRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateApiKeyRequest) GetRequestsPerMinute() int32 {
+	if x != nil && x.RequestsPerMinute != nil {
+		return *x.RequestsPerMinute
+	}
+	return 0
+}
+
+func (x *UpdateApiKeyRequest) GetRequestsPerDay() int32 {
+	if x != nil && x.RequestsPerDay != nil {
+		return *x.RequestsPerDay
+	}
+	return 0
+}
+
+func (x *UpdateApiKeyRequest) GetTokensPerMinute() int32 {
+	if x != nil && x.TokensPerMinute != nil {
+		return *x.TokensPerMinute
+	}
+	return 0
+}
+
+func (x *UpdateApiKeyRequest) GetConcurrentStreams() int32 {
+	if x != nil && x.ConcurrentStreams != nil {
+		return *x.ConcurrentStreams
+	}
+	return 0
+}
+
+func (x *UpdateApiKeyRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+// UpdateApiKeyResponse carries the key.
+type UpdateApiKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key with the changes.
+	ApiKey        *ApiKey `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateApiKeyResponse) Reset() {
+	*x = UpdateApiKeyResponse{}
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateApiKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateApiKeyResponse) ProtoMessage() {}
+
+func (x *UpdateApiKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateApiKeyResponse.ProtoReflect.Descriptor instead.
+func (*UpdateApiKeyResponse) Descriptor() ([]byte, []int) {
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *UpdateApiKeyResponse) GetApiKey() *ApiKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
 // ListApiKeysRequest selects a page.
 type ListApiKeysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1131,7 +1308,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1320,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1333,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{20}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListApiKeysRequest) GetPageSize() int32 {
@@ -1186,7 +1363,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1375,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1388,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{21}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*ApiKey {
@@ -1239,7 +1416,7 @@ type DeleteApiKeyRequest struct {
 
 func (x *DeleteApiKeyRequest) Reset() {
 	*x = DeleteApiKeyRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1428,7 @@ func (x *DeleteApiKeyRequest) String() string {
 func (*DeleteApiKeyRequest) ProtoMessage() {}
 
 func (x *DeleteApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1441,7 @@ func (x *DeleteApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{22}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeleteApiKeyRequest) GetApiKeyId() string {
@@ -1283,7 +1460,7 @@ type DeleteApiKeyResponse struct {
 
 func (x *DeleteApiKeyResponse) Reset() {
 	*x = DeleteApiKeyResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1472,7 @@ func (x *DeleteApiKeyResponse) String() string {
 func (*DeleteApiKeyResponse) ProtoMessage() {}
 
 func (x *DeleteApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1485,7 @@ func (x *DeleteApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{23}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{25}
 }
 
 // TakeOverApiKeyRequest names a key.
@@ -1322,7 +1499,7 @@ type TakeOverApiKeyRequest struct {
 
 func (x *TakeOverApiKeyRequest) Reset() {
 	*x = TakeOverApiKeyRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +1511,7 @@ func (x *TakeOverApiKeyRequest) String() string {
 func (*TakeOverApiKeyRequest) ProtoMessage() {}
 
 func (x *TakeOverApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +1524,7 @@ func (x *TakeOverApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOverApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*TakeOverApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{24}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TakeOverApiKeyRequest) GetApiKeyId() string {
@@ -1368,7 +1545,7 @@ type TakeOverApiKeyResponse struct {
 
 func (x *TakeOverApiKeyResponse) Reset() {
 	*x = TakeOverApiKeyResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1557,7 @@ func (x *TakeOverApiKeyResponse) String() string {
 func (*TakeOverApiKeyResponse) ProtoMessage() {}
 
 func (x *TakeOverApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1570,7 @@ func (x *TakeOverApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOverApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*TakeOverApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{25}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TakeOverApiKeyResponse) GetApiKey() *ApiKey {
@@ -1414,7 +1591,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1603,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1616,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{26}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -1460,7 +1637,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1649,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1662,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{27}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EraseUserResponse) GetErasure() *Erasure {
@@ -1509,7 +1686,7 @@ type ListErasuresRequest struct {
 
 func (x *ListErasuresRequest) Reset() {
 	*x = ListErasuresRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +1698,7 @@ func (x *ListErasuresRequest) String() string {
 func (*ListErasuresRequest) ProtoMessage() {}
 
 func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +1711,7 @@ func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresRequest.ProtoReflect.Descriptor instead.
 func (*ListErasuresRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{28}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListErasuresRequest) GetPageSize() int32 {
@@ -1564,7 +1741,7 @@ type ListErasuresResponse struct {
 
 func (x *ListErasuresResponse) Reset() {
 	*x = ListErasuresResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1753,7 @@ func (x *ListErasuresResponse) String() string {
 func (*ListErasuresResponse) ProtoMessage() {}
 
 func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1766,7 @@ func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresResponse.ProtoReflect.Descriptor instead.
 func (*ListErasuresResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{29}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListErasuresResponse) GetErasures() []*Erasure {
@@ -1617,7 +1794,7 @@ type ExportUserRequest struct {
 
 func (x *ExportUserRequest) Reset() {
 	*x = ExportUserRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1806,7 @@ func (x *ExportUserRequest) String() string {
 func (*ExportUserRequest) ProtoMessage() {}
 
 func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1819,7 @@ func (x *ExportUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserRequest.ProtoReflect.Descriptor instead.
 func (*ExportUserRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{30}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExportUserRequest) GetUserId() string {
@@ -1664,7 +1841,7 @@ type ExportUserResponse struct {
 
 func (x *ExportUserResponse) Reset() {
 	*x = ExportUserResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +1853,7 @@ func (x *ExportUserResponse) String() string {
 func (*ExportUserResponse) ProtoMessage() {}
 
 func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +1866,7 @@ func (x *ExportUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUserResponse.ProtoReflect.Descriptor instead.
 func (*ExportUserResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{31}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExportUserResponse) GetJson() string {
@@ -1712,7 +1889,7 @@ type ReceiveWebhookRequest struct {
 
 func (x *ReceiveWebhookRequest) Reset() {
 	*x = ReceiveWebhookRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1901,7 @@ func (x *ReceiveWebhookRequest) String() string {
 func (*ReceiveWebhookRequest) ProtoMessage() {}
 
 func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1914,7 @@ func (x *ReceiveWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{32}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReceiveWebhookRequest) GetHeaders() map[string]string {
@@ -1765,7 +1942,7 @@ type ReceiveWebhookResponse struct {
 
 func (x *ReceiveWebhookResponse) Reset() {
 	*x = ReceiveWebhookResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +1954,7 @@ func (x *ReceiveWebhookResponse) String() string {
 func (*ReceiveWebhookResponse) ProtoMessage() {}
 
 func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +1967,7 @@ func (x *ReceiveWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveWebhookResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{33}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReceiveWebhookResponse) GetDuplicate() bool {
@@ -1822,7 +1999,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +2011,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +2024,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{34}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListEventsRequest) GetState() v11.EventState {
@@ -1905,7 +2082,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +2094,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2107,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{35}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListEventsResponse) GetEvents() []*v11.Event {
@@ -1958,7 +2135,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2147,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2160,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{36}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -2004,7 +2181,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2193,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2206,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{37}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetEventResponse) GetEvent() *v11.Event {
@@ -2052,7 +2229,7 @@ type RedriveEventsRequest struct {
 
 func (x *RedriveEventsRequest) Reset() {
 	*x = RedriveEventsRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[38]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2241,7 @@ func (x *RedriveEventsRequest) String() string {
 func (*RedriveEventsRequest) ProtoMessage() {}
 
 func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[38]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2254,7 @@ func (x *RedriveEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveEventsRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{38}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RedriveEventsRequest) GetEventIds() []string {
@@ -2107,7 +2284,7 @@ type RedriveEventsResponse struct {
 
 func (x *RedriveEventsResponse) Reset() {
 	*x = RedriveEventsResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[39]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2296,7 @@ func (x *RedriveEventsResponse) String() string {
 func (*RedriveEventsResponse) ProtoMessage() {}
 
 func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[39]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2309,7 @@ func (x *RedriveEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveEventsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveEventsResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{39}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RedriveEventsResponse) GetRedriven() int32 {
@@ -2160,7 +2337,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[40]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2349,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[40]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2362,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{40}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReconcileRequest) GetSince() *timestamppb.Timestamp {
@@ -2216,7 +2393,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[41]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2405,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trivet_auth_v1_auth_proto_msgTypes[41]
+	mi := &file_trivet_auth_v1_auth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2418,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{41}
+	return file_trivet_auth_v1_auth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReconcileResponse) GetKind() string {
@@ -2290,7 +2467,7 @@ var File_trivet_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
-	"\x19trivet/auth/v1/auth.proto\x12\x0etrivet.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1dtrivet/auth/v1/identity.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\"\x12\n" +
+	"\x19trivet/auth/v1/auth.proto\x12\x0etrivet.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtrivet/access/v1/access.proto\x1a\x1dtrivet/auth/v1/identity.proto\x1a\x1btrivet/inbox/v1/inbox.proto\x1a\x1dtrivet/status/v1/status.proto\"\x12\n" +
 	"\x10GetStatusRequest\"}\n" +
 	"\x11GetStatusResponse\x122\n" +
 	"\aservice\x18\x01 \x01(\v2\x18.trivet.status.v1.HealthR\aservice\x124\n" +
@@ -2346,7 +2523,7 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x7f\n" +
 	"\x17ListMembershipsResponse\x12<\n" +
 	"\vmemberships\x18\x01 \x03(\v2\x1a.trivet.auth.v1.MembershipR\vmemberships\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf1\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa1\x04\n" +
 	"\x13CreateApiKeyRequest\x12 \n" +
 	"\x04name\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18dR\x04name\x12\"\n" +
 	"\x06scopes\x18\x02 \x03(\tB\n" +
@@ -2357,10 +2534,35 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\xbaH\a\x92\x01\x04\x10@\x18\x01R\x06models\x128\n" +
 	"\x14spend_limit_nano_usd\x18\x05 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x11spendLimitNanoUsd\x12<\n" +
 	"\fspend_period\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vspendPeriod\x12;\n" +
-	"\x13requests_per_minute\x18\a \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00R\x11requestsPerMinute\"d\n" +
+	"\x13requests_per_minute\x18\a \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00R\x11requestsPerMinute\x127\n" +
+	"\x10requests_per_day\x18\b \x01(\x05B\r\xbaH\n" +
+	"\x1a\b\x18\x80\x94\xeb\xdc\x03(\x00R\x0erequestsPerDay\x129\n" +
+	"\x11tokens_per_minute\x18\t \x01(\x05B\r\xbaH\n" +
+	"\x1a\b\x18\x80\x94\xeb\xdc\x03(\x00R\x0ftokensPerMinute\x12:\n" +
+	"\x12concurrent_streams\x18\n" +
+	" \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x11concurrentStreams\"d\n" +
 	"\x14CreateApiKeyResponse\x12/\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x16.trivet.auth.v1.ApiKeyR\x06apiKey\x12\x1b\n" +
-	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"c\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"\x86\x04\n" +
+	"\x13UpdateApiKeyRequest\x12*\n" +
+	"\n" +
+	"api_key_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18@R\bapiKeyId\x12\"\n" +
+	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dH\x00R\x04name\x88\x01\x01\x12@\n" +
+	"\x13requests_per_minute\x18\x03 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00H\x01R\x11requestsPerMinute\x88\x01\x01\x12<\n" +
+	"\x10requests_per_day\x18\x04 \x01(\x05B\r\xbaH\n" +
+	"\x1a\b\x18\x80\x94\xeb\xdc\x03(\x00H\x02R\x0erequestsPerDay\x88\x01\x01\x12>\n" +
+	"\x11tokens_per_minute\x18\x05 \x01(\x05B\r\xbaH\n" +
+	"\x1a\b\x18\x80\x94\xeb\xdc\x03(\x00H\x03R\x0ftokensPerMinute\x88\x01\x01\x12?\n" +
+	"\x12concurrent_streams\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00H\x04R\x11concurrentStreams\x88\x01\x01\x12;\n" +
+	"\vupdate_mask\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMaskB\a\n" +
+	"\x05_nameB\x16\n" +
+	"\x14_requests_per_minuteB\x13\n" +
+	"\x11_requests_per_dayB\x14\n" +
+	"\x12_tokens_per_minuteB\x15\n" +
+	"\x13_concurrent_streams\"G\n" +
+	"\x14UpdateApiKeyResponse\x12/\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x16.trivet.auth.v1.ApiKeyR\x06apiKey\"c\n" +
 	"\x12ListApiKeysRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
@@ -2429,7 +2631,7 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\brepaired\x18\x03 \x01(\x03R\brepaired\x12\x18\n" +
 	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x18\n" +
 	"\aremoved\x18\x05 \x01(\x03R\aremoved\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done2\xab\x15\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done2\xc3\x16\n" +
 	"\vAuthService\x12}\n" +
 	"\fAuthenticate\x12#.trivet.auth.v1.AuthenticateRequest\x1a$.trivet.auth.v1.AuthenticateResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling\x12\x8b\x01\n" +
 	"\x10WatchRevocations\x12'.trivet.auth.v1.WatchRevocationsRequest\x1a(.trivet.auth.v1.WatchRevocationsResponse\"\"Ҁ\x19\x1e\b\x05\x1a\agateway\x1a\x04auth\x1a\x02ai\x1a\abilling0\x01\x12^\n" +
@@ -2440,7 +2642,8 @@ const file_trivet_auth_v1_auth_proto_rawDesc = "" +
 	"\x0fGetOrganization\x12&.trivet.auth.v1.GetOrganizationRequest\x1a'.trivet.auth.v1.GetOrganizationResponse\"5Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02)\x12'/api/v1/organizations/{organization_id}\x12\x8d\x01\n" +
 	"\x11ListOrganizations\x12(.trivet.auth.v1.ListOrganizationsRequest\x1a).trivet.auth.v1.ListOrganizationsResponse\"#Ҁ\x19\x02\b\x04\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/organizations\x12\x85\x01\n" +
 	"\x0fListMemberships\x12&.trivet.auth.v1.ListMembershipsRequest\x1a'.trivet.auth.v1.ListMembershipsResponse\"!Ҁ\x19\x02\b\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/memberships\x12\x88\x01\n" +
-	"\fCreateApiKey\x12#.trivet.auth.v1.CreateApiKeyRequest\x1a$.trivet.auth.v1.CreateApiKeyResponse\"-Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/apiKeys\x12\x82\x01\n" +
+	"\fCreateApiKey\x12#.trivet.auth.v1.CreateApiKeyRequest\x1a$.trivet.auth.v1.CreateApiKeyResponse\"-Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/apiKeys\x12\x95\x01\n" +
+	"\fUpdateApiKey\x12#.trivet.auth.v1.UpdateApiKeyRequest\x1a$.trivet.auth.v1.UpdateApiKeyResponse\":Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02!:\x01*2\x1c/api/v1/apiKeys/{api_key_id}\x12\x82\x01\n" +
 	"\vListApiKeys\x12\".trivet.auth.v1.ListApiKeysRequest\x1a#.trivet.auth.v1.ListApiKeysResponse\"*Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/apiKeys\x12\x92\x01\n" +
 	"\fDeleteApiKey\x12#.trivet.auth.v1.DeleteApiKeyRequest\x1a$.trivet.auth.v1.DeleteApiKeyResponse\"7Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02\x1e*\x1c/api/v1/apiKeys/{api_key_id}\x12\xa1\x01\n" +
 	"\x0eTakeOverApiKey\x12%.trivet.auth.v1.TakeOverApiKeyRequest\x1a&.trivet.auth.v1.TakeOverApiKeyResponse\"@Ҁ\x19\x0f\b\x03\x12\vkeys.manage\x82\xd3\xe4\x93\x02'\"%/api/v1/apiKeys/{api_key_id}:takeOver\x12}\n" +
@@ -2468,7 +2671,7 @@ func file_trivet_auth_v1_auth_proto_rawDescGZIP() []byte {
 	return file_trivet_auth_v1_auth_proto_rawDescData
 }
 
-var file_trivet_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_trivet_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_trivet_auth_v1_auth_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),          // 0: trivet.auth.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),         // 1: trivet.auth.v1.GetStatusResponse
@@ -2490,118 +2693,125 @@ var file_trivet_auth_v1_auth_proto_goTypes = []any{
 	(*ListMembershipsResponse)(nil),   // 17: trivet.auth.v1.ListMembershipsResponse
 	(*CreateApiKeyRequest)(nil),       // 18: trivet.auth.v1.CreateApiKeyRequest
 	(*CreateApiKeyResponse)(nil),      // 19: trivet.auth.v1.CreateApiKeyResponse
-	(*ListApiKeysRequest)(nil),        // 20: trivet.auth.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),       // 21: trivet.auth.v1.ListApiKeysResponse
-	(*DeleteApiKeyRequest)(nil),       // 22: trivet.auth.v1.DeleteApiKeyRequest
-	(*DeleteApiKeyResponse)(nil),      // 23: trivet.auth.v1.DeleteApiKeyResponse
-	(*TakeOverApiKeyRequest)(nil),     // 24: trivet.auth.v1.TakeOverApiKeyRequest
-	(*TakeOverApiKeyResponse)(nil),    // 25: trivet.auth.v1.TakeOverApiKeyResponse
-	(*EraseUserRequest)(nil),          // 26: trivet.auth.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),         // 27: trivet.auth.v1.EraseUserResponse
-	(*ListErasuresRequest)(nil),       // 28: trivet.auth.v1.ListErasuresRequest
-	(*ListErasuresResponse)(nil),      // 29: trivet.auth.v1.ListErasuresResponse
-	(*ExportUserRequest)(nil),         // 30: trivet.auth.v1.ExportUserRequest
-	(*ExportUserResponse)(nil),        // 31: trivet.auth.v1.ExportUserResponse
-	(*ReceiveWebhookRequest)(nil),     // 32: trivet.auth.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil),    // 33: trivet.auth.v1.ReceiveWebhookResponse
-	(*ListEventsRequest)(nil),         // 34: trivet.auth.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),        // 35: trivet.auth.v1.ListEventsResponse
-	(*GetEventRequest)(nil),           // 36: trivet.auth.v1.GetEventRequest
-	(*GetEventResponse)(nil),          // 37: trivet.auth.v1.GetEventResponse
-	(*RedriveEventsRequest)(nil),      // 38: trivet.auth.v1.RedriveEventsRequest
-	(*RedriveEventsResponse)(nil),     // 39: trivet.auth.v1.RedriveEventsResponse
-	(*ReconcileRequest)(nil),          // 40: trivet.auth.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),         // 41: trivet.auth.v1.ReconcileResponse
-	nil,                               // 42: trivet.auth.v1.AuthenticateResponse.PassportsEntry
-	nil,                               // 43: trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
-	(*v1.Health)(nil),                 // 44: trivet.status.v1.Health
-	(*timestamppb.Timestamp)(nil),     // 45: google.protobuf.Timestamp
-	(*Identity)(nil),                  // 46: trivet.auth.v1.Identity
-	(*Revocation)(nil),                // 47: trivet.auth.v1.Revocation
-	(*durationpb.Duration)(nil),       // 48: google.protobuf.Duration
-	(*User)(nil),                      // 49: trivet.auth.v1.User
-	(*Organization)(nil),              // 50: trivet.auth.v1.Organization
-	(*Membership)(nil),                // 51: trivet.auth.v1.Membership
-	(*ApiKey)(nil),                    // 52: trivet.auth.v1.ApiKey
-	(*Erasure)(nil),                   // 53: trivet.auth.v1.Erasure
-	(v11.EventState)(0),               // 54: trivet.inbox.v1.EventState
-	(*v11.Event)(nil),                 // 55: trivet.inbox.v1.Event
+	(*UpdateApiKeyRequest)(nil),       // 20: trivet.auth.v1.UpdateApiKeyRequest
+	(*UpdateApiKeyResponse)(nil),      // 21: trivet.auth.v1.UpdateApiKeyResponse
+	(*ListApiKeysRequest)(nil),        // 22: trivet.auth.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),       // 23: trivet.auth.v1.ListApiKeysResponse
+	(*DeleteApiKeyRequest)(nil),       // 24: trivet.auth.v1.DeleteApiKeyRequest
+	(*DeleteApiKeyResponse)(nil),      // 25: trivet.auth.v1.DeleteApiKeyResponse
+	(*TakeOverApiKeyRequest)(nil),     // 26: trivet.auth.v1.TakeOverApiKeyRequest
+	(*TakeOverApiKeyResponse)(nil),    // 27: trivet.auth.v1.TakeOverApiKeyResponse
+	(*EraseUserRequest)(nil),          // 28: trivet.auth.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),         // 29: trivet.auth.v1.EraseUserResponse
+	(*ListErasuresRequest)(nil),       // 30: trivet.auth.v1.ListErasuresRequest
+	(*ListErasuresResponse)(nil),      // 31: trivet.auth.v1.ListErasuresResponse
+	(*ExportUserRequest)(nil),         // 32: trivet.auth.v1.ExportUserRequest
+	(*ExportUserResponse)(nil),        // 33: trivet.auth.v1.ExportUserResponse
+	(*ReceiveWebhookRequest)(nil),     // 34: trivet.auth.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),    // 35: trivet.auth.v1.ReceiveWebhookResponse
+	(*ListEventsRequest)(nil),         // 36: trivet.auth.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 37: trivet.auth.v1.ListEventsResponse
+	(*GetEventRequest)(nil),           // 38: trivet.auth.v1.GetEventRequest
+	(*GetEventResponse)(nil),          // 39: trivet.auth.v1.GetEventResponse
+	(*RedriveEventsRequest)(nil),      // 40: trivet.auth.v1.RedriveEventsRequest
+	(*RedriveEventsResponse)(nil),     // 41: trivet.auth.v1.RedriveEventsResponse
+	(*ReconcileRequest)(nil),          // 42: trivet.auth.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),         // 43: trivet.auth.v1.ReconcileResponse
+	nil,                               // 44: trivet.auth.v1.AuthenticateResponse.PassportsEntry
+	nil,                               // 45: trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
+	(*v1.Health)(nil),                 // 46: trivet.status.v1.Health
+	(*timestamppb.Timestamp)(nil),     // 47: google.protobuf.Timestamp
+	(*Identity)(nil),                  // 48: trivet.auth.v1.Identity
+	(*Revocation)(nil),                // 49: trivet.auth.v1.Revocation
+	(*durationpb.Duration)(nil),       // 50: google.protobuf.Duration
+	(*User)(nil),                      // 51: trivet.auth.v1.User
+	(*Organization)(nil),              // 52: trivet.auth.v1.Organization
+	(*Membership)(nil),                // 53: trivet.auth.v1.Membership
+	(*ApiKey)(nil),                    // 54: trivet.auth.v1.ApiKey
+	(*fieldmaskpb.FieldMask)(nil),     // 55: google.protobuf.FieldMask
+	(*Erasure)(nil),                   // 56: trivet.auth.v1.Erasure
+	(v11.EventState)(0),               // 57: trivet.inbox.v1.EventState
+	(*v11.Event)(nil),                 // 58: trivet.inbox.v1.Event
 }
 var file_trivet_auth_v1_auth_proto_depIdxs = []int32{
-	44, // 0: trivet.auth.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	44, // 1: trivet.auth.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	42, // 2: trivet.auth.v1.AuthenticateResponse.passports:type_name -> trivet.auth.v1.AuthenticateResponse.PassportsEntry
-	45, // 3: trivet.auth.v1.AuthenticateResponse.expire_time:type_name -> google.protobuf.Timestamp
-	46, // 4: trivet.auth.v1.AuthenticateResponse.identity:type_name -> trivet.auth.v1.Identity
-	47, // 5: trivet.auth.v1.WatchRevocationsResponse.revocations:type_name -> trivet.auth.v1.Revocation
-	48, // 6: trivet.auth.v1.WatchRevocationsResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	46, // 7: trivet.auth.v1.GetMeResponse.identity:type_name -> trivet.auth.v1.Identity
-	49, // 8: trivet.auth.v1.GetMeResponse.user:type_name -> trivet.auth.v1.User
-	49, // 9: trivet.auth.v1.GetUserResponse.user:type_name -> trivet.auth.v1.User
-	49, // 10: trivet.auth.v1.ListUsersResponse.users:type_name -> trivet.auth.v1.User
-	50, // 11: trivet.auth.v1.GetOrganizationResponse.organization:type_name -> trivet.auth.v1.Organization
-	50, // 12: trivet.auth.v1.ListOrganizationsResponse.organizations:type_name -> trivet.auth.v1.Organization
-	51, // 13: trivet.auth.v1.ListMembershipsResponse.memberships:type_name -> trivet.auth.v1.Membership
-	45, // 14: trivet.auth.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	48, // 15: trivet.auth.v1.CreateApiKeyRequest.spend_period:type_name -> google.protobuf.Duration
-	52, // 16: trivet.auth.v1.CreateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
-	52, // 17: trivet.auth.v1.ListApiKeysResponse.api_keys:type_name -> trivet.auth.v1.ApiKey
-	52, // 18: trivet.auth.v1.TakeOverApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
-	53, // 19: trivet.auth.v1.EraseUserResponse.erasure:type_name -> trivet.auth.v1.Erasure
-	53, // 20: trivet.auth.v1.ListErasuresResponse.erasures:type_name -> trivet.auth.v1.Erasure
-	43, // 21: trivet.auth.v1.ReceiveWebhookRequest.headers:type_name -> trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
-	54, // 22: trivet.auth.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	45, // 23: trivet.auth.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	55, // 24: trivet.auth.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	55, // 25: trivet.auth.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	45, // 26: trivet.auth.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	2,  // 27: trivet.auth.v1.AuthService.Authenticate:input_type -> trivet.auth.v1.AuthenticateRequest
-	4,  // 28: trivet.auth.v1.AuthService.WatchRevocations:input_type -> trivet.auth.v1.WatchRevocationsRequest
-	6,  // 29: trivet.auth.v1.AuthService.GetMe:input_type -> trivet.auth.v1.GetMeRequest
-	8,  // 30: trivet.auth.v1.AuthService.GetUser:input_type -> trivet.auth.v1.GetUserRequest
-	10, // 31: trivet.auth.v1.AuthService.ListUsers:input_type -> trivet.auth.v1.ListUsersRequest
-	12, // 32: trivet.auth.v1.AuthService.GetOrganization:input_type -> trivet.auth.v1.GetOrganizationRequest
-	14, // 33: trivet.auth.v1.AuthService.ListOrganizations:input_type -> trivet.auth.v1.ListOrganizationsRequest
-	16, // 34: trivet.auth.v1.AuthService.ListMemberships:input_type -> trivet.auth.v1.ListMembershipsRequest
-	18, // 35: trivet.auth.v1.AuthService.CreateApiKey:input_type -> trivet.auth.v1.CreateApiKeyRequest
-	20, // 36: trivet.auth.v1.AuthService.ListApiKeys:input_type -> trivet.auth.v1.ListApiKeysRequest
-	22, // 37: trivet.auth.v1.AuthService.DeleteApiKey:input_type -> trivet.auth.v1.DeleteApiKeyRequest
-	24, // 38: trivet.auth.v1.AuthService.TakeOverApiKey:input_type -> trivet.auth.v1.TakeOverApiKeyRequest
-	26, // 39: trivet.auth.v1.AuthService.EraseUser:input_type -> trivet.auth.v1.EraseUserRequest
-	28, // 40: trivet.auth.v1.AuthService.ListErasures:input_type -> trivet.auth.v1.ListErasuresRequest
-	30, // 41: trivet.auth.v1.AuthService.ExportUser:input_type -> trivet.auth.v1.ExportUserRequest
-	32, // 42: trivet.auth.v1.AuthService.ReceiveWebhook:input_type -> trivet.auth.v1.ReceiveWebhookRequest
-	0,  // 43: trivet.auth.v1.AuthService.GetStatus:input_type -> trivet.auth.v1.GetStatusRequest
-	34, // 44: trivet.auth.v1.AuthService.ListEvents:input_type -> trivet.auth.v1.ListEventsRequest
-	36, // 45: trivet.auth.v1.AuthService.GetEvent:input_type -> trivet.auth.v1.GetEventRequest
-	38, // 46: trivet.auth.v1.AuthService.RedriveEvents:input_type -> trivet.auth.v1.RedriveEventsRequest
-	40, // 47: trivet.auth.v1.AuthService.Reconcile:input_type -> trivet.auth.v1.ReconcileRequest
-	3,  // 48: trivet.auth.v1.AuthService.Authenticate:output_type -> trivet.auth.v1.AuthenticateResponse
-	5,  // 49: trivet.auth.v1.AuthService.WatchRevocations:output_type -> trivet.auth.v1.WatchRevocationsResponse
-	7,  // 50: trivet.auth.v1.AuthService.GetMe:output_type -> trivet.auth.v1.GetMeResponse
-	9,  // 51: trivet.auth.v1.AuthService.GetUser:output_type -> trivet.auth.v1.GetUserResponse
-	11, // 52: trivet.auth.v1.AuthService.ListUsers:output_type -> trivet.auth.v1.ListUsersResponse
-	13, // 53: trivet.auth.v1.AuthService.GetOrganization:output_type -> trivet.auth.v1.GetOrganizationResponse
-	15, // 54: trivet.auth.v1.AuthService.ListOrganizations:output_type -> trivet.auth.v1.ListOrganizationsResponse
-	17, // 55: trivet.auth.v1.AuthService.ListMemberships:output_type -> trivet.auth.v1.ListMembershipsResponse
-	19, // 56: trivet.auth.v1.AuthService.CreateApiKey:output_type -> trivet.auth.v1.CreateApiKeyResponse
-	21, // 57: trivet.auth.v1.AuthService.ListApiKeys:output_type -> trivet.auth.v1.ListApiKeysResponse
-	23, // 58: trivet.auth.v1.AuthService.DeleteApiKey:output_type -> trivet.auth.v1.DeleteApiKeyResponse
-	25, // 59: trivet.auth.v1.AuthService.TakeOverApiKey:output_type -> trivet.auth.v1.TakeOverApiKeyResponse
-	27, // 60: trivet.auth.v1.AuthService.EraseUser:output_type -> trivet.auth.v1.EraseUserResponse
-	29, // 61: trivet.auth.v1.AuthService.ListErasures:output_type -> trivet.auth.v1.ListErasuresResponse
-	31, // 62: trivet.auth.v1.AuthService.ExportUser:output_type -> trivet.auth.v1.ExportUserResponse
-	33, // 63: trivet.auth.v1.AuthService.ReceiveWebhook:output_type -> trivet.auth.v1.ReceiveWebhookResponse
-	1,  // 64: trivet.auth.v1.AuthService.GetStatus:output_type -> trivet.auth.v1.GetStatusResponse
-	35, // 65: trivet.auth.v1.AuthService.ListEvents:output_type -> trivet.auth.v1.ListEventsResponse
-	37, // 66: trivet.auth.v1.AuthService.GetEvent:output_type -> trivet.auth.v1.GetEventResponse
-	39, // 67: trivet.auth.v1.AuthService.RedriveEvents:output_type -> trivet.auth.v1.RedriveEventsResponse
-	41, // 68: trivet.auth.v1.AuthService.Reconcile:output_type -> trivet.auth.v1.ReconcileResponse
-	48, // [48:69] is the sub-list for method output_type
-	27, // [27:48] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	46, // 0: trivet.auth.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	46, // 1: trivet.auth.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	44, // 2: trivet.auth.v1.AuthenticateResponse.passports:type_name -> trivet.auth.v1.AuthenticateResponse.PassportsEntry
+	47, // 3: trivet.auth.v1.AuthenticateResponse.expire_time:type_name -> google.protobuf.Timestamp
+	48, // 4: trivet.auth.v1.AuthenticateResponse.identity:type_name -> trivet.auth.v1.Identity
+	49, // 5: trivet.auth.v1.WatchRevocationsResponse.revocations:type_name -> trivet.auth.v1.Revocation
+	50, // 6: trivet.auth.v1.WatchRevocationsResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	48, // 7: trivet.auth.v1.GetMeResponse.identity:type_name -> trivet.auth.v1.Identity
+	51, // 8: trivet.auth.v1.GetMeResponse.user:type_name -> trivet.auth.v1.User
+	51, // 9: trivet.auth.v1.GetUserResponse.user:type_name -> trivet.auth.v1.User
+	51, // 10: trivet.auth.v1.ListUsersResponse.users:type_name -> trivet.auth.v1.User
+	52, // 11: trivet.auth.v1.GetOrganizationResponse.organization:type_name -> trivet.auth.v1.Organization
+	52, // 12: trivet.auth.v1.ListOrganizationsResponse.organizations:type_name -> trivet.auth.v1.Organization
+	53, // 13: trivet.auth.v1.ListMembershipsResponse.memberships:type_name -> trivet.auth.v1.Membership
+	47, // 14: trivet.auth.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	50, // 15: trivet.auth.v1.CreateApiKeyRequest.spend_period:type_name -> google.protobuf.Duration
+	54, // 16: trivet.auth.v1.CreateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
+	55, // 17: trivet.auth.v1.UpdateApiKeyRequest.update_mask:type_name -> google.protobuf.FieldMask
+	54, // 18: trivet.auth.v1.UpdateApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
+	54, // 19: trivet.auth.v1.ListApiKeysResponse.api_keys:type_name -> trivet.auth.v1.ApiKey
+	54, // 20: trivet.auth.v1.TakeOverApiKeyResponse.api_key:type_name -> trivet.auth.v1.ApiKey
+	56, // 21: trivet.auth.v1.EraseUserResponse.erasure:type_name -> trivet.auth.v1.Erasure
+	56, // 22: trivet.auth.v1.ListErasuresResponse.erasures:type_name -> trivet.auth.v1.Erasure
+	45, // 23: trivet.auth.v1.ReceiveWebhookRequest.headers:type_name -> trivet.auth.v1.ReceiveWebhookRequest.HeadersEntry
+	57, // 24: trivet.auth.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	47, // 25: trivet.auth.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	58, // 26: trivet.auth.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	58, // 27: trivet.auth.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	47, // 28: trivet.auth.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	2,  // 29: trivet.auth.v1.AuthService.Authenticate:input_type -> trivet.auth.v1.AuthenticateRequest
+	4,  // 30: trivet.auth.v1.AuthService.WatchRevocations:input_type -> trivet.auth.v1.WatchRevocationsRequest
+	6,  // 31: trivet.auth.v1.AuthService.GetMe:input_type -> trivet.auth.v1.GetMeRequest
+	8,  // 32: trivet.auth.v1.AuthService.GetUser:input_type -> trivet.auth.v1.GetUserRequest
+	10, // 33: trivet.auth.v1.AuthService.ListUsers:input_type -> trivet.auth.v1.ListUsersRequest
+	12, // 34: trivet.auth.v1.AuthService.GetOrganization:input_type -> trivet.auth.v1.GetOrganizationRequest
+	14, // 35: trivet.auth.v1.AuthService.ListOrganizations:input_type -> trivet.auth.v1.ListOrganizationsRequest
+	16, // 36: trivet.auth.v1.AuthService.ListMemberships:input_type -> trivet.auth.v1.ListMembershipsRequest
+	18, // 37: trivet.auth.v1.AuthService.CreateApiKey:input_type -> trivet.auth.v1.CreateApiKeyRequest
+	20, // 38: trivet.auth.v1.AuthService.UpdateApiKey:input_type -> trivet.auth.v1.UpdateApiKeyRequest
+	22, // 39: trivet.auth.v1.AuthService.ListApiKeys:input_type -> trivet.auth.v1.ListApiKeysRequest
+	24, // 40: trivet.auth.v1.AuthService.DeleteApiKey:input_type -> trivet.auth.v1.DeleteApiKeyRequest
+	26, // 41: trivet.auth.v1.AuthService.TakeOverApiKey:input_type -> trivet.auth.v1.TakeOverApiKeyRequest
+	28, // 42: trivet.auth.v1.AuthService.EraseUser:input_type -> trivet.auth.v1.EraseUserRequest
+	30, // 43: trivet.auth.v1.AuthService.ListErasures:input_type -> trivet.auth.v1.ListErasuresRequest
+	32, // 44: trivet.auth.v1.AuthService.ExportUser:input_type -> trivet.auth.v1.ExportUserRequest
+	34, // 45: trivet.auth.v1.AuthService.ReceiveWebhook:input_type -> trivet.auth.v1.ReceiveWebhookRequest
+	0,  // 46: trivet.auth.v1.AuthService.GetStatus:input_type -> trivet.auth.v1.GetStatusRequest
+	36, // 47: trivet.auth.v1.AuthService.ListEvents:input_type -> trivet.auth.v1.ListEventsRequest
+	38, // 48: trivet.auth.v1.AuthService.GetEvent:input_type -> trivet.auth.v1.GetEventRequest
+	40, // 49: trivet.auth.v1.AuthService.RedriveEvents:input_type -> trivet.auth.v1.RedriveEventsRequest
+	42, // 50: trivet.auth.v1.AuthService.Reconcile:input_type -> trivet.auth.v1.ReconcileRequest
+	3,  // 51: trivet.auth.v1.AuthService.Authenticate:output_type -> trivet.auth.v1.AuthenticateResponse
+	5,  // 52: trivet.auth.v1.AuthService.WatchRevocations:output_type -> trivet.auth.v1.WatchRevocationsResponse
+	7,  // 53: trivet.auth.v1.AuthService.GetMe:output_type -> trivet.auth.v1.GetMeResponse
+	9,  // 54: trivet.auth.v1.AuthService.GetUser:output_type -> trivet.auth.v1.GetUserResponse
+	11, // 55: trivet.auth.v1.AuthService.ListUsers:output_type -> trivet.auth.v1.ListUsersResponse
+	13, // 56: trivet.auth.v1.AuthService.GetOrganization:output_type -> trivet.auth.v1.GetOrganizationResponse
+	15, // 57: trivet.auth.v1.AuthService.ListOrganizations:output_type -> trivet.auth.v1.ListOrganizationsResponse
+	17, // 58: trivet.auth.v1.AuthService.ListMemberships:output_type -> trivet.auth.v1.ListMembershipsResponse
+	19, // 59: trivet.auth.v1.AuthService.CreateApiKey:output_type -> trivet.auth.v1.CreateApiKeyResponse
+	21, // 60: trivet.auth.v1.AuthService.UpdateApiKey:output_type -> trivet.auth.v1.UpdateApiKeyResponse
+	23, // 61: trivet.auth.v1.AuthService.ListApiKeys:output_type -> trivet.auth.v1.ListApiKeysResponse
+	25, // 62: trivet.auth.v1.AuthService.DeleteApiKey:output_type -> trivet.auth.v1.DeleteApiKeyResponse
+	27, // 63: trivet.auth.v1.AuthService.TakeOverApiKey:output_type -> trivet.auth.v1.TakeOverApiKeyResponse
+	29, // 64: trivet.auth.v1.AuthService.EraseUser:output_type -> trivet.auth.v1.EraseUserResponse
+	31, // 65: trivet.auth.v1.AuthService.ListErasures:output_type -> trivet.auth.v1.ListErasuresResponse
+	33, // 66: trivet.auth.v1.AuthService.ExportUser:output_type -> trivet.auth.v1.ExportUserResponse
+	35, // 67: trivet.auth.v1.AuthService.ReceiveWebhook:output_type -> trivet.auth.v1.ReceiveWebhookResponse
+	1,  // 68: trivet.auth.v1.AuthService.GetStatus:output_type -> trivet.auth.v1.GetStatusResponse
+	37, // 69: trivet.auth.v1.AuthService.ListEvents:output_type -> trivet.auth.v1.ListEventsResponse
+	39, // 70: trivet.auth.v1.AuthService.GetEvent:output_type -> trivet.auth.v1.GetEventResponse
+	41, // 71: trivet.auth.v1.AuthService.RedriveEvents:output_type -> trivet.auth.v1.RedriveEventsResponse
+	43, // 72: trivet.auth.v1.AuthService.Reconcile:output_type -> trivet.auth.v1.ReconcileResponse
+	51, // [51:73] is the sub-list for method output_type
+	29, // [29:51] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_trivet_auth_v1_auth_proto_init() }
@@ -2610,13 +2820,14 @@ func file_trivet_auth_v1_auth_proto_init() {
 		return
 	}
 	file_trivet_auth_v1_identity_proto_init()
+	file_trivet_auth_v1_auth_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_auth_v1_auth_proto_rawDesc), len(file_trivet_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

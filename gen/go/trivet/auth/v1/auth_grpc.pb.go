@@ -30,6 +30,7 @@ const (
 	AuthService_ListOrganizations_FullMethodName = "/trivet.auth.v1.AuthService/ListOrganizations"
 	AuthService_ListMemberships_FullMethodName   = "/trivet.auth.v1.AuthService/ListMemberships"
 	AuthService_CreateApiKey_FullMethodName      = "/trivet.auth.v1.AuthService/CreateApiKey"
+	AuthService_UpdateApiKey_FullMethodName      = "/trivet.auth.v1.AuthService/UpdateApiKey"
 	AuthService_ListApiKeys_FullMethodName       = "/trivet.auth.v1.AuthService/ListApiKeys"
 	AuthService_DeleteApiKey_FullMethodName      = "/trivet.auth.v1.AuthService/DeleteApiKey"
 	AuthService_TakeOverApiKey_FullMethodName    = "/trivet.auth.v1.AuthService/TakeOverApiKey"
@@ -74,11 +75,16 @@ type AuthServiceClient interface {
 	// Errors: PERMISSION_DENIED.
 	ListMemberships(ctx context.Context, in *ListMembershipsRequest, opts ...grpc.CallOption) (*ListMembershipsResponse, error)
 	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
-	// makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
+	// makes ends with it, shares its rate limits and may do no more than it; a key with a spend limit makes none.
 	// With an Idempotency-Key, a repetition within 24 hours makes no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
 	// Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows),
 	// SECRET_ALREADY_SHOWN, IDEMPOTENCY_KEY_REUSED.
 	CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreateApiKeyResponse, error)
+	// UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the limits of the keys that made it: none of its limits may exceed theirs, and when a limit is
+	// lowered, higher limits of the keys that it made are lowered with it. An API key may lower limits, but it can neither raise its
+	// own nor give another key a limit above its own. An impersonated session changes no keys.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
+	UpdateApiKey(ctx context.Context, in *UpdateApiKeyRequest, opts ...grpc.CallOption) (*UpdateApiKeyResponse, error)
 	// ListApiKeys pages through the account's keys, newest first, without their secrets.
 	ListApiKeys(ctx context.Context, in *ListApiKeysRequest, opts ...grpc.CallOption) (*ListApiKeysResponse, error)
 	// DeleteApiKey revokes a key and every key that it made, effective on every replica within a second. Errors: NOT_FOUND.
@@ -210,6 +216,16 @@ func (c *authServiceClient) CreateApiKey(ctx context.Context, in *CreateApiKeyRe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateApiKeyResponse)
 	err := c.cc.Invoke(ctx, AuthService_CreateApiKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) UpdateApiKey(ctx context.Context, in *UpdateApiKeyRequest, opts ...grpc.CallOption) (*UpdateApiKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateApiKeyResponse)
+	err := c.cc.Invoke(ctx, AuthService_UpdateApiKey_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -375,11 +391,16 @@ type AuthServiceServer interface {
 	// Errors: PERMISSION_DENIED.
 	ListMemberships(context.Context, *ListMembershipsRequest) (*ListMembershipsResponse, error)
 	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
-	// makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
+	// makes ends with it, shares its rate limits and may do no more than it; a key with a spend limit makes none.
 	// With an Idempotency-Key, a repetition within 24 hours makes no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
 	// Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows),
 	// SECRET_ALREADY_SHOWN, IDEMPOTENCY_KEY_REUSED.
 	CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreateApiKeyResponse, error)
+	// UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the limits of the keys that made it: none of its limits may exceed theirs, and when a limit is
+	// lowered, higher limits of the keys that it made are lowered with it. An API key may lower limits, but it can neither raise its
+	// own nor give another key a limit above its own. An impersonated session changes no keys.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
+	UpdateApiKey(context.Context, *UpdateApiKeyRequest) (*UpdateApiKeyResponse, error)
 	// ListApiKeys pages through the account's keys, newest first, without their secrets.
 	ListApiKeys(context.Context, *ListApiKeysRequest) (*ListApiKeysResponse, error)
 	// DeleteApiKey revokes a key and every key that it made, effective on every replica within a second. Errors: NOT_FOUND.
@@ -444,6 +465,9 @@ func (UnimplementedAuthServiceServer) ListMemberships(context.Context, *ListMemb
 }
 func (UnimplementedAuthServiceServer) CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreateApiKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateApiKey not implemented")
+}
+func (UnimplementedAuthServiceServer) UpdateApiKey(context.Context, *UpdateApiKeyRequest) (*UpdateApiKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateApiKey not implemented")
 }
 func (UnimplementedAuthServiceServer) ListApiKeys(context.Context, *ListApiKeysRequest) (*ListApiKeysResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListApiKeys not implemented")
@@ -653,6 +677,24 @@ func _AuthService_CreateApiKey_Handler(srv interface{}, ctx context.Context, dec
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AuthServiceServer).CreateApiKey(ctx, req.(*CreateApiKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_UpdateApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateApiKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).UpdateApiKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_UpdateApiKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).UpdateApiKey(ctx, req.(*UpdateApiKeyRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -904,6 +946,10 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateApiKey",
 			Handler:    _AuthService_CreateApiKey_Handler,
+		},
+		{
+			MethodName: "UpdateApiKey",
+			Handler:    _AuthService_UpdateApiKey_Handler,
 		},
 		{
 			MethodName: "ListApiKeys",

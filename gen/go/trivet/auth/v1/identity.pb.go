@@ -58,13 +58,20 @@ type Identity struct {
 	SpendLimitNanoUsd int64 `protobuf:"varint,14,opt,name=spend_limit_nano_usd,json=spendLimitNanoUsd,proto3" json:"spend_limit_nano_usd,omitempty"`
 	// The period of the spend limit; unset means the account's billing period. Example: "86400s".
 	SpendPeriod *durationpb.Duration `protobuf:"bytes,15,opt,name=spend_period,json=spendPeriod,proto3" json:"spend_period,omitempty"`
-	// Limits of the API keys that made this one, directly or indirectly; a call counts against each of them.
+	// The limits of the API keys that made this one, directly or indirectly; a call counts against each of them.
 	ParentLimits []*KeyLimit `protobuf:"bytes,16,rep,name=parent_limits,json=parentLimits,proto3" json:"parent_limits,omitempty"`
 	// True when the caller may decide for the account: on a personal account, or with a role that CLERK_ADMIN_ROLES lists.
 	// Example: true.
-	Admin         bool `protobuf:"varint,17,opt,name=admin,proto3" json:"admin,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Admin bool `protobuf:"varint,17,opt,name=admin,proto3" json:"admin,omitempty"`
+	// The maximum number of requests per day, in UTC, of the API key; 0 means the plan's limit. Example: 10000.
+	RequestsPerDay int32 `protobuf:"varint,18,opt,name=requests_per_day,json=requestsPerDay,proto3" json:"requests_per_day,omitempty"`
+	// The maximum number of tokens per minute, input and output together, of the API key; 0 means the plan's limit.
+	// Example: 100000.
+	TokensPerMinute int32 `protobuf:"varint,19,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
+	// The maximum number of streams at the same time of the API key; 0 means the plan's limit. Example: 4.
+	ConcurrentStreams int32 `protobuf:"varint,20,opt,name=concurrent_streams,json=concurrentStreams,proto3" json:"concurrent_streams,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Identity) Reset() {
@@ -216,13 +223,40 @@ func (x *Identity) GetAdmin() bool {
 	return false
 }
 
-// KeyLimit is the request limit of an API key.
+func (x *Identity) GetRequestsPerDay() int32 {
+	if x != nil {
+		return x.RequestsPerDay
+	}
+	return 0
+}
+
+func (x *Identity) GetTokensPerMinute() int32 {
+	if x != nil {
+		return x.TokensPerMinute
+	}
+	return 0
+}
+
+func (x *Identity) GetConcurrentStreams() int32 {
+	if x != nil {
+		return x.ConcurrentStreams
+	}
+	return 0
+}
+
+// KeyLimit holds the limits of an API key and of all keys that it made, together; 0 means no limit.
 type KeyLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The key's id, "key_…". Example: "key_2abc".
 	ApiKeyId string `protobuf:"bytes,1,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
-	// The maximum number of requests per minute of the key and of all keys that it made; above 0. Example: 60.
+	// The maximum number of requests per minute. Example: 60.
 	RequestsPerMinute int32 `protobuf:"varint,2,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
+	// The maximum number of requests per day, in UTC. Example: 10000.
+	RequestsPerDay int32 `protobuf:"varint,3,opt,name=requests_per_day,json=requestsPerDay,proto3" json:"requests_per_day,omitempty"`
+	// The maximum number of tokens per minute, input and output together. Example: 100000.
+	TokensPerMinute int32 `protobuf:"varint,4,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
+	// The maximum number of streams at the same time. Example: 4.
+	ConcurrentStreams int32 `protobuf:"varint,5,opt,name=concurrent_streams,json=concurrentStreams,proto3" json:"concurrent_streams,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -267,6 +301,27 @@ func (x *KeyLimit) GetApiKeyId() string {
 func (x *KeyLimit) GetRequestsPerMinute() int32 {
 	if x != nil {
 		return x.RequestsPerMinute
+	}
+	return 0
+}
+
+func (x *KeyLimit) GetRequestsPerDay() int32 {
+	if x != nil {
+		return x.RequestsPerDay
+	}
+	return 0
+}
+
+func (x *KeyLimit) GetTokensPerMinute() int32 {
+	if x != nil {
+		return x.TokensPerMinute
+	}
+	return 0
+}
+
+func (x *KeyLimit) GetConcurrentStreams() int32 {
+	if x != nil {
+		return x.ConcurrentStreams
 	}
 	return 0
 }
@@ -655,8 +710,14 @@ type ApiKey struct {
 	// API_KEY_MAKER_LEFT means that the user who made it left the organization, or is banned, deprovisioned or deleted; an
 	// admin can take the key over. Example: "API_KEY_MAKER_LEFT".
 	DisabledReason string `protobuf:"bytes,15,opt,name=disabled_reason,json=disabledReason,proto3" json:"disabled_reason,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The maximum number of requests per day, in UTC; 0 means the plan's limit. Example: 10000.
+	RequestsPerDay int32 `protobuf:"varint,16,opt,name=requests_per_day,json=requestsPerDay,proto3" json:"requests_per_day,omitempty"`
+	// The maximum number of tokens per minute, input and output together; 0 means the plan's limit. Example: 100000.
+	TokensPerMinute int32 `protobuf:"varint,17,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
+	// The maximum number of streams at the same time; 0 means the plan's limit. Example: 4.
+	ConcurrentStreams int32 `protobuf:"varint,18,opt,name=concurrent_streams,json=concurrentStreams,proto3" json:"concurrent_streams,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ApiKey) Reset() {
@@ -792,6 +853,27 @@ func (x *ApiKey) GetDisabledReason() string {
 		return x.DisabledReason
 	}
 	return ""
+}
+
+func (x *ApiKey) GetRequestsPerDay() int32 {
+	if x != nil {
+		return x.RequestsPerDay
+	}
+	return 0
+}
+
+func (x *ApiKey) GetTokensPerMinute() int32 {
+	if x != nil {
+		return x.TokensPerMinute
+	}
+	return 0
+}
+
+func (x *ApiKey) GetConcurrentStreams() int32 {
+	if x != nil {
+		return x.ConcurrentStreams
+	}
+	return 0
 }
 
 // Erasure is the record of one person's erasure.
@@ -935,7 +1017,7 @@ var File_trivet_auth_v1_identity_proto protoreflect.FileDescriptor
 
 const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtrivet/auth/v1/identity.proto\x12\x0etrivet.auth.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x04\n" +
+	"\x1dtrivet/auth/v1/identity.proto\x12\x0etrivet.auth.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x05\n" +
 	"\bIdentity\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1d\n" +
 	"\n" +
@@ -957,11 +1039,17 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\x14spend_limit_nano_usd\x18\x0e \x01(\x03R\x11spendLimitNanoUsd\x12<\n" +
 	"\fspend_period\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vspendPeriod\x12=\n" +
 	"\rparent_limits\x18\x10 \x03(\v2\x18.trivet.auth.v1.KeyLimitR\fparentLimits\x12\x14\n" +
-	"\x05admin\x18\x11 \x01(\bR\x05admin\"X\n" +
+	"\x05admin\x18\x11 \x01(\bR\x05admin\x12(\n" +
+	"\x10requests_per_day\x18\x12 \x01(\x05R\x0erequestsPerDay\x12*\n" +
+	"\x11tokens_per_minute\x18\x13 \x01(\x05R\x0ftokensPerMinute\x12-\n" +
+	"\x12concurrent_streams\x18\x14 \x01(\x05R\x11concurrentStreams\"\xdd\x01\n" +
 	"\bKeyLimit\x12\x1c\n" +
 	"\n" +
 	"api_key_id\x18\x01 \x01(\tR\bapiKeyId\x12.\n" +
-	"\x13requests_per_minute\x18\x02 \x01(\x05R\x11requestsPerMinute\"\xfb\x03\n" +
+	"\x13requests_per_minute\x18\x02 \x01(\x05R\x11requestsPerMinute\x12(\n" +
+	"\x10requests_per_day\x18\x03 \x01(\x05R\x0erequestsPerDay\x12*\n" +
+	"\x11tokens_per_minute\x18\x04 \x01(\x05R\x0ftokensPerMinute\x12-\n" +
+	"\x12concurrent_streams\x18\x05 \x01(\x05R\x11concurrentStreams\"\xfb\x03\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
 	"\rprimary_email\x18\x02 \x01(\tR\fprimaryEmail\x12\x16\n" +
@@ -999,7 +1087,7 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\x04role\x18\x03 \x01(\tR\x04role\x12 \n" +
 	"\vpermissions\x18\x04 \x03(\tR\vpermissions\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\x8b\x05\n" +
+	"createTime\"\x90\x06\n" +
 	"\x06ApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -1019,7 +1107,10 @@ const file_trivet_auth_v1_identity_proto_rawDesc = "" +
 	"\vrevoke_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"revokeTime\x12)\n" +
 	"\x11parent_api_key_id\x18\x0e \x01(\tR\x0eparentApiKeyId\x12'\n" +
-	"\x0fdisabled_reason\x18\x0f \x01(\tR\x0edisabledReason\"\xc5\x01\n" +
+	"\x0fdisabled_reason\x18\x0f \x01(\tR\x0edisabledReason\x12(\n" +
+	"\x10requests_per_day\x18\x10 \x01(\x05R\x0erequestsPerDay\x12*\n" +
+	"\x11tokens_per_minute\x18\x11 \x01(\x05R\x0ftokensPerMinute\x12-\n" +
+	"\x12concurrent_streams\x18\x12 \x01(\x05R\x11concurrentStreams\"\xc5\x01\n" +
 	"\aErasure\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12=\n" +
 	"\frequest_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestTime\x12!\n" +

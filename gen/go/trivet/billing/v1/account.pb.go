@@ -986,12 +986,14 @@ type Limits struct {
 	RequestsPerMinute int32 `protobuf:"varint,1,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
 	// The maximum number of tokens per minute, input and output together. Example: 1000000.
 	TokensPerMinute int32 `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
-	// The maximum number of calls at the same time. Example: 64.
+	// The maximum number of calls at the same time, streams included. Example: 64.
 	ConcurrentRequests int32 `protobuf:"varint,3,opt,name=concurrent_requests,json=concurrentRequests,proto3" json:"concurrent_requests,omitempty"`
 	// The maximum number of requests per day, in UTC. Example: 10000.
 	RequestsPerDay int32 `protobuf:"varint,4,opt,name=requests_per_day,json=requestsPerDay,proto3" json:"requests_per_day,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The maximum number of streams at the same time; other calls do not count. Example: 16.
+	ConcurrentStreams int32 `protobuf:"varint,5,opt,name=concurrent_streams,json=concurrentStreams,proto3" json:"concurrent_streams,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
@@ -1048,6 +1050,13 @@ func (x *Limits) GetConcurrentRequests() int32 {
 func (x *Limits) GetRequestsPerDay() int32 {
 	if x != nil {
 		return x.RequestsPerDay
+	}
+	return 0
+}
+
+func (x *Limits) GetConcurrentStreams() int32 {
+	if x != nil {
+		return x.ConcurrentStreams
 	}
 	return 0
 }
@@ -2712,12 +2721,13 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\vcreate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"updateTime\"\xbf\x01\n" +
+	"updateTime\"\xee\x01\n" +
 	"\x06Limits\x12.\n" +
 	"\x13requests_per_minute\x18\x01 \x01(\x05R\x11requestsPerMinute\x12*\n" +
 	"\x11tokens_per_minute\x18\x02 \x01(\x05R\x0ftokensPerMinute\x12/\n" +
 	"\x13concurrent_requests\x18\x03 \x01(\x05R\x12concurrentRequests\x12(\n" +
-	"\x10requests_per_day\x18\x04 \x01(\x05R\x0erequestsPerDay\"\x81\x01\n" +
+	"\x10requests_per_day\x18\x04 \x01(\x05R\x0erequestsPerDay\x12-\n" +
+	"\x12concurrent_streams\x18\x05 \x01(\x05R\x11concurrentStreams\"\x81\x01\n" +
 	"\fUsageSummary\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x03R\brequests\x121\n" +
 	"\x05usage\x18\x02 \x01(\v2\x1b.trivet.usage.v1.UsageTotalR\x05usage\x12\"\n" +

@@ -13,8 +13,9 @@ import (
 const addAPIKey = `-- name: AddAPIKey :exec
 INSERT INTO api_key (
     id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd,
-    spend_period_seconds, requests_per_minute, create_time, expire_time, parent_id
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    spend_period_seconds, requests_per_minute, create_time, expire_time, parent_id, requests_per_day, tokens_per_minute,
+    concurrent_streams
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 `
 
 type AddAPIKeyParams struct {
@@ -34,6 +35,9 @@ type AddAPIKeyParams struct {
 	CreateTime         int64
 	ExpireTime         sql.NullInt64
 	ParentID           string
+	RequestsPerDay     int32
+	TokensPerMinute    int32
+	ConcurrentStreams  int32
 }
 
 func (q *Queries) AddAPIKey(ctx context.Context, arg AddAPIKeyParams) error {
@@ -54,6 +58,9 @@ func (q *Queries) AddAPIKey(ctx context.Context, arg AddAPIKeyParams) error {
 		arg.CreateTime,
 		arg.ExpireTime,
 		arg.ParentID,
+		arg.RequestsPerDay,
+		arg.TokensPerMinute,
+		arg.ConcurrentStreams,
 	)
 	return err
 }
@@ -77,6 +84,69 @@ func (q *Queries) AddCreationKey(ctx context.Context, arg AddCreationKeyParams) 
 		arg.CreateTime,
 	)
 	return err
+}
+
+const capAPIKeyTree = `-- name: CapAPIKeyTree :many
+WITH RECURSIVE tree (id) AS (
+    SELECT k.id FROM api_key k WHERE k.id = $5 AND k.account_id = $6
+    UNION ALL
+    SELECT c.id FROM api_key c JOIN tree t ON c.parent_id = t.id
+)
+UPDATE api_key
+SET requests_per_minute = CASE
+        WHEN CAST($1 AS INTEGER) > 0 AND requests_per_minute > CAST($1 AS INTEGER)
+        THEN CAST($1 AS INTEGER) ELSE requests_per_minute END,
+    requests_per_day = CASE
+        WHEN CAST($2 AS INTEGER) > 0 AND requests_per_day > CAST($2 AS INTEGER)
+        THEN CAST($2 AS INTEGER) ELSE requests_per_day END,
+    tokens_per_minute = CASE
+        WHEN CAST($3 AS INTEGER) > 0 AND tokens_per_minute > CAST($3 AS INTEGER)
+        THEN CAST($3 AS INTEGER) ELSE tokens_per_minute END,
+    concurrent_streams = CASE
+        WHEN CAST($4 AS INTEGER) > 0 AND concurrent_streams > CAST($4 AS INTEGER)
+        THEN CAST($4 AS INTEGER) ELSE concurrent_streams END
+WHERE api_key.revoke_time IS NULL AND api_key.id IN (SELECT tree.id FROM tree)
+RETURNING api_key.id
+`
+
+type CapAPIKeyTreeParams struct {
+	RequestsPerMinute int32
+	RequestsPerDay    int32
+	TokensPerMinute   int32
+	ConcurrentStreams int32
+	ID                string
+	AccountID         string
+}
+
+// Lowers the limits of the keys that descend from a key to the limits of that key. 0 means no limit.
+func (q *Queries) CapAPIKeyTree(ctx context.Context, arg CapAPIKeyTreeParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, capAPIKeyTree,
+		arg.RequestsPerMinute,
+		arg.RequestsPerDay,
+		arg.TokensPerMinute,
+		arg.ConcurrentStreams,
+		arg.ID,
+		arg.AccountID,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const countLiveAPIKeys = `-- name: CountLiveAPIKeys :one
@@ -107,7 +177,7 @@ func (q *Queries) DeleteCreationKeys(ctx context.Context, before int64) error {
 }
 
 const getAPIKey = `-- name: GetAPIKey :one
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_key WHERE id = $1 AND account_id = $2
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, requests_per_day, tokens_per_minute, concurrent_streams FROM api_key WHERE id = $1 AND account_id = $2
 `
 
 type GetAPIKeyParams struct {
@@ -137,12 +207,15 @@ func (q *Queries) GetAPIKey(ctx context.Context, arg GetAPIKeyParams) (APIKey, e
 		&i.ExpireTime,
 		&i.LastUseTime,
 		&i.RevokeTime,
+		&i.RequestsPerDay,
+		&i.TokensPerMinute,
+		&i.ConcurrentStreams,
 	)
 	return i, err
 }
 
 const getAPIKeyByHash = `-- name: GetAPIKeyByHash :one
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_key WHERE hash = $1
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, requests_per_day, tokens_per_minute, concurrent_streams FROM api_key WHERE hash = $1
 `
 
 func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash []byte) (APIKey, error) {
@@ -167,6 +240,9 @@ func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash []byte) (APIKey, err
 		&i.ExpireTime,
 		&i.LastUseTime,
 		&i.RevokeTime,
+		&i.RequestsPerDay,
+		&i.TokensPerMinute,
+		&i.ConcurrentStreams,
 	)
 	return i, err
 }
@@ -209,7 +285,7 @@ WITH RECURSIVE above (id, depth) AS (
     UNION ALL
     SELECT k.parent_id, above.depth + 1 FROM api_key k JOIN above ON k.id = above.id WHERE k.parent_id <> ''
 )
-SELECT api_key.id, api_key.hash, api_key.prefix, api_key.name, api_key.account_id, api_key.organization_id, api_key.user_id, api_key.parent_id, api_key.role, api_key.scopes, api_key.models, api_key.spend_limit_nano_usd, api_key.spend_period_seconds, api_key.requests_per_minute, api_key.create_time, api_key.expire_time, api_key.last_use_time, api_key.revoke_time FROM above JOIN api_key ON api_key.id = above.id ORDER BY above.depth
+SELECT api_key.id, api_key.hash, api_key.prefix, api_key.name, api_key.account_id, api_key.organization_id, api_key.user_id, api_key.parent_id, api_key.role, api_key.scopes, api_key.models, api_key.spend_limit_nano_usd, api_key.spend_period_seconds, api_key.requests_per_minute, api_key.create_time, api_key.expire_time, api_key.last_use_time, api_key.revoke_time, api_key.requests_per_day, api_key.tokens_per_minute, api_key.concurrent_streams FROM above JOIN api_key ON api_key.id = above.id ORDER BY above.depth
 `
 
 // The parent of a key, its parent, and so on.
@@ -241,6 +317,9 @@ func (q *Queries) ListAPIKeyAncestors(ctx context.Context, id string) ([]APIKey,
 			&i.ExpireTime,
 			&i.LastUseTime,
 			&i.RevokeTime,
+			&i.RequestsPerDay,
+			&i.TokensPerMinute,
+			&i.ConcurrentStreams,
 		); err != nil {
 			return nil, err
 		}
@@ -256,7 +335,7 @@ func (q *Queries) ListAPIKeyAncestors(ctx context.Context, id string) ([]APIKey,
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_key
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, requests_per_day, tokens_per_minute, concurrent_streams FROM api_key
 WHERE account_id = $1 AND create_time <= $2
   AND (create_time < $2 OR id < $3)
 ORDER BY create_time DESC, id DESC
@@ -303,6 +382,9 @@ func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]API
 			&i.ExpireTime,
 			&i.LastUseTime,
 			&i.RevokeTime,
+			&i.RequestsPerDay,
+			&i.TokensPerMinute,
+			&i.ConcurrentStreams,
 		); err != nil {
 			return nil, err
 		}
@@ -430,5 +512,35 @@ type TouchAPIKeyParams struct {
 
 func (q *Queries) TouchAPIKey(ctx context.Context, arg TouchAPIKeyParams) error {
 	_, err := q.db.ExecContext(ctx, touchAPIKey, arg.At, arg.ID)
+	return err
+}
+
+const updateAPIKey = `-- name: UpdateAPIKey :exec
+UPDATE api_key
+SET name = $1, requests_per_minute = $2, requests_per_day = $3,
+    tokens_per_minute = $4, concurrent_streams = $5
+WHERE id = $6 AND account_id = $7
+`
+
+type UpdateAPIKeyParams struct {
+	Name              string
+	RequestsPerMinute int32
+	RequestsPerDay    int32
+	TokensPerMinute   int32
+	ConcurrentStreams int32
+	ID                string
+	AccountID         string
+}
+
+func (q *Queries) UpdateAPIKey(ctx context.Context, arg UpdateAPIKeyParams) error {
+	_, err := q.db.ExecContext(ctx, updateAPIKey,
+		arg.Name,
+		arg.RequestsPerMinute,
+		arg.RequestsPerDay,
+		arg.TokensPerMinute,
+		arg.ConcurrentStreams,
+		arg.ID,
+		arg.AccountID,
+	)
 	return err
 }

@@ -27,6 +27,9 @@ type APIKey struct {
 	ExpireTime         sql.NullInt64
 	LastUseTime        sql.NullInt64
 	RevokeTime         sql.NullInt64
+	RequestsPerDay     int32
+	TokensPerMinute    int32
+	ConcurrentStreams  int32
 }
 
 type AppUser struct {

@@ -233,7 +233,7 @@ func (q *Queries) IsUserDeleted(ctx context.Context, id string) (bool, error) {
 }
 
 const listAPIKeysOfUser = `-- name: ListAPIKeysOfUser :many
-SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time FROM api_key WHERE user_id = $1 ORDER BY create_time DESC, id DESC
+SELECT id, hash, prefix, name, account_id, organization_id, user_id, parent_id, role, scopes, models, spend_limit_nano_usd, spend_period_seconds, requests_per_minute, create_time, expire_time, last_use_time, revoke_time, requests_per_day, tokens_per_minute, concurrent_streams FROM api_key WHERE user_id = $1 ORDER BY create_time DESC, id DESC
 `
 
 func (q *Queries) ListAPIKeysOfUser(ctx context.Context, userID string) ([]APIKey, error) {
@@ -264,6 +264,9 @@ func (q *Queries) ListAPIKeysOfUser(ctx context.Context, userID string) ([]APIKe
 			&i.ExpireTime,
 			&i.LastUseTime,
 			&i.RevokeTime,
+			&i.RequestsPerDay,
+			&i.TokensPerMinute,
+			&i.ConcurrentStreams,
 		); err != nil {
 			return nil, err
 		}

@@ -1,8 +1,15 @@
 -- name: AddAPIKey :exec
 INSERT INTO api_key (
     id, hash, prefix, name, account_id, organization_id, user_id, role, scopes, models, spend_limit_nano_usd,
-    spend_period_seconds, requests_per_minute, create_time, expire_time, parent_id
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
+    spend_period_seconds, requests_per_minute, create_time, expire_time, parent_id, requests_per_day, tokens_per_minute,
+    concurrent_streams
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19);
+
+-- name: UpdateAPIKey :exec
+UPDATE api_key
+SET name = sqlc.arg(name), requests_per_minute = sqlc.arg(requests_per_minute), requests_per_day = sqlc.arg(requests_per_day),
+    tokens_per_minute = sqlc.arg(tokens_per_minute), concurrent_streams = sqlc.arg(concurrent_streams)
+WHERE id = sqlc.arg(id) AND account_id = sqlc.arg(account_id);
 
 -- name: GetAPIKeyByHash :one
 SELECT * FROM api_key WHERE hash = $1;
@@ -32,6 +39,29 @@ WITH RECURSIVE tree (id) AS (
     SELECT c.id FROM api_key c JOIN tree t ON c.parent_id = t.id
 )
 UPDATE api_key SET user_id = $3, role = $4
+WHERE api_key.revoke_time IS NULL AND api_key.id IN (SELECT tree.id FROM tree)
+RETURNING api_key.id;
+
+-- name: CapAPIKeyTree :many
+-- Lowers the limits of the keys that descend from a key to the limits of that key. 0 means no limit.
+WITH RECURSIVE tree (id) AS (
+    SELECT k.id FROM api_key k WHERE k.id = sqlc.arg(id) AND k.account_id = sqlc.arg(account_id)
+    UNION ALL
+    SELECT c.id FROM api_key c JOIN tree t ON c.parent_id = t.id
+)
+UPDATE api_key
+SET requests_per_minute = CASE
+        WHEN CAST(sqlc.arg(requests_per_minute) AS INTEGER) > 0 AND requests_per_minute > CAST(sqlc.arg(requests_per_minute) AS INTEGER)
+        THEN CAST(sqlc.arg(requests_per_minute) AS INTEGER) ELSE requests_per_minute END,
+    requests_per_day = CASE
+        WHEN CAST(sqlc.arg(requests_per_day) AS INTEGER) > 0 AND requests_per_day > CAST(sqlc.arg(requests_per_day) AS INTEGER)
+        THEN CAST(sqlc.arg(requests_per_day) AS INTEGER) ELSE requests_per_day END,
+    tokens_per_minute = CASE
+        WHEN CAST(sqlc.arg(tokens_per_minute) AS INTEGER) > 0 AND tokens_per_minute > CAST(sqlc.arg(tokens_per_minute) AS INTEGER)
+        THEN CAST(sqlc.arg(tokens_per_minute) AS INTEGER) ELSE tokens_per_minute END,
+    concurrent_streams = CASE
+        WHEN CAST(sqlc.arg(concurrent_streams) AS INTEGER) > 0 AND concurrent_streams > CAST(sqlc.arg(concurrent_streams) AS INTEGER)
+        THEN CAST(sqlc.arg(concurrent_streams) AS INTEGER) ELSE concurrent_streams END
 WHERE api_key.revoke_time IS NULL AND api_key.id IN (SELECT tree.id FROM tree)
 RETURNING api_key.id;
 

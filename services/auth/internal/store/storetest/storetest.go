@@ -3,6 +3,7 @@ package storetest
 
 import (
 	"context"
+	"math"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func Run(t *testing.T, open Open) {
 		"introduction": introduction, "introduction never changes what Clerk told": introductionIsModest, "standing": standing,
 		"API keys": apiKeys, "API key revocation": apiKeyRevocation, "API key uses": apiKeyUses, "API key limit": apiKeyLimit,
 		"creation keys": creationKeys, "the end of creation keys": creationKeysEnd,
-		"API key tree": apiKeyTree, "API key of an ended parent": apiKeyOfAnEndedParent, "API key taken over": apiKeyTakenOver,
+		"API key tree": apiKeyTree, "API key of an ended parent": apiKeyOfAnEndedParent, "API key taken over": apiKeyTakenOver, "API key changed": apiKeyChanged, "API key above its parent": apiKeyAboveItsParent,
 		"order of events": orderOfEvents, "listing and event": listingAndEvent, "deprovisioned": deprovisioned,
 		"erased twice":           erasedTwice,
 		"lists without the gone": listsWithoutTheGone, "only members are revoked": onlyMembersAreRevoked,
@@ -100,7 +101,8 @@ func key(id, account string, n int) apikey.Key {
 	return apikey.Key{
 		ID: id, Prefix: "tvt_test_" + id, Name: "key " + id, AccountID: account, OrganizationID: "org_1", UserID: "user_1",
 		Role: "admin", Scopes: []string{"ai.invoke"}, Models: []string{"gpt-x"}, SpendLimitNanoUSD: 1 << 60,
-		SpendPeriod: 36 * time.Hour, RequestsPerMinute: 60, CreateTime: at(n), ExpireTime: at(n + 1000),
+		SpendPeriod: 36 * time.Hour, CreateTime: at(n), ExpireTime: at(n + 1000),
+		Limits: apikey.Limits{RequestsPerMinute: 60, RequestsPerDay: 1 << 30, TokensPerMinute: math.MaxInt32, ConcurrentStreams: 7},
 	}
 }
 

@@ -7,7 +7,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Health } from "../../status/v1/status_pb.js";
-import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { ApiKey, Erasure, Identity, Membership, Organization, Revocation, User } from "./identity_pb.js";
 import type { Event, EventState } from "../../inbox/v1/inbox_pb.js";
 
@@ -515,6 +515,28 @@ export declare type CreateApiKeyRequest = Message<"trivet.auth.v1.CreateApiKeyRe
    * @generated from field: int32 requests_per_minute = 7;
    */
   requestsPerMinute: number;
+
+  /**
+   * The maximum number of requests per day, in UTC, 0 to 1,000,000,000; 0 means the plan's limit. Example: 10000.
+   *
+   * @generated from field: int32 requests_per_day = 8;
+   */
+  requestsPerDay: number;
+
+  /**
+   * The maximum number of tokens per minute, input and output together, 0 to 1,000,000,000; 0 means the plan's limit. A call counts
+   * with an estimate when it begins and with the tokens that it used when it ends. Example: 100000.
+   *
+   * @generated from field: int32 tokens_per_minute = 9;
+   */
+  tokensPerMinute: number;
+
+  /**
+   * The maximum number of streams at the same time, 0 to 100,000; 0 means the plan's limit. Other calls do not count. Example: 4.
+   *
+   * @generated from field: int32 concurrent_streams = 10;
+   */
+  concurrentStreams: number;
 };
 
 /**
@@ -549,6 +571,90 @@ export declare type CreateApiKeyResponse = Message<"trivet.auth.v1.CreateApiKeyR
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export declare const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse>;
+
+/**
+ * UpdateApiKeyRequest says what to change of a key.
+ *
+ * @generated from message trivet.auth.v1.UpdateApiKeyRequest
+ */
+export declare type UpdateApiKeyRequest = Message<"trivet.auth.v1.UpdateApiKeyRequest"> & {
+  /**
+   * The key's id, "key_…". Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 1;
+   */
+  apiKeyId: string;
+
+  /**
+   * A name for people; 1 to 100 characters. Example: "nightly reports".
+   *
+   * @generated from field: optional string name = 2;
+   */
+  name?: string | undefined;
+
+  /**
+   * The maximum number of requests per minute, 0 to 1,000,000; 0 means the plan's limit. Example: 60.
+   *
+   * @generated from field: optional int32 requests_per_minute = 3;
+   */
+  requestsPerMinute?: number | undefined;
+
+  /**
+   * The maximum number of requests per day, in UTC, 0 to 1,000,000,000; 0 means the plan's limit. Example: 10000.
+   *
+   * @generated from field: optional int32 requests_per_day = 4;
+   */
+  requestsPerDay?: number | undefined;
+
+  /**
+   * The maximum number of tokens per minute, input and output together, 0 to 1,000,000,000; 0 means the plan's limit.
+   * Example: 100000.
+   *
+   * @generated from field: optional int32 tokens_per_minute = 5;
+   */
+  tokensPerMinute?: number | undefined;
+
+  /**
+   * The maximum number of streams at the same time, 0 to 100,000; 0 means the plan's limit. Other calls do not count. Example: 4.
+   *
+   * @generated from field: optional int32 concurrent_streams = 6;
+   */
+  concurrentStreams?: number | undefined;
+
+  /**
+   * The fields to change; a limit that is named here and absent becomes 0. Unset means the fields that are present. Example:
+   * "name,requestsPerMinute".
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 7;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message trivet.auth.v1.UpdateApiKeyRequest.
+ * Use `create(UpdateApiKeyRequestSchema)` to create a new message.
+ */
+export declare const UpdateApiKeyRequestSchema: GenMessage<UpdateApiKeyRequest>;
+
+/**
+ * UpdateApiKeyResponse carries the key.
+ *
+ * @generated from message trivet.auth.v1.UpdateApiKeyResponse
+ */
+export declare type UpdateApiKeyResponse = Message<"trivet.auth.v1.UpdateApiKeyResponse"> & {
+  /**
+   * The key with the changes.
+   *
+   * @generated from field: trivet.auth.v1.ApiKey api_key = 1;
+   */
+  apiKey?: ApiKey | undefined;
+};
+
+/**
+ * Describes the message trivet.auth.v1.UpdateApiKeyResponse.
+ * Use `create(UpdateApiKeyResponseSchema)` to create a new message.
+ */
+export declare const UpdateApiKeyResponseSchema: GenMessage<UpdateApiKeyResponse>;
 
 /**
  * ListApiKeysRequest selects a page.
@@ -1209,7 +1315,7 @@ export declare const AuthService: GenService<{
   },
   /**
    * CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
-   * makes ends with it, shares its request limits and may do no more than it; a key with a spend limit makes none.
+   * makes ends with it, shares its rate limits and may do no more than it; a key with a spend limit makes none.
    * With an Idempotency-Key, a repetition within 24 hours makes no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
    * Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows),
    * SECRET_ALREADY_SHOWN, IDEMPOTENCY_KEY_REUSED.
@@ -1220,6 +1326,19 @@ export declare const AuthService: GenService<{
     methodKind: "unary";
     input: typeof CreateApiKeyRequestSchema;
     output: typeof CreateApiKeyResponseSchema;
+  },
+  /**
+   * UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the limits of the keys that made it: none of its limits may exceed theirs, and when a limit is
+   * lowered, higher limits of the keys that it made are lowered with it. An API key may lower limits, but it can neither raise its
+   * own nor give another key a limit above its own. An impersonated session changes no keys.
+   * Errors: INVALID_ARGUMENT, NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
+   *
+   * @generated from rpc trivet.auth.v1.AuthService.UpdateApiKey
+   */
+  updateApiKey: {
+    methodKind: "unary";
+    input: typeof UpdateApiKeyRequestSchema;
+    output: typeof UpdateApiKeyResponseSchema;
   },
   /**
    * ListApiKeys pages through the account's keys, newest first, without their secrets.

@@ -124,7 +124,7 @@ export declare type Identity = Message<"trivet.auth.v1.Identity"> & {
   spendPeriod?: Duration | undefined;
 
   /**
-   * Limits of the API keys that made this one, directly or indirectly; a call counts against each of them.
+   * The limits of the API keys that made this one, directly or indirectly; a call counts against each of them.
    *
    * @generated from field: repeated trivet.auth.v1.KeyLimit parent_limits = 16;
    */
@@ -137,6 +137,28 @@ export declare type Identity = Message<"trivet.auth.v1.Identity"> & {
    * @generated from field: bool admin = 17;
    */
   admin: boolean;
+
+  /**
+   * The maximum number of requests per day, in UTC, of the API key; 0 means the plan's limit. Example: 10000.
+   *
+   * @generated from field: int32 requests_per_day = 18;
+   */
+  requestsPerDay: number;
+
+  /**
+   * The maximum number of tokens per minute, input and output together, of the API key; 0 means the plan's limit.
+   * Example: 100000.
+   *
+   * @generated from field: int32 tokens_per_minute = 19;
+   */
+  tokensPerMinute: number;
+
+  /**
+   * The maximum number of streams at the same time of the API key; 0 means the plan's limit. Example: 4.
+   *
+   * @generated from field: int32 concurrent_streams = 20;
+   */
+  concurrentStreams: number;
 };
 
 /**
@@ -146,7 +168,7 @@ export declare type Identity = Message<"trivet.auth.v1.Identity"> & {
 export declare const IdentitySchema: GenMessage<Identity>;
 
 /**
- * KeyLimit is the request limit of an API key.
+ * KeyLimit holds the limits of an API key and of all keys that it made, together; 0 means no limit.
  *
  * @generated from message trivet.auth.v1.KeyLimit
  */
@@ -159,11 +181,32 @@ export declare type KeyLimit = Message<"trivet.auth.v1.KeyLimit"> & {
   apiKeyId: string;
 
   /**
-   * The maximum number of requests per minute of the key and of all keys that it made; above 0. Example: 60.
+   * The maximum number of requests per minute. Example: 60.
    *
    * @generated from field: int32 requests_per_minute = 2;
    */
   requestsPerMinute: number;
+
+  /**
+   * The maximum number of requests per day, in UTC. Example: 10000.
+   *
+   * @generated from field: int32 requests_per_day = 3;
+   */
+  requestsPerDay: number;
+
+  /**
+   * The maximum number of tokens per minute, input and output together. Example: 100000.
+   *
+   * @generated from field: int32 tokens_per_minute = 4;
+   */
+  tokensPerMinute: number;
+
+  /**
+   * The maximum number of streams at the same time. Example: 4.
+   *
+   * @generated from field: int32 concurrent_streams = 5;
+   */
+  concurrentStreams: number;
 };
 
 /**
@@ -509,6 +552,27 @@ export declare type ApiKey = Message<"trivet.auth.v1.ApiKey"> & {
    * @generated from field: string disabled_reason = 15;
    */
   disabledReason: string;
+
+  /**
+   * The maximum number of requests per day, in UTC; 0 means the plan's limit. Example: 10000.
+   *
+   * @generated from field: int32 requests_per_day = 16;
+   */
+  requestsPerDay: number;
+
+  /**
+   * The maximum number of tokens per minute, input and output together; 0 means the plan's limit. Example: 100000.
+   *
+   * @generated from field: int32 tokens_per_minute = 17;
+   */
+  tokensPerMinute: number;
+
+  /**
+   * The maximum number of streams at the same time; 0 means the plan's limit. Example: 4.
+   *
+   * @generated from field: int32 concurrent_streams = 18;
+   */
+  concurrentStreams: number;
 };
 
 /**

@@ -258,7 +258,7 @@ export declare type Limits = Message<"trivet.billing.v1.Limits"> & {
   tokensPerMinute: number;
 
   /**
-   * The maximum number of calls at the same time. Example: 64.
+   * The maximum number of calls at the same time, streams included. Example: 64.
    *
    * @generated from field: int32 concurrent_requests = 3;
    */
@@ -270,6 +270,13 @@ export declare type Limits = Message<"trivet.billing.v1.Limits"> & {
    * @generated from field: int32 requests_per_day = 4;
    */
   requestsPerDay: number;
+
+  /**
+   * The maximum number of streams at the same time; other calls do not count. Example: 16.
+   *
+   * @generated from field: int32 concurrent_streams = 5;
+   */
+  concurrentStreams: number;
 };
 
 /**
