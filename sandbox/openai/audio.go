@@ -2,6 +2,7 @@ package openai
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
@@ -152,7 +153,7 @@ func (f *Fake) transcribe(w http.ResponseWriter, r *http.Request) {
 	case !slices.Contains(formats, format):
 		writeError(w, http.StatusBadRequest, *wrongValue("response_format", format, formats))
 	default:
-		f.hear(w, read, m, format, translates)
+		f.hear(w, r, read, m, format, translates)
 	}
 }
 
@@ -163,7 +164,7 @@ func formatsOf(m model) []string {
 	return []string{"", "json"}
 }
 
-func (f *Fake) hear(w http.ResponseWriter, read form, m model, format string, translates bool) {
+func (f *Fake) hear(w http.ResponseWriter, r *http.Request, read form, m model, format string, translates bool) {
 	file, err := read.File["file"][0].Open()
 	if err != nil {
 		writeError(w, http.StatusBadRequest, missing("file"))
@@ -181,6 +182,10 @@ func (f *Fake) hear(w http.ResponseWriter, read form, m model, format string, tr
 		words = "Translated"
 	}
 	words += strings.Repeat(" word", int(2*seconds))
+	if read.text("stream") == "true" && m.id != "whisper-1" { // which ignores it
+		f.hearSlowly(w, r, words, f.soundUsage(m, seconds, words, read.text("prompt")))
+		return
+	}
 	switch format {
 	case "text":
 		writeText(w, words+"\n")
@@ -193,6 +198,24 @@ func (f *Fake) hear(w http.ResponseWriter, read form, m model, format string, tr
 	default:
 		writeJSON(w, map[string]any{"text": words, "usage": f.soundUsage(m, seconds, words, read.text("prompt"))})
 	}
+}
+
+// hearSlowly streams a transcript.
+func (f *Fake) hearSlowly(w http.ResponseWriter, r *http.Request, words string, usage map[string]any) {
+	event := func(of map[string]any) []byte {
+		data, _ := json.Marshal(of) // texts and numbers only: it cannot fail
+		return []byte("data: " + string(data) + "\n\n")
+	}
+	f.begin(w, r, directives{}, 0, -CountTokens(words)).run(func(yield func(part, []byte) bool) {
+		for rest := words; rest != ""; {
+			var token string
+			token, rest = cutToken(rest)
+			if !yield(delta, event(map[string]any{"type": "transcript.text.delta", "delta": token})) {
+				return
+			}
+		}
+		yield(closing, append(event(map[string]any{"type": "transcript.text.done", "text": words, "usage": usage}), "data: [DONE]\n\n"...))
+	})
 }
 
 func durationUsage(seconds float64) map[string]any {

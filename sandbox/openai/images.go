@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"image"
@@ -30,8 +31,10 @@ type imageRequest struct {
 	Quality        string `json:"quality"`
 	ResponseFormat string `json:"response_format"`
 	Stream         bool   `json:"stream"`
+	PartialImages  int    `json:"partial_images"`
 
 	inputs int
+	edits  bool
 }
 
 type imageData struct {
@@ -64,7 +67,7 @@ func (f *Fake) generateImages(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, *e)
 		return
 	}
-	f.paint(w, &req)
+	f.paint(w, r, &req)
 }
 
 // editImages takes a form.
@@ -76,8 +79,9 @@ func (f *Fake) editImages(w http.ResponseWriter, r *http.Request) {
 	}
 	req := imageRequest{
 		Model: form.text("model"), Prompt: form.text("prompt"), Size: form.text("size"), Quality: form.text("quality"), ResponseFormat: form.text("response_format"),
-		inputs: len(form.File["image"]) + len(form.File["image[]"]),
+		inputs: len(form.File["image"]) + len(form.File["image[]"]), edits: true, Stream: form.text("stream") == "true",
 	}
+	req.PartialImages, _ = strconv.Atoi(form.text("partial_images"))
 	if n, err := strconv.Atoi(form.text("n")); err == nil {
 		req.N = &n
 	}
@@ -85,10 +89,10 @@ func (f *Fake) editImages(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, missing("image"))
 		return
 	}
-	f.paint(w, &req)
+	f.paint(w, r, &req)
 }
 
-func (f *Fake) paint(w http.ResponseWriter, req *imageRequest) {
+func (f *Fake) paint(w http.ResponseWriter, r *http.Request, req *imageRequest) {
 	m, known := find(cmp.Or(req.Model, "dall-e-2"), imageModel)
 	if !known {
 		writeError(w, http.StatusNotFound, errModel(req.Model))
@@ -96,6 +100,10 @@ func (f *Fake) paint(w http.ResponseWriter, req *imageRequest) {
 	}
 	if e := req.check(m); e != nil {
 		writeError(w, http.StatusBadRequest, *e)
+		return
+	}
+	if req.Stream {
+		f.paintSlowly(w, r, req)
 		return
 	}
 	n := 1
@@ -114,15 +122,42 @@ func (f *Fake) paint(w http.ResponseWriter, req *imageRequest) {
 		out.Data = append(out.Data, one)
 	}
 	if strings.HasPrefix(m.id, "gpt-image") {
-		u := imageUsage{OutputTokens: n * imageTokensOf(req.Quality, req.Size)}
-		u.InputTokensDetails = imageTokens{CountTokens(req.Prompt), req.inputs * inputImageTokens}
-		u.InputTokens = u.InputTokensDetails.TextTokens + u.InputTokensDetails.ImageTokens
-		u.TotalTokens = u.InputTokens + u.OutputTokens
-		f.stats.prompt.Add(int64(u.InputTokens))
-		f.stats.completion.Add(int64(u.OutputTokens))
-		out.Usage = &u
+		out.Usage = req.usage(n * imageTokensOf(req.Quality, req.Size))
+		f.stats.prompt.Add(int64(out.Usage.InputTokens))
+		f.stats.completion.Add(int64(out.Usage.OutputTokens))
 	}
 	writeJSON(w, out)
+}
+
+func (r *imageRequest) usage(output int) *imageUsage {
+	u := imageUsage{OutputTokens: output, InputTokensDetails: imageTokens{CountTokens(r.Prompt), r.inputs * inputImageTokens}}
+	u.InputTokens = u.InputTokensDetails.TextTokens + u.InputTokensDetails.ImageTokens
+	u.TotalTokens = u.InputTokens + u.OutputTokens
+	return &u
+}
+
+// partialTokens is what an incomplete image of a stream costs.
+const partialTokens = 100
+
+// paintSlowly streams an image after incomplete ones.
+func (f *Fake) paintSlowly(w http.ResponseWriter, r *http.Request, req *imageRequest) {
+	usage, kind := req.usage(imageTokensOf(req.Quality, req.Size)+partialTokens*req.PartialImages), "image_generation"
+	if req.edits {
+		kind = "image_edit"
+	}
+	event := func(name string, n int, more string) []byte {
+		return fmt.Appendf(nil, "event: %s.%s\ndata: {\"type\":\"%[1]s.%[2]s\",\"b64_json\":%q,\"created_at\":%d,\"size\":%q,\"quality\":%q,\"background\":\"opaque\",\"output_format\":\"png\",%s}\n\n",
+			kind, name, base64.StdEncoding.EncodeToString(picture(req.Prompt, n)), f.now().Unix(), cmp.Or(req.Size, "auto"), cmp.Or(req.Quality, "auto"), more)
+	}
+	f.begin(w, r, directives{}, usage.InputTokens, usage.OutputTokens-req.PartialImages).run(func(yield func(part, []byte) bool) {
+		for n := range req.PartialImages {
+			if !yield(delta, event("partial_image", n, fmt.Sprintf(`"partial_image_index":%d`, n))) {
+				return
+			}
+		}
+		last, _ := json.Marshal(usage) // numbers only: it cannot fail
+		yield(closing, event("completed", 0, `"usage":`+string(last)))
+	})
 }
 
 func (r *imageRequest) check(m model) *apiError {
@@ -145,8 +180,10 @@ func (r *imageRequest) check(m model) *apiError {
 		return wrongValue("quality", r.Quality, qualities)
 	case m.id != "dall-e-3" && r.ResponseFormat != "":
 		return &apiError{Message: "Unknown parameter: 'response_format'.", Type: typeInvalid, Param: "response_format", Code: "unknown_parameter"}
-	case r.Stream:
-		return &apiError{Message: "The sandbox does not stream images.", Type: typeInvalid, Param: "stream"}
+	case r.Stream && m.id == "dall-e-3":
+		return &apiError{Message: "Unknown parameter: 'stream'.", Type: typeInvalid, Param: "stream", Code: "unknown_parameter"}
+	case r.PartialImages < 0 || r.PartialImages > 3:
+		return outOfRange("partial_images", "integer_above_max_value", "above maximum", fmt.Sprintf("<= 3, but got %d", r.PartialImages))
 	default:
 		return nil
 	}

@@ -7,11 +7,11 @@ import { pathToFileURL } from "node:url";
 const [baseURL, token, sandbox] = process.argv.slice(2);
 const require = createRequire(new URL("clients/package.json", import.meta.url));
 const load = (name) => import(pathToFileURL(require.resolve(name)).href);
-const { OpenAI, APIError, AuthenticationError, APIUserAbortError } = await load("openai");
+const { OpenAI, APIError, AuthenticationError, APIUserAbortError, BadRequestError, NotFoundError, PermissionDeniedError, toFile } = await load("openai");
 const agents = await load("@openai/agents");
 const ai = await load("ai");
 const { createOpenAI } = await load("@ai-sdk/openai");
-const { ChatOpenAI, OpenAIEmbeddings } = await load("@langchain/openai");
+const { ChatOpenAI, DallEAPIWrapper, OpenAIEmbeddings } = await load("@langchain/openai");
 const { z } = await load("zod");
 
 const model = "gpt-4o-mini", unknown = "gpt-99", apiKey = token;
@@ -32,6 +32,17 @@ async function collect(stream, pick) {
   for await (const part of stream) parts.push(pick(part) ?? "");
   return parts.join("");
 }
+
+// wav is a file of silence of that length: 16 bits, mono, 16 kHz.
+function wav(seconds) {
+  const size = 32_000 * seconds, file = Buffer.alloc(44 + size);
+  file.write("RIFF"); file.writeUInt32LE(36 + size, 4); file.write("WAVEfmt ", 8); file.writeUInt32LE(16, 16); file.writeUInt16LE(1, 20); file.writeUInt16LE(1, 22);
+  file.writeUInt32LE(16_000, 24); file.writeUInt32LE(32_000, 28); file.writeUInt16LE(2, 32); file.writeUInt16LE(16, 34); file.write("data", 36); file.writeUInt32LE(size, 40);
+  return file;
+}
+
+const isMP3 = (bytes) => bytes.length > 417 && bytes[0] === 0xff && bytes[1] === 0xfb;
+const isPNG = (base64) => Buffer.from(base64, "base64").toString("latin1", 1, 4) === "PNG";
 
 // leave aborts a call after its beginning, and expects that the client notices.
 async function leave(begin) {
@@ -92,6 +103,79 @@ const official = {
     shape.parse(JSON.parse(answer.output_text));
   },
   "embeddings": async () => assert.equal((await client.embeddings.create({ model: "text-embedding-3-small", input: "a" })).data[0].embedding.length, 1536),
+  "images": async () => {
+    const answer = await client.images.generate({ model: "gpt-image-1", prompt: "a red square", n: 2, quality: "low", size: "1024x1024" });
+    assert.ok(answer.data.length === 2 && answer.data.every((image) => isPNG(image.b64_json)) && answer.usage.output_tokens > 0);
+    assert.match((await client.images.generate({ model: "dall-e-3", prompt: "a red square" })).data[0].url, /^https:/);
+  },
+  "images, edited": async () => {
+    const image = await Promise.all(["a.png", "b.png"].map((name) => toFile(Buffer.from("png"), name, { type: "image/png" })));
+    const answer = await client.images.edit({ model: "gpt-image-1", prompt: "make it blue", image, quality: "low", size: "1024x1024" });
+    assert.ok(isPNG(answer.data[0].b64_json) && answer.usage.input_tokens_details.image_tokens > 0);
+  },
+  "images, streamed": async () => {
+    for (const begin of [
+      async (more) => client.images.generate({ model: "gpt-image-1", prompt: "a red square", quality: "low", size: "1024x1024", ...more }),
+      async (more) => client.images.edit({ model: "gpt-image-1", prompt: "make it blue", image: await toFile(Buffer.from("png"), "a.png"), ...more }),
+    ]) {
+      const events = [];
+      for await (const event of await begin({ stream: true, partial_images: 2 })) events.push(event);
+      assert.deepEqual(events.map((event) => event.type.split(".")[1]), ["partial_image", "partial_image", "completed"]);
+      assert.ok(events.every((event) => isPNG(event.b64_json)) && events[2].usage.output_tokens > 0);
+      await fault({ kind: "cut", after_chunks: 1 });
+      await assert.rejects(async () => { for await (const _ of await begin({ stream: true, partial_images: 2 })); }, "a stream that breaks off");
+    }
+  },
+  "speech": async () => {
+    const sound = await client.audio.speech.create({ model: "tts-1", voice: "alloy", input: "Hello, it is good to speak" });
+    assert.equal(sound.headers.get("content-type"), "audio/mpeg");
+    const parts = [];
+    for await (const part of sound.body) parts.push(part); // as it comes
+    assert.ok(isMP3(Buffer.concat(parts)));
+  },
+  "transcription": async () => {
+    const file = await toFile(wav(2), "speech.wav");
+    const answer = await client.audio.transcriptions.create({ model: "whisper-1", file });
+    assert.ok(answer.text.length > 0 && answer.usage.seconds === 2);
+    assert.match(await client.audio.transcriptions.create({ model: "whisper-1", file, response_format: "srt" }), /-->/);
+    assert.ok((await client.audio.transcriptions.create({ model: "gpt-4o-transcribe", file })).usage.output_tokens > 0);
+  },
+  "transcription, streamed": async () => {
+    const file = await toFile(wav(2), "speech.wav");
+    const begin = () => client.audio.transcriptions.create({ model: "gpt-4o-transcribe", file, stream: true });
+    let text = "", last;
+    for await (const event of await begin()) { text += event.delta ?? ""; last = event; }
+    assert.ok(text.length > 0 && last.type === "transcript.text.done" && last.text === text && last.usage.output_tokens > 0);
+    await fault({ kind: "stream_error", after_chunks: 2 });
+    await assert.rejects(async () => { for await (const _ of await begin()); }, "a stream that breaks off");
+  },
+  "translation": async () => assert.match((await client.audio.translations.create({ model: "whisper-1", file: await toFile(wav(1), "speech.wav") })).text, /Translated/),
+  "errors of images and sound": async () => {
+    const file = await toFile(wav(1), "speech.wav"), broken = await toFile(Buffer.alloc(0), "empty.wav");
+    const calls = {
+      "images/generations": (more, options) => client.images.generate({ model: "gpt-image-1", prompt: "a", ...more }, options),
+      "images/edits": async (more, options) => client.images.edit({ model: "gpt-image-1", prompt: "a", image: await toFile(Buffer.from("png"), "a.png"), ...more }, options),
+      "audio/speech": (more, options) => client.audio.speech.create({ model: "tts-1", voice: "alloy", input: "a", ...more }, options),
+      "audio/transcriptions": (more, options) => client.audio.transcriptions.create({ model: "whisper-1", file, ...more }, options),
+      "audio/translations": (more, options) => client.audio.translations.create({ model: "whisper-1", file, ...more }, options),
+    };
+    for (const [path, call] of Object.entries(calls)) {
+      await assert.rejects(call({ model: unknown }), (e) => e instanceof NotFoundError && e.code === "model_not_found", path);
+      await assert.rejects(call({ model }), (e) => e instanceof BadRequestError && e.param === "model", `${path}: a model of another kind`);
+      await fault({ kind: "status", status: 403, body: JSON.stringify({ error: { message: "Rejected", type: "invalid_request_error", param: null, code: "content_policy_violation" } }) });
+      await assert.rejects(call(), (e) => e instanceof PermissionDeniedError && e.code === "content_policy_violation", path);
+    }
+    await fault({ kind: "rate_limit", retry_after: 1 });
+    await calls["images/generations"]({}, { maxRetries: 2 });
+    await assert.rejects(calls["images/generations"]({ n: 11 }), (e) => e instanceof BadRequestError && e.param === "n");
+    await assert.rejects(calls["images/generations"]({ size: "1x1" }), (e) => e instanceof BadRequestError && e.param === "size", "the provider's own refusal");
+    await assert.rejects(calls["audio/speech"]({ input: "a".repeat(5_000) }), (e) => e instanceof BadRequestError && e.param === "input");
+    await assert.rejects(calls["audio/transcriptions"]({ file: broken }), (e) => e instanceof BadRequestError && e.param === "file");
+    await assert.rejects(new OpenAI({ baseURL, apiKey: "wrong", maxRetries: 0 }).images.generate({ model: "dall-e-3", prompt: "a" }), AuthenticationError);
+    await fault({ kind: "cut", after_chunks: 1 });
+    const sound = await client.audio.speech.create({ model: "tts-1", voice: "alloy", input: "Hello, it is good to speak" });
+    await assert.rejects(sound.arrayBuffer(), "a sound that breaks off");
+  },
   "errors": async () => {
     await assert.rejects(client.responses.create({ model: unknown, input: "x" }), (e) => e instanceof APIError && e.status === 404 && e.code === "model_not_found");
     await assert.rejects(client.responses.create({ model, input: "x", background: true }), (e) => e.status === 400 && e.param === "background");
@@ -181,6 +265,15 @@ const aiChat = aiSteps((id) => openai.chat(id)), aiResponses = aiSteps((id) => o
 const vercel = {
   "chat": aiChat.plain, "chat, streamed": aiChat.streamed, "chat, tools": aiChat.tools, "chat, structured output": aiChat.structured,
   "responses": aiResponses.plain, "responses, streamed": aiResponses.streamed, "responses, tools": aiResponses.tools, "responses, structured output": aiResponses.structured,
+  "images": async () => assert.ok(isPNG((await ai.generateImage({ model: openai.image("gpt-image-1"), prompt: "a red square", size: "1024x1024", maxRetries: 0 })).image.base64)),
+  "images, edited": async () => assert.ok(isPNG((await ai.generateImage({ model: openai.image("gpt-image-1"), prompt: { text: "make it blue", images: [Buffer.from("png")] }, maxRetries: 0 })).image.base64)),
+  "speech": async () => assert.ok(isMP3((await ai.generateSpeech({ model: openai.speech("tts-1"), text: "Hello, it is good to speak", voice: "alloy", maxRetries: 0 })).audio.uint8Array)),
+  "transcription": async () => assert.ok((await ai.transcribe({ model: openai.transcription("whisper-1"), audio: wav(2), maxRetries: 0 })).text.length > 0),
+  "errors of images and sound": async () => {
+    await assert.rejects(ai.generateImage({ model: openai.image(unknown), prompt: "a", maxRetries: 0 }), (e) => e.statusCode === 404);
+    await assert.rejects(ai.generateSpeech({ model: openai.speech(unknown), text: "a", maxRetries: 0 }), (e) => e.statusCode === 404);
+    await assert.rejects(ai.transcribe({ model: openai.transcription(unknown), audio: wav(1), maxRetries: 0 }), (e) => e.statusCode === 404);
+  },
   "embeddings": async () => assert.equal((await ai.embed({ model: openai.embedding("text-embedding-3-small"), value: "a" })).embedding.length, 1536),
   "errors": async () => {
     await assert.rejects(ai.generateText({ model: openai(unknown), prompt: "x", maxRetries: 0 }), (e) => e.statusCode === 404);
@@ -223,6 +316,7 @@ const chainChat = chainSteps({}), chainResponses = chainSteps({ useResponsesApi:
 const langchain = {
   "chat": chainChat.plain, "chat, streamed": chainChat.streamed, "chat, tools": chainChat.tools, "chat, structured output": chainChat.structured,
   "responses": chainResponses.plain, "responses, streamed": chainResponses.streamed, "responses, tools": chainResponses.tools, "responses, structured output": chainResponses.structured,
+  "images": async () => assert.match(await new DallEAPIWrapper({ model: "dall-e-3", apiKey, baseUrl: baseURL, maxRetries: 0 }).invoke("a red square"), /^https:/),
   "embeddings": async () => assert.equal((await new OpenAIEmbeddings({ model: "text-embedding-3-small", apiKey, configuration: { baseURL } }).embedQuery("a")).length, 1536),
   "errors": async () => assert.rejects(chain({ model: unknown, useResponsesApi: true }).invoke("x"), (e) => (e.status ?? e.cause?.status) === 404),
   "errors within a stream": async () => {

@@ -1134,7 +1134,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Transcripts of sound in OpenAI's format. They are not streamed. */
+        /** Transcripts of sound in OpenAI's format, in one piece or streamed. */
         post: operations["createTranscription"];
         delete?: never;
         options?: never;
@@ -1219,7 +1219,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Edits of images in OpenAI's format. They are not streamed. */
+        /** Edits of images in OpenAI's format, in one piece or streamed. */
         post: operations["createImageEdit"];
         delete?: never;
         options?: never;
@@ -1236,7 +1236,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Images in OpenAI's format. They are not streamed. */
+        /** Images in OpenAI's format, in one piece or streamed. */
         post: operations["createImage"];
         delete?: never;
         options?: never;
@@ -6086,6 +6086,7 @@ export interface operations {
                 };
                 content: {
                     "audio/*": string;
+                    "text/event-stream": components["schemas"]["OpenAIObject"];
                 };
             };
             /** @description The call failed. */
@@ -6120,6 +6121,7 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["OpenAIObject"];
                     "text/plain": string;
+                    "text/event-stream": components["schemas"]["OpenAIObject"];
                 };
             };
             /** @description The call failed. */
@@ -6288,6 +6290,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OpenAIObject"];
+                    "text/event-stream": components["schemas"]["OpenAIObject"];
                 };
             };
             /** @description The call failed. */
@@ -6321,6 +6324,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OpenAIObject"];
+                    "text/event-stream": components["schemas"]["OpenAIObject"];
                 };
             };
             /** @description The call failed. */

@@ -155,7 +155,7 @@ func (c *call) end() {
 // exchange sends the request along the targets of the model and passes on what the last of them answers.
 func (c *call) exchange(headers map[string]string) error {
 	c.watch()
-	c.query = Query{Method: http.MethodPost, Path: pathOf(c.req.Endpoint), Headers: headers, Model: c.model, Thinks: c.thinks(), ContentType: c.req.ContentType()}
+	c.query = Query{Method: http.MethodPost, Path: pathOf(c.req.Endpoint), Headers: headers, Model: c.model, Thinks: c.thinks() || c.streamsMedia(), ContentType: c.req.ContentType()}
 	if c.response != nil {
 		c.query.Target = c.response.target
 	}

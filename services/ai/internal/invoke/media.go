@@ -28,7 +28,10 @@ var soundTypes = map[string]string{
 
 // takeMedia passes on images, sound or a transcript.
 func (c *call) takeMedia(answer *Answer) error {
-	if c.req.Endpoint == wire.Speech {
+	switch {
+	case c.req.Media.Stream:
+		return c.streamMedia(answer)
+	case c.req.Endpoint == wire.Speech:
 		return c.speak(answer)
 	}
 	body, err := c.readAll(answer.Body)
@@ -145,18 +148,25 @@ func (c *call) watchMedia() {
 		cost, _ := c.model.Price(q)
 		return cost
 	}
-	input, all := price(begun), price(most)
+	soFar := func() models.Quantities { // a stream has output before its end
+		q := begun
+		if q.Output = min(c.priced.seen.Load(), most.Output); most.ImageOutput > 0 {
+			q.ImageOutput = q.Output
+		}
+		return q
+	}
+	all := price(most)
 	c.hold.WatchCost(func() int64 {
 		if c.unseen.Load() {
 			return all
 		}
-		return input
+		return price(soFar())
 	})
 	c.hold.Watch(func() tokens.Usage {
 		if c.unseen.Load() {
 			return tokens.Usage{Input: most.Input, Output: most.Output}
 		}
-		return tokens.Usage{Input: begun.Input}
+		return tokens.Usage{Input: begun.Input, Output: soFar().Output}
 	})
 }
 
@@ -187,7 +197,15 @@ func (c *call) owedMedia(final hold.Final, cause error) hold.Final {
 	switch {
 	case c.req.Endpoint == wire.Speech:
 	case c.stage == finished && c.priced.read:
-		q, final.Estimated = c.priced.used(c.req.Media, c.model)
+		q, final.Estimated = c.priced.used(c.req.Media, c.outputSeen())
+	case c.brokeOff(cause):
+		seen := c.counted()
+		q, _ = c.priced.used(c.req.Media, seen)
+		q.Output, final.Estimated = max(q.Output, seen), true
+		if c.priced.most.ImageOutput > 0 {
+			q.ImageOutput = q.Output
+		}
+		c.noteUnreported(0)
 	default:
 		final.Estimated = true
 		c.invoker.deps.Logger.WarnContext(c.up, "an abandoned answer was not read to its end; the call is billed at its hold's bound",
@@ -199,8 +217,20 @@ func (c *call) owedMedia(final hold.Final, cause error) hold.Final {
 	return final
 }
 
-// used is what a whole answer says that the call used.
-func (p *priced) used(media *wire.Media, m models.Model) (q models.Quantities, estimated bool) {
+// outputSeen estimates the output of a whole answer whose tokens are not reported.
+func (c *call) outputSeen() int64 {
+	switch {
+	case c.streamsMedia() && c.priced.size == 0:
+		return c.counted()
+	case c.priced.most.ImageOutput > 0:
+		return c.model.MaxOutputTokens * c.priced.answer.Images
+	default:
+		return tokens.Guess(c.priced.size)
+	}
+}
+
+// used is what an answer says that the call used; seen is the output if the provider does not report it.
+func (p *priced) used(media *wire.Media, seen int64) (q models.Quantities, estimated bool) {
 	a, begun := p.answer, p.begun()
 	q.Images, q.Image = a.Images, p.most.Image
 	if p.most.AudioMillis > 0 {
@@ -221,9 +251,7 @@ func (p *priced) used(media *wire.Media, m models.Model) (q models.Quantities, e
 		q.Input, q.Cached, estimated = begun.Input+media.InputImages*inputImageTokens, 0, true
 	}
 	if q.Output <= 0 {
-		if q.Output, estimated = tokens.Guess(p.size), true; p.most.ImageOutput > 0 {
-			q.Output = m.MaxOutputTokens * a.Images
-		}
+		q.Output, estimated = seen, true
 	}
 	special := part(q.Input, a.AudioInput, a.ImageInput, a.TextInput)
 	switch {

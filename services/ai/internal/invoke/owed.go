@@ -136,6 +136,9 @@ func (c *call) owes(cause error) bool {
 		if c.req.Endpoint == wire.Speech && c.headed { // the provider charges for the text that it has read
 			return true
 		}
+		if c.req.Media != nil && c.priced.read {
+			return true
+		}
 		r := c.meter.Reported()
 		return cause != nil || c.meter.Produced() || max(r.Input, r.Output, r.Total) > 0
 	}

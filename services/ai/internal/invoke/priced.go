@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
@@ -26,17 +27,23 @@ type priced struct {
 	// likely is the estimate of the length of sound, in milliseconds, and prompt that of the tokens of a prompt.
 	likely, prompt int64
 	// answer is what the provider reported of images or sound, and details of a conversation.
-	answer  wire.MediaAnswer
-	read    bool  // answer was read
-	size    int64 // of answer, in bytes
-	shown   int64 // the last time that subtitles show, in milliseconds
-	details wire.Details
+	answer wire.MediaAnswer
+	read   bool  // answer was read
+	size   int64 // of answer, in bytes
+	shown  int64 // the last time that subtitles show, in milliseconds
+	// Of a stream: whether its last event has come, how many incomplete images have, and the output tokens so far, for checkpoints.
+	ended    bool
+	partials int64
+	seen     atomic.Int64
+	details  wire.Details
 }
 
 // reset forgets an attempt that failed.
 func (p *priced) reset() {
 	if p != nil {
 		p.answer, p.read, p.size, p.shown, p.details = wire.MediaAnswer{}, false, 0, 0, wire.Details{}
+		p.ended, p.partials = false, 0
+		p.seen.Store(0)
 	}
 }
 
@@ -90,7 +97,8 @@ func mediaOf(req *wire.Request, m models.Model) (*priced, error) {
 		}
 		p.most.ImageInput = min(media.InputImages*inputImageTokens, m.ContextTokens)
 		p.most.Input = min(p.most.ImageInput+prompt, m.ContextTokens)
-		p.most.Output, p.most.ImageOutput = m.MaxOutputTokens*media.Images, m.MaxOutputTokens*media.Images
+		p.most.Output = (m.MaxOutputTokens + partialTokens*media.Partials) * media.Images
+		p.most.ImageOutput = p.most.Output
 	}
 	return p, nil
 }

@@ -225,7 +225,12 @@ func (c *call) readEvent(data []byte) bool {
 }
 
 // ends reports whether the last event was the last of its stream.
-func (c *call) ends() bool { return c.response != nil && c.response.reader.Terminal }
+func (c *call) ends() bool {
+	if c.req.Media != nil {
+		return c.priced.ended
+	}
+	return c.response != nil && c.response.reader.Terminal
+}
 
 // measureResponse is measure for a response.
 func (c *call) measureResponse(body []byte) error {

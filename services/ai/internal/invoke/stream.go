@@ -50,6 +50,10 @@ func (c *call) stream(s *sse.Scanner, readErr error, answer *Answer) error {
 		return err
 	}
 	c.begin(answer, false)
+	if c.req.Media != nil {
+		c.lastMedia(done, s, answer.Body)
+		return nil
+	}
 	c.last(done, answer.Body)
 	return nil
 }
@@ -100,7 +104,7 @@ func (c *call) events(s *sse.Scanner, answer *Answer) (done []byte, err error) {
 		hide := c.joiner != nil || c.response != nil && c.response.gathers
 		switch {
 		case len(ev.Data) == 0:
-		case c.response == nil && isDone(ev.Data): // a response ends with an event of its own
+		case c.endsWithDone() && isDone(ev.Data):
 			return s.Slice(ev.Start, ev.End), nil
 		default:
 			measured, err := c.observe(ev.Data)
@@ -135,6 +139,9 @@ func (c *call) sendEvents(events []byte, data bool, answer *Answer) {
 	c.sendBody(events)
 }
 
+// endsWithDone reports whether a good stream ends with [DONE]. Responses, images, sound and transcripts end with an event of their own.
+func (c *call) endsWithDone() bool { return c.response == nil && c.req.Media == nil }
+
 // isDone reports whether the data of an event ends the stream.
 func isDone(data []byte) bool { return string(bytes.TrimSpace(data)) == doneData }
 
@@ -143,14 +150,14 @@ func isDone(data []byte) bool { return string(bytes.TrimSpace(data)) == doneData
 // reason, and nothing is left.
 func (c *call) rest(s *sse.Scanner, readErr error) []byte {
 	ev, some := s.Rest()
-	if some && c.response != nil && len(ev.Data) > 0 {
+	if some && !c.endsWithDone() && len(ev.Data) > 0 {
 		if _, err := c.observe(ev.Data); err == nil && c.ends() {
 			return append(bytes.Clone(s.Slice(ev.Start, ev.End)), "\n\n"...)
 		}
 		return nil
 	}
 	switch {
-	case some && isDone(ev.Data):
+	case some && c.endsWithDone() && isDone(ev.Data):
 		return s.Slice(ev.Start, ev.End)
 	case c.route.Model.EndsWithoutDone && errors.Is(readErr, io.EOF) && len(ev.Data) == 0 && c.meter.Finished() >= c.req.Choices:
 		return []byte("data: " + doneData + "\n\n")
@@ -186,6 +193,9 @@ func (c *call) broken(err error) error {
 // observe measures a chunk. It reports true for the one that holds only the usage that the caller did not ask for. Data
 // that is not an object, such as the text of a ping, passes.
 func (c *call) observe(data []byte) (hide bool, err error) {
+	if c.req.Media != nil {
+		return false, c.observeMedia(data)
+	}
 	k := &c.chunk
 	switch {
 	case c.readEvent(data):
@@ -235,7 +245,8 @@ func (c *call) streamError(raw []byte) error {
 	if f.Type == "error" { // the type of the event, not of the error
 		f.Type = ""
 	}
-	if !c.headed && !c.meter.Produced() {
+	produced := c.meter.Produced() || c.streamsMedia() && c.priced.read
+	if !c.headed && !produced {
 		return &failedAnswer{c.refusalOf(f)}
 	}
 	redact := c.invoker.deps.Targets.Redact

@@ -3,6 +3,7 @@ package sse
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"sync"
@@ -16,7 +17,7 @@ const (
 )
 
 // ErrEventTooLarge is returned when an event does not end within MaxEvent bytes.
-var ErrEventTooLarge = errors.New("a server-sent event is larger than 8 MiB")
+var ErrEventTooLarge = errors.New("a server-sent event is too large")
 
 // Event is one event. It is valid until the next Fill.
 type Event struct {
@@ -38,6 +39,9 @@ type Event struct {
 //
 // It belongs to one goroutine.
 type Scanner struct {
+	// Max bounds an event, in bytes; 0 stands for MaxEvent.
+	Max int
+
 	src   io.Reader
 	pool  *Pool
 	buf   []byte
@@ -87,7 +91,7 @@ func (s *Scanner) Fill() error {
 		s.buf, s.line, s.start = s.buf[:rest], s.line-s.start, 0
 	}
 	if len(s.buf) == cap(s.buf) {
-		if len(s.buf) >= MaxEvent {
+		if len(s.buf) >= cmp.Or(s.Max, MaxEvent) {
 			return ErrEventTooLarge
 		}
 		grown := make([]byte, len(s.buf), 2*cap(s.buf))

@@ -25,6 +25,8 @@ const (
 const (
 	// maxImages is the most images that one request may ask for, and maxInputImages the most that it may bring.
 	maxImages, maxInputImages = 10, 16
+	// MaxPartials is the most incomplete images that come before an image of a stream.
+	MaxPartials = 3
 )
 
 // Media is what a request for images or sound asks for.
@@ -38,6 +40,9 @@ type Media struct {
 	Characters int64
 	// Format is the response_format; "" when the request names none.
 	Format string
+	// Stream asks for a stream of events, and Partials for that many incomplete images in it.
+	Stream   bool
+	Partials int64
 	// Sound is the file that is transcribed; it lies in the body.
 	Sound []byte
 	// Prompt is the text that is to be counted as tokens.
@@ -99,8 +104,8 @@ func (r *Request) Content() [][]byte {
 
 // mediaFields are the members that Trivet reads, for each endpoint.
 var mediaFields = map[Endpoint][]string{
-	ImagesGenerations: {"model", "prompt", "n", "size", "quality", "stream", "response_format"},
-	ImagesEdits:       {"model", "prompt", "n", "size", "quality", "stream", "response_format", "image", "image[]", "mask"},
+	ImagesGenerations: {"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format"},
+	ImagesEdits:       {"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format", "image", "image[]", "mask"},
 	Speech:            {"model", "input", "stream", "stream_format", "response_format"},
 	Transcriptions:    {"model", "file", "prompt", "response_format", "stream"},
 	Translations:      {"model", "file", "prompt", "response_format"},
@@ -166,12 +171,12 @@ func (r *Request) takeMediaMember(c *jsonscan.Cursor, name string) error {
 		return nil
 	case jsonscan.String:
 		value := text(c)
-		if name == "n" || name == "stream" {
+		if name == "n" || name == "stream" || name == "partial_images" {
 			return invalid(name, "must not be a string")
 		}
 		return r.takeMediaText(name, value)
 	case jsonscan.Number, jsonscan.Bool:
-		if name == "n" || name == "stream" {
+		if name == "n" || name == "stream" || name == "partial_images" {
 			return r.takeMediaText(name, c.Raw())
 		}
 	}
@@ -203,13 +208,21 @@ func (r *Request) takeMediaText(name string, value []byte) error {
 		if string(value) != "false" && r.Endpoint == Speech {
 			return invalid("stream", "must be false: speech is always sent as raw audio while it arrives")
 		}
-		if string(value) != "false" {
-			return invalid("stream", "must be false: Trivet does not stream images and transcripts")
+		if string(value) != "false" && string(value) != "true" {
+			return invalid("stream", "must be true or false")
 		}
+		m.Stream = string(value) == "true"
+	case "partial_images":
+		n, err := strconv.ParseInt(string(value), 10, 64)
+		if err != nil || n < 0 || n > MaxPartials {
+			return invalid("partial_images", "must be a whole number from 0 to "+strconv.Itoa(MaxPartials))
+		}
+		m.Partials = n
 	case "stream_format":
-		if string(value) != "audio" {
-			return invalid("stream_format", "must be \"audio\": Trivet passes on sound as it is, piece by piece")
+		if string(value) != "audio" && string(value) != "sse" {
+			return invalid("stream_format", "must be \"audio\" or \"sse\"")
 		}
+		m.Stream = string(value) == "sse"
 	}
 	return nil
 }
@@ -293,6 +306,8 @@ func (r *Request) completeMedia() error {
 		return invalid("prompt", "is missing")
 	case r.Endpoint == ImagesEdits && m.InputImages == m.masks:
 		return invalid("image", "is missing")
+	case m.Stream && m.Images > 1:
+		return invalid("n", "must be 1 in a stream: OpenAI does not say which of several images the usage of an event is for")
 	case r.Endpoint == Speech && m.Characters == 0:
 		return invalid("input", "is missing")
 	case IsForm(r.Endpoint) && r.Endpoint != ImagesEdits && m.Sound == nil:
@@ -319,10 +334,7 @@ type MediaAnswer struct {
 
 // ReadMedia reads an answer in JSON. It reports false for anything else than images or a text.
 func ReadMedia(endpoint aiv1.Endpoint, body []byte) (a MediaAnswer, ok bool) {
-	a = MediaAnswer{
-		Reported: tokens.NothingReported(), TextInput: tokens.NotReported, AudioInput: tokens.NotReported, ImageInput: tokens.NotReported,
-		TextOutput: tokens.NotReported, Millis: tokens.NotReported,
-	}
+	a = NewMediaAnswer()
 	c := jsonscan.New(body)
 	if c.Kind() != jsonscan.Object {
 		return a, false
