@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -85,17 +86,19 @@ func (o *operator) notices(ctx context.Context, w io.Writer, query url.Values, r
 
 // about names the objects, the amount and the time of a notice.
 func about(n *billingv1.Notice) string {
-	var parts []string
-	for _, text := range []string{n.GetPlanId(), n.GetSubscriptionId(), n.GetInvoiceId(), n.GetObjectId()} {
-		if text != "" {
-			parts = append(parts, text)
-		}
-	}
-	if n.GetAmountNanoUsd() != 0 {
+	parts := []string{n.GetPlanId(), n.GetSubscriptionId(), n.GetInvoiceId(), n.GetObjectId()}
+	switch {
+	case n.GetThresholdPercent() != 0:
+		parts = append(parts, n.GetUserId()+n.GetApiKeyId(), fmt.Sprintf("%d%% of %s", n.GetThresholdPercent(), dollars(n.GetAmountNanoUsd())))
+	case n.GetAmountNanoUsd() != 0:
 		parts = append(parts, dollars(n.GetAmountNanoUsd()))
 	}
+	if n.GetMembers() != 0 {
+		parts = append(parts, fmt.Sprintf("%d members, %d seats", n.GetMembers(), n.GetSeats()))
+	}
+	parts = append(parts, n.GetProblem())
 	if n.GetTime() != nil {
 		parts = append(parts, "at "+n.GetTime().AsTime().Format(time.RFC3339))
 	}
-	return strings.Join(parts, " ")
+	return strings.Join(slices.DeleteFunc(parts, func(text string) bool { return text == "" }), " ")
 }

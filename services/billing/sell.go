@@ -50,6 +50,7 @@ func (s *Service) sell(deps Deps, client *stripe.Client, m *mirror.Mirror, o rpc
 	s.checkout = checkout.New(checkout.Options{
 		Database: s.db, Store: s.rows, Provider: client, Changer: client, Customers: buyers, Trials: s.ledger, Mirror: m, Catalog: s.catalog, Now: s.now, Alone: alone,
 		Reload:       func(ctx context.Context) error { return offers.Load(ctx, s.rows, s.catalog) },
+		Notify:       s.ledger.Notify,
 		AutomaticTax: s.config.AutomaticTax,
 	})
 	o.Checkout = s.checkout

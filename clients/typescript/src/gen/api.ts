@@ -2722,7 +2722,7 @@ export interface components {
             createTime?: string;
             /**
              * Format: date-time
-             * @description When it happens or happened. Example: "2026-12-23T10:00:00Z".
+             * @description When it happens or happened; of a threshold: when the next window begins. Example: "2026-12-23T10:00:00Z".
              */
             time?: string;
             /** @description The plan's id. Example: "pro". */
@@ -2739,7 +2739,10 @@ export interface components {
              * @description The number of seats. Example: 5.
              */
             seats: number;
-            /** @description The amount, in nano-dollars: what the invoice charges, or what was refunded, disputed or refused. Example: "20000000000" ($20.00). */
+            /**
+             * @description The amount, in nano-dollars: what the invoice charges, what was refunded, disputed or refused, the price of a pack, or what a threshold is a part
+             *     of. Example: "20000000000" ($20.00).
+             */
             amountNanoUsd: components["schemas"]["NanoUsd"];
             /** @description Stripe's id of the subscription. Example: "sub_1A2b". */
             subscriptionId: string;
@@ -2750,8 +2753,36 @@ export interface components {
              *     payment_failed has it. Example: "https://invoice.stripe.com/i/acct_1/test_1".
              */
             payUrl: string;
-            /** @description What else the notice is about: a refund, a dispute, a checkout session or a charge of overage. Example: "re_1A2b". */
+            /**
+             * @description What else the notice is about: a refund, a dispute, a checkout session, a charge of overage or a purchase of an automatic top-up.
+             *     Example: "re_1A2b".
+             */
             objectId: string;
+            /**
+             * Format: int32
+             * @description The threshold that was reached, in percent of amount_nano_usd. Example: 80.
+             */
+            thresholdPercent: number;
+            /** @description What is used of amount_nano_usd, in nano-dollars. Example: "16250000000". */
+            usedNanoUsd: components["schemas"]["NanoUsd"];
+            /** @description The member whose limit it is; empty after the member's erasure. Example: "user_2abc". */
+            userId: string;
+            /** @description The API key whose limit it is. Example: "key_2abc". */
+            apiKeyId: string;
+            /** @description The windows of the limit. Example: "SPEND_WINDOW_MONTH". */
+            limitWindow: components["schemas"]["SpendWindow"];
+            /**
+             * Format: date-time
+             * @description When the window of the threshold began. Example: "2026-11-01T00:00:00Z".
+             */
+            windowStartTime?: string;
+            /** @description Why a top-up failed or is off: declined, authentication, no_card, disputed, refunded, or what Stripe said. Example: "Your card was declined.". */
+            problem: string;
+            /**
+             * Format: int32
+             * @description How many members the organization has. Example: 12.
+             */
+            members: number;
         };
         /**
          * @description NoticeKind is what a notice is about.
@@ -2772,10 +2803,18 @@ export interface components {
          *      - NOTICE_KIND_DISPUTED: A payment for credit is disputed, and its credit was taken back.
          *      - NOTICE_KIND_CHECKOUT_FAILED: The first payment of a subscription was not made in time, so that it did not begin.
          *      - NOTICE_KIND_OVERAGE_REFUSED: Stripe refused a charge of overage. Until Stripe takes it, the account gets no more overage.
+         *      - NOTICE_KIND_CREDIT_THRESHOLD: 50, 80 or 100 % of the credit of the billing period are used. amount_nano_usd is that credit.
+         *      - NOTICE_KIND_LIMIT_THRESHOLD: A member or an API key has used 50, 80 or 100 % of a spend limit. amount_nano_usd is the limit.
+         *      - NOTICE_KIND_OVERAGE_THRESHOLD: 50, 80 or 100 % of the overage that the plan allows in the billing period are used. amount_nano_usd is the cap.
+         *      - NOTICE_KIND_TOP_UP_SUCCEEDED: An automatic top-up was paid. amount_nano_usd is the price of the pack, without tax.
+         *      - NOTICE_KIND_TOP_UP_FAILED: The payment of an automatic top-up failed. problem says why.
+         *      - NOTICE_KIND_TOP_UP_DISABLED: The automatic top-up is off until it is set again. problem says why.
+         *      - NOTICE_KIND_TOP_UP_AUTHENTICATION: The bank asks the payer to authenticate the payment of an automatic top-up. The payment was canceled.
+         *      - NOTICE_KIND_SEATS_EXCEEDED: The organization has more members than the plan has seats at most. seats is that maximum, and members how many there are.
          * @default NOTICE_KIND_UNSPECIFIED
          * @enum {string}
          */
-        NoticeKind: "NOTICE_KIND_UNSPECIFIED" | "NOTICE_KIND_TRIAL_STARTED" | "NOTICE_KIND_TRIAL_WILL_END" | "NOTICE_KIND_PAYMENT_FAILED" | "NOTICE_KIND_RECOVERED" | "NOTICE_KIND_DOWNGRADED" | "NOTICE_KIND_WILL_END" | "NOTICE_KIND_ENDED" | "NOTICE_KIND_CHANGED" | "NOTICE_KIND_WILL_CHANGE" | "NOTICE_KIND_DUPLICATE_SUBSCRIPTION" | "NOTICE_KIND_UNMAPPED" | "NOTICE_KIND_REFUNDED" | "NOTICE_KIND_DISPUTED" | "NOTICE_KIND_CHECKOUT_FAILED" | "NOTICE_KIND_OVERAGE_REFUSED";
+        NoticeKind: "NOTICE_KIND_UNSPECIFIED" | "NOTICE_KIND_TRIAL_STARTED" | "NOTICE_KIND_TRIAL_WILL_END" | "NOTICE_KIND_PAYMENT_FAILED" | "NOTICE_KIND_RECOVERED" | "NOTICE_KIND_DOWNGRADED" | "NOTICE_KIND_WILL_END" | "NOTICE_KIND_ENDED" | "NOTICE_KIND_CHANGED" | "NOTICE_KIND_WILL_CHANGE" | "NOTICE_KIND_DUPLICATE_SUBSCRIPTION" | "NOTICE_KIND_UNMAPPED" | "NOTICE_KIND_REFUNDED" | "NOTICE_KIND_DISPUTED" | "NOTICE_KIND_CHECKOUT_FAILED" | "NOTICE_KIND_OVERAGE_REFUSED" | "NOTICE_KIND_CREDIT_THRESHOLD" | "NOTICE_KIND_LIMIT_THRESHOLD" | "NOTICE_KIND_OVERAGE_THRESHOLD" | "NOTICE_KIND_TOP_UP_SUCCEEDED" | "NOTICE_KIND_TOP_UP_FAILED" | "NOTICE_KIND_TOP_UP_DISABLED" | "NOTICE_KIND_TOP_UP_AUTHENTICATION" | "NOTICE_KIND_SEATS_EXCEEDED";
         /**
          * @description Represents a JSON `null`.
          *
@@ -4585,8 +4624,16 @@ export interface operations {
                  *      - NOTICE_KIND_DISPUTED: A payment for credit is disputed, and its credit was taken back.
                  *      - NOTICE_KIND_CHECKOUT_FAILED: The first payment of a subscription was not made in time, so that it did not begin.
                  *      - NOTICE_KIND_OVERAGE_REFUSED: Stripe refused a charge of overage. Until Stripe takes it, the account gets no more overage.
+                 *      - NOTICE_KIND_CREDIT_THRESHOLD: 50, 80 or 100 % of the credit of the billing period are used. amount_nano_usd is that credit.
+                 *      - NOTICE_KIND_LIMIT_THRESHOLD: A member or an API key has used 50, 80 or 100 % of a spend limit. amount_nano_usd is the limit.
+                 *      - NOTICE_KIND_OVERAGE_THRESHOLD: 50, 80 or 100 % of the overage that the plan allows in the billing period are used. amount_nano_usd is the cap.
+                 *      - NOTICE_KIND_TOP_UP_SUCCEEDED: An automatic top-up was paid. amount_nano_usd is the price of the pack, without tax.
+                 *      - NOTICE_KIND_TOP_UP_FAILED: The payment of an automatic top-up failed. problem says why.
+                 *      - NOTICE_KIND_TOP_UP_DISABLED: The automatic top-up is off until it is set again. problem says why.
+                 *      - NOTICE_KIND_TOP_UP_AUTHENTICATION: The bank asks the payer to authenticate the payment of an automatic top-up. The payment was canceled.
+                 *      - NOTICE_KIND_SEATS_EXCEEDED: The organization has more members than the plan has seats at most. seats is that maximum, and members how many there are.
                  */
-                kind?: "NOTICE_KIND_UNSPECIFIED" | "NOTICE_KIND_TRIAL_STARTED" | "NOTICE_KIND_TRIAL_WILL_END" | "NOTICE_KIND_PAYMENT_FAILED" | "NOTICE_KIND_RECOVERED" | "NOTICE_KIND_DOWNGRADED" | "NOTICE_KIND_WILL_END" | "NOTICE_KIND_ENDED" | "NOTICE_KIND_CHANGED" | "NOTICE_KIND_WILL_CHANGE" | "NOTICE_KIND_DUPLICATE_SUBSCRIPTION" | "NOTICE_KIND_UNMAPPED" | "NOTICE_KIND_REFUNDED" | "NOTICE_KIND_DISPUTED" | "NOTICE_KIND_CHECKOUT_FAILED" | "NOTICE_KIND_OVERAGE_REFUSED";
+                kind?: "NOTICE_KIND_UNSPECIFIED" | "NOTICE_KIND_TRIAL_STARTED" | "NOTICE_KIND_TRIAL_WILL_END" | "NOTICE_KIND_PAYMENT_FAILED" | "NOTICE_KIND_RECOVERED" | "NOTICE_KIND_DOWNGRADED" | "NOTICE_KIND_WILL_END" | "NOTICE_KIND_ENDED" | "NOTICE_KIND_CHANGED" | "NOTICE_KIND_WILL_CHANGE" | "NOTICE_KIND_DUPLICATE_SUBSCRIPTION" | "NOTICE_KIND_UNMAPPED" | "NOTICE_KIND_REFUNDED" | "NOTICE_KIND_DISPUTED" | "NOTICE_KIND_CHECKOUT_FAILED" | "NOTICE_KIND_OVERAGE_REFUSED" | "NOTICE_KIND_CREDIT_THRESHOLD" | "NOTICE_KIND_LIMIT_THRESHOLD" | "NOTICE_KIND_OVERAGE_THRESHOLD" | "NOTICE_KIND_TOP_UP_SUCCEEDED" | "NOTICE_KIND_TOP_UP_FAILED" | "NOTICE_KIND_TOP_UP_DISABLED" | "NOTICE_KIND_TOP_UP_AUTHENTICATION" | "NOTICE_KIND_SEATS_EXCEEDED";
                 /** @description The maximum number of notices on a page. 0 means 50, and values above 500 are treated as 500. Example: 100. */
                 pageSize?: number;
                 /**

@@ -16,6 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/wait"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/offers"
 	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
@@ -132,6 +133,8 @@ type Options struct {
 	Catalog   *plans.Catalog
 	// Reload reads the applied plans into the catalog. A process that has just begun may be asked before it has read them.
 	Reload func(ctx context.Context) error
+	// Notify writes a notice of an account, once for each source.
+	Notify func(ctx context.Context, accountID string, n notices.Notice) error
 	Now    func() time.Time
 	// Alone says that no other process uses the database.
 	Alone bool

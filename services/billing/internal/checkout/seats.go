@@ -10,6 +10,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
@@ -124,6 +125,9 @@ func (s *Service) followSeats(ctx context.Context, accountID string, m Members) 
 	case !ok, errors.Is(err, ErrUnpaid):
 		return seatsLater, nil
 	}
+	if err := s.tellSeats(ctx, accountID, m, sub, *sale.Plan); err != nil {
+		return seatsRetry, err
+	}
 	want := sale.Plan.SeatsFor(m.Count, have.Quantity)
 	if want > have.Quantity || want < have.Quantity && st.Access == subscriptions.Trial {
 		return pause(seatsRetry, s.changeSeats(ctx, accountID, m, sub, have, want))
@@ -132,6 +136,20 @@ func (s *Service) followSeats(ctx context.Context, accountID string, m Members) 
 		return seatsLater, nil // a next phase would undo the end
 	}
 	return pause(seatsLater, s.scheduleSeats(ctx, m, sub, have, sale))
+}
+
+// tellSeats tells, once a billing period, that an organization has more members than the plan has seats at most.
+func (s *Service) tellSeats(ctx context.Context, accountID string, m Members, sub subscriptions.Subscription, plan plans.Plan) error {
+	if !plan.FollowsMembers() || m.Count <= plan.Seats.Max {
+		return nil
+	}
+	start, _ := sub.Period()
+	return s.Notify(ctx, accountID, notices.Notice{
+		Source: subscriptions.SourceOf(sub.ID) + fmt.Sprintf("seats_exceeded:%d:%d", start.Unix(), plan.Seats.Max), Kind: notices.SeatsExceeded,
+		Data: notices.Data{
+			Time: s.Now(), PlanID: plan.ID, PlanVersion: plan.Version, Seats: plan.Seats.Max, Members: m.Count, SubscriptionID: sub.ID,
+		},
+	})
 }
 
 // replacementWaits finishes the account's replacement and tells whether it still waits for its payment. Other seats would hide that it is done.

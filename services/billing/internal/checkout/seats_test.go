@@ -18,6 +18,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
@@ -41,6 +42,7 @@ type team struct {
 	keys    []string
 	waited  time.Duration
 	due     []string // default org_1
+	told    []notices.Notice
 	// reports come between the first reading of the members and the turn.
 	reports []checkout.Members
 }
@@ -99,6 +101,12 @@ func (o *team) Look(context.Context, mirror.Kind, string) (mirror.Object, error)
 	return mirror.Object{}, nil
 }
 
+func (o *team) Notify(_ context.Context, accountID string, n notices.Notice) error {
+	n.AccountID = accountID
+	o.told = append(o.told, n)
+	return nil
+}
+
 func (o *team) call(text string, args ...any) error {
 	o.called = append(o.called, fmt.Sprintf(text, args...))
 	return o.err
@@ -139,7 +147,7 @@ func followed(t *testing.T, test func(t *testing.T, o *team, follow func() error
 		o := &team{
 			Clock: clock, db: db, period: clock.Now().AddDate(0, 0, 10), plan: "crew", seats: 3, members: checkout.Members{Count: 3, Sequence: 1},
 		}
-		service := checkout.New(checkout.Options{Database: db, Store: o, Changer: o, Mirror: o, Catalog: catalog, Now: clock.Now})
+		service := checkout.New(checkout.Options{Database: db, Store: o, Changer: o, Mirror: o, Catalog: catalog, Notify: o.Notify, Now: clock.Now})
 		test(t, o, func() error {
 			return service.FollowSeats(t.Context(), func(context.Context) error { o.kept++; return nil })
 		})
@@ -210,6 +218,29 @@ func TestTheKeyOfAChangeOfSeats(t *testing.T) {
 				require.Equal(t, c.keep, o.keys[0] == o.keys[1], "%v", o.keys)
 				require.Empty(t, o.members.Attempt)
 			})
+		})
+	}
+}
+
+// More members than the plan has seats at most: the account is told, and pays for the maximum.
+func TestMoreMembersThanSeats(t *testing.T) {
+	for _, c := range []struct {
+		members int64
+		called  []string
+		told    int
+	}{{9, []string{"change to 9"}, 0}, {12, []string{"change to 9"}, 1}} {
+		followed(t, func(t *testing.T, o *team, follow func() error) {
+			o.members.Count = c.members
+			require.NoError(t, follow())
+			require.Equal(t, c.called, o.called)
+			require.Len(t, o.told, c.told)
+			for _, n := range o.told {
+				start := o.period.AddDate(0, -1, 0)
+				require.Equal(t, notices.Notice{
+					AccountID: "org_1", Source: fmt.Sprintf("sub:sub_1:seats_exceeded:%d:9", start.Unix()), Kind: notices.SeatsExceeded,
+					Data: notices.Data{Time: o.Now(), PlanID: "crew", PlanVersion: 1, Seats: 9, Members: 12, SubscriptionID: "sub_1"},
+				}, n)
+			}
 		})
 	}
 }

@@ -4,7 +4,6 @@ package follow
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
@@ -20,10 +19,6 @@ type Store interface {
 	DropCustomer(ctx context.Context, t database.Tx, customer string) error
 	// SaveReversal notes what a refund, a dispute or a credit note took back, and finds the account that paid for credit; ledger.ErrNotFound for none.
 	SaveReversal(ctx context.Context, t database.Tx, r subscriptions.Reversal) (accountID string, err error)
-	// StopTopUp turns an account's automatic top-up off, if it was set up by that time: a payment was disputed.
-	StopTopUp(ctx context.Context, t database.Tx, accountID string, at time.Time) error
-	// RefuseTopUp turns it off, if it was set up by that time and has bought what was paid for: the payment was refunded.
-	RefuseTopUp(ctx context.Context, t database.Tx, accountID, paid string, at time.Time) error
 	// Within runs a decision about an account in an open transaction.
 	Within(ctx context.Context, t database.Tx, accountID string, fn func(ctx context.Context, tx ledger.Tx) error) error
 }
@@ -113,24 +108,9 @@ func (f *Follower) reversed(ctx context.Context, t database.Tx, o mirror.Object)
 	if err != nil {
 		return err
 	}
-	if err := f.stopTopUp(ctx, t, accountID, o.Kind, r); err != nil {
-		return err
-	}
 	return f.within(ctx, t, accountID, func(ctx context.Context, tx ledger.Tx, accountID string) error {
 		return f.Ledger.FollowReversal(ctx, tx, accountID, r)
 	})
-}
-
-// stopTopUp turns an automatic top-up off after a dispute, and after a refund of what it bought.
-func (f *Follower) stopTopUp(ctx context.Context, t database.Tx, accountID string, kind mirror.Kind, r subscriptions.Reversal) error {
-	switch {
-	case r.Amount <= 0:
-		return nil
-	case kind == mirror.Dispute:
-		return f.Store.StopTopUp(ctx, t, accountID, r.Created)
-	default:
-		return f.Store.RefuseTopUp(ctx, t, accountID, r.Paid, r.Created)
-	}
 }
 
 func (f *Follower) within(ctx context.Context, t database.Tx, accountID string, decide func(context.Context, ledger.Tx, string) error) error {

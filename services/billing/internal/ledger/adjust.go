@@ -45,6 +45,9 @@ func (c *settling) adjust(ctx context.Context, tx Tx) error {
 			return err
 		}
 	}
+	if err := c.tell(ctx, tx, account, c.cost-c.hold.Cost); err != nil {
+		return err
+	}
 	c.end = end
 	return c.l.save(ctx, tx, &account)
 }

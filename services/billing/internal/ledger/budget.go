@@ -36,7 +36,9 @@ func (r *reserving) budget(ctx context.Context, tx Tx, account Account, now time
 		}
 		if left := limit.Amount - plus(spend.Spent, spend.Held); left < b.amount {
 			b.amount = left
-			b.by = &LimitBudget{Kind: limit.Subject.Kind, Amount: limit.Amount, Left: left, Window: w, Wait: w.End.Sub(now)}
+			b.by = &LimitBudget{
+				Kind: limit.Subject.Kind, Amount: limit.Amount, Left: left, Window: w, Wait: w.End.Sub(now), subject: limit.Subject, spent: spend.Spent,
+			}
 		}
 	}
 	return b, nil

@@ -1,12 +1,14 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
@@ -32,6 +34,9 @@ func (l *Ledger) FollowReversal(ctx context.Context, tx Tx, accountID string, r 
 	if err != nil {
 		return err
 	}
+	if err := l.stopTopUp(ctx, tx, accountID, r.Paid, r); err != nil {
+		return err
+	}
 	paid, err := tx.Purchases(ctx, r.Paid)
 	if err != nil {
 		return err
@@ -50,6 +55,30 @@ func (l *Ledger) FollowReversal(ctx context.Context, tx Tx, accountID string, r 
 	return l.save(ctx, tx, &account)
 }
 
+// stopTopUp turns an automatic top-up off after a dispute, and after a refund of what it bought: the card must not be charged again.
+func (l *Ledger) stopTopUp(ctx context.Context, tx Tx, accountID, paid string, r subscriptions.Reversal) error {
+	if r.Amount <= 0 {
+		return nil
+	}
+	now := l.now()
+	stop := TopUpStop{AccountID: accountID, Disputed: r.Disputed(), Paid: paid, Time: r.Created}
+	if stop.Time.IsZero() {
+		stop.Time = now
+	}
+	setUp, err := tx.StopTopUp(ctx, stop)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	problem := "refunded"
+	if stop.Disputed {
+		problem = "disputed"
+	}
+	return l.notice(ctx, tx, accountID, notices.TopUpOff(setUp, now, problem))
+}
+
 // purchased notes what paid for a grant, and takes back what was reversed before.
 func (l *Ledger) purchased(ctx context.Context, tx Tx, account *Account, p Purchase, now time.Time) error {
 	if p.Total <= 0 || p.Credit <= 0 {
@@ -65,6 +94,9 @@ func (l *Ledger) purchased(ctx context.Context, tx Tx, account *Account, p Purch
 	}
 	for _, r := range reversed {
 		if err := l.noticeReversal(ctx, tx, p, r); err != nil {
+			return err
+		}
+		if err := l.stopTopUp(ctx, tx, account.ID, cmp.Or(p.Payment, p.Invoice), r); err != nil {
 			return err
 		}
 	}

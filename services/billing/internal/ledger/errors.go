@@ -28,6 +28,10 @@ type LimitBudget struct {
 	Window
 	// Wait is the time until the next window begins.
 	Wait time.Duration
+
+	// subject is whose limit it is, and spent what the window has used of it.
+	subject Subject
+	spent   int64
 }
 
 // Error says what is missing.

@@ -23,6 +23,9 @@ func sortable(prefix string, at time.Time, count uint16, random uint64) string {
 	return prefix + encode(binary.BigEndian.AppendUint64(raw, random))
 }
 
+// NoticeID makes the id of a notice.
+func NoticeID(at time.Time) string { return sortable(prefixNotice, at, 0, rand.Uint64()) } //nolint:gosec // guards nothing
+
 // Prefixes of ids.
 const (
 	prefixHold  = "hold_"

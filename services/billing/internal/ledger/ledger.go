@@ -82,6 +82,7 @@ type Ledger struct {
 	// recent has the open holds that this process made, so that Settle need not read them: what it uses of them does not
 	// change, and closing compares the rest.
 	recent *lru.Cache[string, *Hold]
+	told   told
 	// swept is the last hold of the last batch that was swept; its zero value means that the next begins with the first.
 	swept atomic.Pointer[Hold]
 }
@@ -97,6 +98,7 @@ func New(o Options) *Ledger {
 	}
 	l := &Ledger{
 		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, count: o.Metrics, recent: recent, reload: o.Reload, free: o.FreeCredit,
+		told: newTold(),
 		// The database keeps microseconds; what is compared with it must too.
 		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
 	}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
@@ -13,6 +14,20 @@ func (l *Ledger) notice(ctx context.Context, tx Tx, accountID string, n notices.
 	now := l.now()
 	n.ID, n.AccountID, n.CreateTime = l.ids.make(prefixNotice, now), accountID, now
 	_, err := tx.InsertNotice(ctx, n)
+	return err
+}
+
+// Notify writes a notice, once for each source. An account that does not exist gets none.
+func (l *Ledger) Notify(ctx context.Context, accountID string, n notices.Notice) error {
+	err := l.store.Write(ctx, accountID, func(ctx context.Context, tx Tx) error {
+		if _, err := tx.LockAccount(ctx, accountID); err != nil {
+			return err
+		}
+		return l.notice(ctx, tx, accountID, n)
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
 	return err
 }
 

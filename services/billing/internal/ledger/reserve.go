@@ -123,6 +123,8 @@ type reserving struct {
 	tooBig   bool
 	// fixed is the part of the cost that is not tokens.
 	fixed int64
+	// telling is what the decision has told.
+	telling telling
 }
 
 // Reserve holds the worst case of a call. An account that can't afford MaxOutputTokens gets a hold for fewer, down to
@@ -190,12 +192,14 @@ func (r *reserving) run(ctx context.Context) (Hold, error) {
 	var a answer
 	caller := Caller{AccountID: r.AccountID, UserID: r.UserID, APIKeyID: r.APIKeyID, Reserves: true}
 	err := r.l.store.WriteCall(ctx, caller, func(ctx context.Context, tx Tx) (err error) {
+		r.telling = telling{l: r.l}
 		a, err = r.decide(ctx, tx)
 		return err
 	})
 	if err != nil {
 		return Hold{}, err
 	}
+	r.telling.committed()
 	if a.refusal == nil {
 		r.l.recent.Add(a.hold.ID, &a.hold)
 	}
@@ -247,7 +251,7 @@ func (r *reserving) decideNew(ctx context.Context, tx Tx) (answer, error) {
 	}
 	h, ok := r.affordable(now, b.amount)
 	if !ok {
-		return answer{refusal: r.insufficient(account, b)}, nil
+		return answer{refusal: r.insufficient(account, b)}, r.telling.refused(ctx, tx, account, b.by)
 	}
 	inserted, err := tx.InsertHold(ctx, h)
 	if err != nil {

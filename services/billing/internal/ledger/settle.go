@@ -89,6 +89,7 @@ type settling struct {
 	closed  bool // the hold was open, and is not any more
 	left    bool // the sweeper has nothing to do
 	refusal error
+	telling telling
 }
 
 func (c *settling) run(ctx context.Context) (Closing, error) {
@@ -96,6 +97,7 @@ func (c *settling) run(ctx context.Context) (Closing, error) {
 	if err := c.l.store.WriteCall(ctx, caller, c.decide); err != nil {
 		return Closing{}, err
 	}
+	c.telling.committed()
 	if c.refusal != nil {
 		return Closing{}, c.refusal
 	}
@@ -108,7 +110,7 @@ func (c *settling) run(ctx context.Context) (Closing, error) {
 
 // decide closes the hold, corrects one that was swept, or finds the answer that was given before.
 func (c *settling) decide(ctx context.Context, tx Tx) (err error) {
-	c.end, c.closed, c.left, c.refusal = Closing{}, false, false, nil
+	c.end, c.closed, c.left, c.refusal, c.telling = Closing{}, false, false, nil, telling{l: c.l}
 	if c.hold, err = c.current(ctx, tx); err != nil {
 		return err
 	}
@@ -208,7 +210,18 @@ func (c *settling) charge(ctx context.Context, tx Tx) error {
 			return err
 		}
 	}
+	if err := c.tell(ctx, tx, account, c.cost); err != nil {
+		return err
+	}
 	return c.l.save(ctx, tx, &account)
+}
+
+// tell writes the notices of thresholds that more usage has reached.
+func (c *settling) tell(ctx context.Context, tx Tx, account Account, more int64) error {
+	if more <= 0 {
+		return nil
+	}
+	return c.telling.charged(ctx, tx, account, c.hold)
 }
 
 func (c *settling) closing(now time.Time) Closing {

@@ -201,9 +201,14 @@ type Tx interface {
 	// Reversed reads what refunds, disputes and credit notes took back of a purchase's payment.
 	Reversed(ctx context.Context, p Purchase) ([]subscriptions.Reversal, error)
 
+	// StopTopUp turns the account's automatic top-up off and returns when it was set up; ErrNotFound when it was not on, was set up later than the stop, or
+	// has nothing to do with it.
+	StopTopUp(ctx context.Context, stop TopUpStop) (setUp time.Time, err error)
 	// InsertNotice writes a notice, unless the account has one of its source or its person was erased, and tells whether it did.
 	InsertNotice(ctx context.Context, n notices.Notice) (bool, error)
-	// NoticeSources reads the sources of the account's newest notices.
+	// NoticeBySource reads a notice, or ErrNotFound.
+	NoticeBySource(ctx context.Context, accountID, source string) (notices.Notice, error)
+	// NoticeSources reads the sources of the account's newest notices, without those of thresholds.
 	NoticeSources(ctx context.Context, accountID string) (map[string]bool, error)
 	// RefusedCharges reads the charges of the account's overage that Stripe refuses.
 	RefusedCharges(ctx context.Context, accountID string) ([]OverageCharge, error)
@@ -224,6 +229,16 @@ type Caller struct {
 
 // Spend is what a member or an API key holds and spent in a window, in nano-dollars.
 type Spend struct{ Held, Spent int64 }
+
+// TopUpStop is why an automatic top-up must buy nothing more: a dispute, or a refund of an automatic purchase.
+type TopUpStop struct {
+	AccountID string
+	Disputed  bool
+	// Paid is the payment intent or the invoice that was refunded.
+	Paid string
+	// Time is when Stripe learned of it.
+	Time time.Time
+}
 
 // HoldDebt is what a hold owes.
 type HoldDebt struct {

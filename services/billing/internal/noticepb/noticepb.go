@@ -29,6 +29,11 @@ func Message(n notices.Notice, payURL string) *billingv1.Notice {
 		Id: n.ID, AccountId: n.AccountID, Kind: billingv1.NoticeKind(billingv1.NoticeKind_value[prefix+strings.ToUpper(string(n.Kind))]),
 		CreateTime: timestamppb.New(n.CreateTime), PlanId: d.PlanID, PlanVersion: saturate.Int32(d.PlanVersion), Seats: saturate.Int32(d.Seats),
 		AmountNanoUsd: d.Amount, SubscriptionId: d.SubscriptionID, InvoiceId: d.InvoiceID, ObjectId: d.ObjectID,
+		ThresholdPercent: saturate.Int32(d.Percent), UsedNanoUsd: d.Used, UserId: n.UserID, ApiKeyId: d.APIKeyID, Problem: d.Problem, Members: saturate.Int32(d.Members),
+		LimitWindow: billingv1.SpendWindow(billingv1.SpendWindow_value["SPEND_WINDOW_"+strings.ToUpper(d.Window)]),
+	}
+	if !d.WindowStart.IsZero() {
+		out.WindowStartTime = timestamppb.New(d.WindowStart)
 	}
 	if d.Interval == string(plans.Month) {
 		out.Interval = billingv1.BillingInterval_BILLING_INTERVAL_MONTH

@@ -1,7 +1,10 @@
 // Package notices has the notices of accounts: one row for each event of a plan or a payment.
 package notices
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Kind is what a notice is about.
 type Kind string
@@ -23,6 +26,14 @@ const (
 	Disputed              Kind = "disputed"
 	CheckoutFailed        Kind = "checkout_failed"
 	OverageRefused        Kind = "overage_refused"
+	CreditThreshold       Kind = "credit_threshold"
+	LimitThreshold        Kind = "limit_threshold"
+	OverageThreshold      Kind = "overage_threshold"
+	TopUpSucceeded        Kind = "top_up_succeeded"
+	TopUpFailed           Kind = "top_up_failed"
+	TopUpDisabled         Kind = "top_up_disabled"
+	TopUpAuthentication   Kind = "top_up_authentication"
+	SeatsExceeded         Kind = "seats_exceeded"
 )
 
 // Notice notifies an account of one event.
@@ -52,4 +63,20 @@ type Data struct {
 	InvoiceID      string `json:"invoice_id,omitempty"`
 	// ObjectID names what else it is about, such as a refund.
 	ObjectID string `json:"object_id,omitempty"`
+	// Percent is a threshold that is reached, of Amount, of which Used is used in the window that began at WindowStart. Both amounts are in nano-dollars.
+	Percent     int64     `json:"percent,omitempty"`
+	Used        int64     `json:"used,omitempty"`
+	WindowStart time.Time `json:"window_start,omitzero"`
+	// Window is "hour", "day", "week", "month" or "billing_period" for a limit, and APIKeyID is the key whose limit it is.
+	Window   string `json:"window,omitempty"`
+	APIKeyID string `json:"api_key_id,omitempty"`
+	// Problem says why something failed.
+	Problem string `json:"problem,omitempty"`
+	// Members is how many members an organization has.
+	Members int64 `json:"members,omitempty"`
+}
+
+// TopUpOff says that an automatic top-up, set up at a time, is off: one notice for each time that it is set up.
+func TopUpOff(setUp, now time.Time, problem string) Notice {
+	return Notice{Source: fmt.Sprintf("top_up:%d:disabled", setUp.UnixMicro()), Kind: TopUpDisabled, Data: Data{Time: now, Problem: problem}}
 }

@@ -36,6 +36,14 @@ func (u *unit) InsertNotice(ctx context.Context, n notices.Notice) (bool, error)
 	return true, u.deliver(ctx, u.t, n)
 }
 
+func (u *unit) NoticeBySource(ctx context.Context, accountID, source string) (notices.Notice, error) {
+	row, err := u.q.GetNoticeBySource(ctx, db.GetNoticeBySourceParams{AccountID: accountID, Source: source})
+	if err != nil {
+		return notices.Notice{}, translate(err)
+	}
+	return toNotice(row)
+}
+
 func (u *unit) NoticeSources(ctx context.Context, accountID string) (map[string]bool, error) {
 	rows, err := u.q.ListNoticeSources(ctx, db.ListNoticeSourcesParams{AccountID: accountID, Most: knownNotices})
 	told := make(map[string]bool, len(rows))

@@ -6,6 +6,8 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 	"github.com/trivet-dev/trivet/services/billing/internal/topup"
 )
@@ -127,13 +129,14 @@ func toTopUp(r db.TopUpCharge) topup.Charge {
 	}
 }
 
-// SaveTopUp writes how far a purchase is. Its end counts once for the setting, whose row is locked first, as in BeginTopUp.
-func (s *Store) SaveTopUp(ctx context.Context, c topup.Charge) error {
-	return s.write(ctx, c.AccountID, func(ctx context.Context, q *db.Queries) error {
-		if err := q.LockTopUp(ctx, c.AccountID); err != nil {
+// SaveTopUp writes how far a purchase is. Its end counts once for the setting, whose row is locked first, as in BeginTopUp, and makes its notices.
+func (s *Store) SaveTopUp(ctx context.Context, c topup.Charge, now time.Time) error {
+	return translate(s.db.Write(ctx, c.AccountID, func(ctx context.Context, t database.Tx) error {
+		u := s.newUnit(t, false)
+		if err := u.q.LockTopUp(ctx, c.AccountID); err != nil {
 			return err
 		}
-		n, err := q.SaveTopUpCharge(ctx, db.SaveTopUpChargeParams{
+		n, err := u.q.SaveTopUpCharge(ctx, db.SaveTopUpChargeParams{
 			ID: c.ID, State: string(c.State), Verdict: string(c.Verdict), NextTime: c.NextTime.UnixMicro(), Attempts: c.Attempts, SpentKeys: c.SpentKeys,
 			CustomerID: c.CustomerID, InvoiceID: c.InvoiceID, ItemID: c.ItemID, Problem: c.Problem,
 		})
@@ -142,14 +145,59 @@ func (s *Store) SaveTopUp(ctx context.Context, c topup.Charge) error {
 		}
 		switch c.State { //nolint:exhaustive // only an end counts
 		case topup.Paid:
-			return q.ClearTopUpDeclines(ctx, c.AccountID)
+			if err := u.q.ClearTopUpDeclines(ctx, c.AccountID); err != nil {
+				return err
+			}
+			return u.tellTopUp(ctx, c, notices.TopUpSucceeded, now)
 		case topup.Failed:
-			return q.CountTopUpDecline(ctx, db.CountTopUpDeclineParams{
-				AccountID: c.AccountID, Verdict: string(c.Verdict), CreateTime: c.CreateTime.UnixMicro(),
-			})
+			return u.topUpFailed(ctx, c, now)
 		}
 		return nil
+	}))
+}
+
+// topUpFailed counts a failed payment, and tells of it and of the end of the top-up.
+func (u *unit) topUpFailed(ctx context.Context, c topup.Charge, now time.Time) error {
+	kind := notices.TopUpFailed
+	if c.Verdict == topup.Authentication {
+		kind = notices.TopUpAuthentication
+	}
+	if err := u.tellTopUp(ctx, c, kind, now); err != nil {
+		return err
+	}
+	before, err := u.q.GetTopUp(ctx, c.AccountID)
+	if translate(err) == ledger.ErrNotFound { //nolint:errorlint // translate returns it as it is
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = u.q.CountTopUpDecline(ctx, db.CountTopUpDeclineParams{
+		AccountID: c.AccountID, Verdict: string(c.Verdict), CreateTime: c.CreateTime.UnixMicro(),
 	})
+	if err != nil {
+		return err
+	}
+	after, err := u.q.GetTopUp(ctx, c.AccountID)
+	if err != nil || before.State != string(topup.On) || after.State == before.State {
+		return err
+	}
+	return u.tell(ctx, c.AccountID, notices.TopUpOff(toTime(after.SetTime), now, after.State), now)
+}
+
+// tellTopUp writes the notice of the end of a purchase.
+func (u *unit) tellTopUp(ctx context.Context, c topup.Charge, kind notices.Kind, now time.Time) error {
+	return u.tell(ctx, c.AccountID, notices.Notice{
+		Source: c.ID + ":" + string(c.State), Kind: kind,
+		Data: notices.Data{Time: now, Amount: c.Cents * plans.Cent, InvoiceID: c.InvoiceID, ObjectID: c.ID, Problem: c.Problem},
+	}, now)
+}
+
+// tell writes a notice once for its source.
+func (u *unit) tell(ctx context.Context, accountID string, n notices.Notice, now time.Time) error {
+	n.ID, n.AccountID, n.CreateTime = ledger.NoticeID(now), accountID, now
+	_, err := u.InsertNotice(ctx, n)
+	return err
 }
 
 // HasCards tells whether an account has a payment method at Stripe.
@@ -158,12 +206,13 @@ func (s *Store) HasCards(ctx context.Context, accountID string) (bool, error) {
 	return n > 0, translate(err)
 }
 
-// StopTopUp turns an account's top-up off, within a transaction, because a payment was disputed after it was set up.
-func (s *Store) StopTopUp(ctx context.Context, t database.Tx, accountID string, at time.Time) error {
-	return db.New(t).StopTopUp(ctx, db.StopTopUpParams{AccountID: accountID, AtTime: at.UnixMicro()})
-}
-
-// RefuseTopUp turns an account's top-up off, within a transaction, because one of its purchases was refunded after it was set up.
-func (s *Store) RefuseTopUp(ctx context.Context, t database.Tx, accountID, paid string, at time.Time) error {
-	return db.New(t).RefuseTopUp(ctx, db.RefuseTopUpParams{AccountID: accountID, Paid: paid, AtTime: at.UnixMicro()})
+// StopTopUp turns an account's top-up off; see ledger.Tx.
+func (u *unit) StopTopUp(ctx context.Context, stop ledger.TopUpStop) (setUp time.Time, err error) {
+	var micros int64
+	if stop.Disputed {
+		micros, err = u.q.StopTopUp(ctx, db.StopTopUpParams{AccountID: stop.AccountID, AtTime: stop.Time.UnixMicro()})
+	} else {
+		micros, err = u.q.RefuseTopUp(ctx, db.RefuseTopUpParams{AccountID: stop.AccountID, Paid: stop.Paid, AtTime: stop.Time.UnixMicro()})
+	}
+	return toTime(micros), translate(err)
 }

@@ -65,11 +65,14 @@ func (r Reversal) Notice() (n notices.Notice, ok bool) {
 	n = notices.Notice{
 		Source: "reversal:" + r.ID, Kind: notices.Refunded, Data: notices.Data{Time: r.Created, ObjectID: r.ID, Amount: nano(r.Amount)},
 	}
-	if strings.HasPrefix(r.ID, "dp_") || strings.HasPrefix(r.ID, "du_") { // Stripe's prefixes of disputes
+	if r.Disputed() {
 		n.Kind = notices.Disputed
 	}
 	return n, r.Amount > 0 && r.Refund == ""
 }
+
+// Disputed tells a dispute from a refund and a credit note, by Stripe's prefixes of ids.
+func (r Reversal) Disputed() bool { return strings.HasPrefix(r.ID, "dp_") || strings.HasPrefix(r.ID, "du_") }
 
 // nano turns cents into nano-dollars, at most maxGrant.
 func nano(cents int64) int64 { return min(cents, maxGrant/plans.Cent) * plans.Cent }

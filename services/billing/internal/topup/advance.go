@@ -69,14 +69,14 @@ func (b *Buyer) step(ctx context.Context, id string, keep func(context.Context) 
 	p := &paying{Buyer: b.keeping(keep), c: c, again: c.Attempts > 0}
 	p.c.Attempts++
 	p.c.NextTime = b.Now().Add(retryAfter(p.c.Attempts))
-	if err := b.Store.SaveTopUp(ctx, p.c); err != nil { // before the calls, so that after a crash the next attempt looks first
+	if err := b.Store.SaveTopUp(ctx, p.c, b.Now()); err != nil { // before the calls, so that after a crash the next attempt looks first
 		return err
 	}
 	err = p.judge(ctx, p.advance(ctx))
 	if errors.Is(err, job.ErrLost) {
 		return err // another process has the account's turn, and writes how far the purchase is
 	}
-	saved := b.Store.SaveTopUp(ctx, p.c)
+	saved := b.Store.SaveTopUp(ctx, p.c, b.Now())
 	if saved != nil && errors.Is(err, errStopped) {
 		return saved // errStopped would hide it
 	}
@@ -158,7 +158,7 @@ func (p *paying) draft(ctx context.Context, wanted bool) (err error) {
 			return err
 		}
 	}
-	return p.Store.SaveTopUp(ctx, p.c)
+	return p.Store.SaveTopUp(ctx, p.c, p.Now())
 }
 
 // pay adds the pack, finalizes the invoice and charges it once.
@@ -237,7 +237,7 @@ func (p *paying) paid(ctx context.Context) error {
 // leave gives a purchase up. verdict is the state that the setting gets; "" when the purchase is only not needed.
 func (p *paying) leave(ctx context.Context, verdict State) error {
 	p.c.State, p.c.Verdict = Closing, verdict
-	if err := p.Store.SaveTopUp(ctx, p.c); err != nil { // the invoice must not be paid any more, also after a crash
+	if err := p.Store.SaveTopUp(ctx, p.c, p.Now()); err != nil { // the invoice must not be paid any more, also after a crash
 		return err
 	}
 	return p.close(ctx)

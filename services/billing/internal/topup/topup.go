@@ -99,8 +99,8 @@ type Store interface {
 	TopUpCharge(ctx context.Context, id string) (Charge, error)
 	// TopUpCharges lists at most limit purchases of an account, newest first.
 	TopUpCharges(ctx context.Context, accountID string, limit int) ([]Charge, error)
-	// SaveTopUp writes how far a purchase is, and what its end means for the setting.
-	SaveTopUp(ctx context.Context, c Charge) error
+	// SaveTopUp writes how far a purchase is, and what its end means for the setting, with the notices of it.
+	SaveTopUp(ctx context.Context, c Charge, now time.Time) error
 	// Customer reads the account's customer; "" for none.
 	Customer(ctx context.Context, accountID string) (string, error)
 	// Subscription reads what the account's subscription is; ledger.ErrNotFound when it never had one.

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/follow"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
@@ -265,6 +267,20 @@ func (w *world) shown() topup.Shown {
 	return shown
 }
 
+// told lists the account's notices of top-ups, the oldest first, with their problems.
+func (w *world) told() (all []string) {
+	w.t.Helper()
+	found, err := w.store.Notices(context.Background(), account, "", "", 100)
+	require.NoError(w.t, err)
+	slices.SortStableFunc(found, func(a, b notices.Notice) int { return a.CreateTime.Compare(b.CreateTime) })
+	for _, n := range found {
+		if kind, is := strings.CutPrefix(string(n.Kind), "top_up_"); is {
+			all = append(all, strings.TrimSpace(kind+" "+n.Data.Problem))
+		}
+	}
+	return all
+}
+
 // check compares Stripe with the ledger: each paid invoice has one grant, and there are no others.
 func (w *world) check() {
 	w.t.Helper()
@@ -315,6 +331,7 @@ func TestAPackIsBoughtWhenTheBalanceFallsToTheThreshold(t *testing.T) {
 		require.Equal(t, []string{"paid"}, w.statuses())
 		shown := w.shown()
 		require.Equal(t, 20*dollar, shown.Spent)
+		require.Equal(t, []string{"succeeded"}, w.told())
 		require.Len(t, shown.Charges, 1)
 		require.Equal(t, topup.Paid, shown.Charges[0].State)
 		grants, err := w.store.Grants(t.Context(), account)
@@ -393,6 +410,8 @@ func TestDeclines(t *testing.T) {
 		require.Equal(t, topup.Declined, shown.State)
 		require.Zero(t, shown.Spent, "what was not paid does not count")
 		require.Equal(t, "Your card was declined.", shown.Charges[0].Problem)
+		failed := "failed Your card was declined."
+		require.ElementsMatch(t, []string{failed, failed, failed, "disabled declined"}, w.told())
 		w.card("pm_card_visa")
 		w.buy()
 		require.Len(t, w.invoices(), 3, "it stays off until it is set again")
@@ -432,6 +451,10 @@ func TestABankThatAsks(t *testing.T) {
 		}
 		require.Equal(t, []string{"void"}, w.statuses())
 		require.Equal(t, topup.Authentication, w.shown().State)
+		told := w.told()
+		require.Len(t, told, 2)
+		require.Contains(t, told, "disabled authentication")
+		require.Contains(t, strings.Join(told, ","), "authentication Your card was declined. This transaction requires authentication.")
 		w.check()
 	})
 }
@@ -478,6 +501,7 @@ func TestAnAccountWithoutACard(t *testing.T) {
 		}
 		require.Equal(t, []string{"void"}, w.statuses())
 		require.Equal(t, topup.NoCard, w.shown().State)
+		require.ElementsMatch(t, []string{"failed the account has no payment method at Stripe", "disabled no_card"}, w.told())
 		require.Equal(t, topup.Failed, w.shown().Charges[0].State)
 		require.NotEmpty(t, w.shown().Charges[0].Problem)
 		w.card("pm_card_visa")
@@ -566,11 +590,11 @@ type fullStore struct {
 	err  error
 }
 
-func (f *fullStore) SaveTopUp(ctx context.Context, c topup.Charge) error {
+func (f *fullStore) SaveTopUp(ctx context.Context, c topup.Charge, now time.Time) error {
 	if f.full {
 		return f.err
 	}
-	return f.Store.SaveTopUp(ctx, c)
+	return f.Store.SaveTopUp(ctx, c, now)
 }
 
 // The cap counts the packs of a calendar month.
@@ -745,7 +769,51 @@ func TestReversals(t *testing.T) {
 		_, err = w.mirror.Sync(t.Context(), mirror.Dispute, dispute.ID)
 		require.NoError(t, err)
 		require.Equal(t, topup.On, w.shown().State, "later news of the same dispute does not turn it off again")
+		require.ElementsMatch(t, []string{"succeeded", "disabled refunded", "disabled disputed"}, w.told())
 	})
+}
+
+// A refund or a dispute that is known before the purchase turns the top-up off, too.
+func TestAReversalThatComesFirst(t *testing.T) {
+	for name, problem := range map[string]string{"refund": "refunded", "dispute": "disputed"} {
+		each(t, func(t *testing.T, w *world) {
+			w.set()
+			w.low()
+			w.fail = func(r *http.Request) string { // the payment is made, and the invoice cannot be read
+				switch {
+				case strings.HasSuffix(r.URL.Path, "/pay"):
+					return "lost"
+				case r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/invoices/") && slices.Contains(w.statuses(), "paid"):
+					return "down"
+				}
+				return ""
+			}
+			_ = w.run()
+			w.fail = nil
+			require.Equal(t, []string{"paid"}, w.statuses())
+			require.EqualValues(t, 5, w.balance())
+			w.Add(time.Minute)
+			if name == "refund" {
+				refund := w.post("/v1/refunds", "charge="+w.invoices()[0].Charge)
+				_, err := w.mirror.Sync(t.Context(), mirror.Refund, refund)
+				require.NoError(t, err)
+			} else {
+				dispute, err := w.fake.OpenDispute(w.invoices()[0].Charge, "fraudulent")
+				require.NoError(t, err)
+				_, err = w.mirror.Sync(t.Context(), mirror.Dispute, dispute.ID)
+				require.NoError(t, err)
+			}
+			require.Equal(t, topup.On, w.shown().State, "nothing is known of the purchase")
+			w.Add(time.Minute)
+			_, err := w.mirror.Sync(t.Context(), mirror.Invoice, w.invoices()[0].ID)
+			require.NoError(t, err)
+			require.NotEqual(t, topup.On, w.shown().State)
+			require.Contains(t, w.told(), "disabled "+problem)
+			w.Add(2 * time.Hour)
+			w.buy()
+			require.Len(t, w.invoices(), 1, "the card is not charged again")
+		})
+	}
 }
 
 // A process whose turn has ended writes nothing about a purchase that another process has advanced since.
@@ -763,9 +831,9 @@ func TestAnOvertakenAttemptWritesNothing(t *testing.T) {
 		late := w.shown().Charges[0]
 		next := late
 		next.Attempts, next.State, next.Verdict = late.Attempts+1, topup.Closing, topup.Declined
-		require.NoError(t, w.store.SaveTopUp(t.Context(), next))
+		require.NoError(t, w.store.SaveTopUp(t.Context(), next, w.Now()))
 		late.SpentKeys, late.NextTime = 7, w.Now()
-		require.NoError(t, w.store.SaveTopUp(t.Context(), late))
+		require.NoError(t, w.store.SaveTopUp(t.Context(), late, w.Now()))
 		require.Equal(t, next, w.shown().Charges[0])
 	})
 }

@@ -559,6 +559,22 @@ const (
 	NoticeKind_NOTICE_KIND_CHECKOUT_FAILED NoticeKind = 14
 	// Stripe refused a charge of overage. Until Stripe takes it, the account gets no more overage.
 	NoticeKind_NOTICE_KIND_OVERAGE_REFUSED NoticeKind = 15
+	// 50, 80 or 100 % of the credit of the billing period are used. amount_nano_usd is that credit.
+	NoticeKind_NOTICE_KIND_CREDIT_THRESHOLD NoticeKind = 16
+	// A member or an API key has used 50, 80 or 100 % of a spend limit. amount_nano_usd is the limit.
+	NoticeKind_NOTICE_KIND_LIMIT_THRESHOLD NoticeKind = 17
+	// 50, 80 or 100 % of the overage that the plan allows in the billing period are used. amount_nano_usd is the cap.
+	NoticeKind_NOTICE_KIND_OVERAGE_THRESHOLD NoticeKind = 18
+	// An automatic top-up was paid. amount_nano_usd is the price of the pack, without tax.
+	NoticeKind_NOTICE_KIND_TOP_UP_SUCCEEDED NoticeKind = 19
+	// The payment of an automatic top-up failed. problem says why.
+	NoticeKind_NOTICE_KIND_TOP_UP_FAILED NoticeKind = 20
+	// The automatic top-up is off until it is set again. problem says why.
+	NoticeKind_NOTICE_KIND_TOP_UP_DISABLED NoticeKind = 21
+	// The bank asks the payer to authenticate the payment of an automatic top-up. The payment was canceled.
+	NoticeKind_NOTICE_KIND_TOP_UP_AUTHENTICATION NoticeKind = 22
+	// The organization has more members than the plan has seats at most. seats is that maximum, and members how many there are.
+	NoticeKind_NOTICE_KIND_SEATS_EXCEEDED NoticeKind = 23
 )
 
 // Enum value maps for NoticeKind.
@@ -580,6 +596,14 @@ var (
 		13: "NOTICE_KIND_DISPUTED",
 		14: "NOTICE_KIND_CHECKOUT_FAILED",
 		15: "NOTICE_KIND_OVERAGE_REFUSED",
+		16: "NOTICE_KIND_CREDIT_THRESHOLD",
+		17: "NOTICE_KIND_LIMIT_THRESHOLD",
+		18: "NOTICE_KIND_OVERAGE_THRESHOLD",
+		19: "NOTICE_KIND_TOP_UP_SUCCEEDED",
+		20: "NOTICE_KIND_TOP_UP_FAILED",
+		21: "NOTICE_KIND_TOP_UP_DISABLED",
+		22: "NOTICE_KIND_TOP_UP_AUTHENTICATION",
+		23: "NOTICE_KIND_SEATS_EXCEEDED",
 	}
 	NoticeKind_value = map[string]int32{
 		"NOTICE_KIND_UNSPECIFIED":            0,
@@ -598,6 +622,14 @@ var (
 		"NOTICE_KIND_DISPUTED":               13,
 		"NOTICE_KIND_CHECKOUT_FAILED":        14,
 		"NOTICE_KIND_OVERAGE_REFUSED":        15,
+		"NOTICE_KIND_CREDIT_THRESHOLD":       16,
+		"NOTICE_KIND_LIMIT_THRESHOLD":        17,
+		"NOTICE_KIND_OVERAGE_THRESHOLD":      18,
+		"NOTICE_KIND_TOP_UP_SUCCEEDED":       19,
+		"NOTICE_KIND_TOP_UP_FAILED":          20,
+		"NOTICE_KIND_TOP_UP_DISABLED":        21,
+		"NOTICE_KIND_TOP_UP_AUTHENTICATION":  22,
+		"NOTICE_KIND_SEATS_EXCEEDED":         23,
 	}
 )
 
@@ -2528,7 +2560,7 @@ type Notice struct {
 	Kind NoticeKind `protobuf:"varint,3,opt,name=kind,proto3,enum=trivet.billing.v1.NoticeKind" json:"kind,omitempty"`
 	// When the notice was written. Example: "2026-11-23T10:00:00Z".
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When it happens or happened. Example: "2026-12-23T10:00:00Z".
+	// When it happens or happened; of a threshold: when the next window begins. Example: "2026-12-23T10:00:00Z".
 	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
 	// The plan's id. Example: "pro".
 	PlanId string `protobuf:"bytes,6,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
@@ -2538,7 +2570,8 @@ type Notice struct {
 	Interval BillingInterval `protobuf:"varint,8,opt,name=interval,proto3,enum=trivet.billing.v1.BillingInterval" json:"interval,omitempty"`
 	// The number of seats. Example: 5.
 	Seats int32 `protobuf:"varint,9,opt,name=seats,proto3" json:"seats,omitempty"`
-	// The amount, in nano-dollars: what the invoice charges, or what was refunded, disputed or refused. Example: "20000000000" ($20.00).
+	// The amount, in nano-dollars: what the invoice charges, what was refunded, disputed or refused, the price of a pack, or what a threshold is a part
+	// of. Example: "20000000000" ($20.00).
 	AmountNanoUsd int64 `protobuf:"varint,10,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
 	// Stripe's id of the subscription. Example: "sub_1A2b".
 	SubscriptionId string `protobuf:"bytes,11,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
@@ -2547,8 +2580,25 @@ type Notice struct {
 	// The address of Stripe's page where the invoice can be paid, as Stripe has it at this moment; empty while Stripe does not answer. Only
 	// payment_failed has it. Example: "https://invoice.stripe.com/i/acct_1/test_1".
 	PayUrl string `protobuf:"bytes,13,opt,name=pay_url,json=payUrl,proto3" json:"pay_url,omitempty"`
-	// What else the notice is about: a refund, a dispute, a checkout session or a charge of overage. Example: "re_1A2b".
-	ObjectId      string `protobuf:"bytes,14,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// What else the notice is about: a refund, a dispute, a checkout session, a charge of overage or a purchase of an automatic top-up.
+	// Example: "re_1A2b".
+	ObjectId string `protobuf:"bytes,14,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// The threshold that was reached, in percent of amount_nano_usd. Example: 80.
+	ThresholdPercent int32 `protobuf:"varint,15,opt,name=threshold_percent,json=thresholdPercent,proto3" json:"threshold_percent,omitempty"`
+	// What is used of amount_nano_usd, in nano-dollars. Example: "16250000000".
+	UsedNanoUsd int64 `protobuf:"varint,16,opt,name=used_nano_usd,json=usedNanoUsd,proto3" json:"used_nano_usd,omitempty"`
+	// The member whose limit it is; empty after the member's erasure. Example: "user_2abc".
+	UserId string `protobuf:"bytes,17,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The API key whose limit it is. Example: "key_2abc".
+	ApiKeyId string `protobuf:"bytes,18,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// The windows of the limit. Example: "SPEND_WINDOW_MONTH".
+	LimitWindow SpendWindow `protobuf:"varint,19,opt,name=limit_window,json=limitWindow,proto3,enum=trivet.billing.v1.SpendWindow" json:"limit_window,omitempty"`
+	// When the window of the threshold began. Example: "2026-11-01T00:00:00Z".
+	WindowStartTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=window_start_time,json=windowStartTime,proto3" json:"window_start_time,omitempty"`
+	// Why a top-up failed or is off: declined, authentication, no_card, disputed, refunded, or what Stripe said. Example: "Your card was declined.".
+	Problem string `protobuf:"bytes,21,opt,name=problem,proto3" json:"problem,omitempty"`
+	// How many members the organization has. Example: 12.
+	Members       int32 `protobuf:"varint,22,opt,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2679,6 +2729,62 @@ func (x *Notice) GetObjectId() string {
 		return x.ObjectId
 	}
 	return ""
+}
+
+func (x *Notice) GetThresholdPercent() int32 {
+	if x != nil {
+		return x.ThresholdPercent
+	}
+	return 0
+}
+
+func (x *Notice) GetUsedNanoUsd() int64 {
+	if x != nil {
+		return x.UsedNanoUsd
+	}
+	return 0
+}
+
+func (x *Notice) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *Notice) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *Notice) GetLimitWindow() SpendWindow {
+	if x != nil {
+		return x.LimitWindow
+	}
+	return SpendWindow_SPEND_WINDOW_UNSPECIFIED
+}
+
+func (x *Notice) GetWindowStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WindowStartTime
+	}
+	return nil
+}
+
+func (x *Notice) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Notice) GetMembers() int32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
 }
 
 var File_trivet_billing_v1_account_proto protoreflect.FileDescriptor
@@ -2855,7 +2961,7 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"invoice_id\x18\x05 \x01(\tR\tinvoiceId\x12\x18\n" +
 	"\aproblem\x18\x06 \x01(\tR\aproblem\x12;\n" +
 	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\x8f\x04\n" +
+	"createTime\"\xd6\x06\n" +
 	"\x06Notice\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -2874,7 +2980,16 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\n" +
 	"invoice_id\x18\f \x01(\tR\tinvoiceId\x12\x17\n" +
 	"\apay_url\x18\r \x01(\tR\x06payUrl\x12\x1b\n" +
-	"\tobject_id\x18\x0e \x01(\tR\bobjectId*\xa8\x01\n" +
+	"\tobject_id\x18\x0e \x01(\tR\bobjectId\x12+\n" +
+	"\x11threshold_percent\x18\x0f \x01(\x05R\x10thresholdPercent\x12\"\n" +
+	"\rused_nano_usd\x18\x10 \x01(\x03R\vusedNanoUsd\x12\x17\n" +
+	"\auser_id\x18\x11 \x01(\tR\x06userId\x12\x1c\n" +
+	"\n" +
+	"api_key_id\x18\x12 \x01(\tR\bapiKeyId\x12A\n" +
+	"\flimit_window\x18\x13 \x01(\x0e2\x1e.trivet.billing.v1.SpendWindowR\vlimitWindow\x12F\n" +
+	"\x11window_start_time\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\x0fwindowStartTime\x12\x18\n" +
+	"\aproblem\x18\x15 \x01(\tR\aproblem\x12\x18\n" +
+	"\amembers\x18\x16 \x01(\x05R\amembers*\xa8\x01\n" +
 	"\vSpendWindow\x12\x1c\n" +
 	"\x18SPEND_WINDOW_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11SPEND_WINDOW_HOUR\x10\x01\x12\x14\n" +
@@ -2926,7 +3041,7 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x1dTOP_UP_PURCHASE_STATE_PENDING\x10\x01\x12\x1e\n" +
 	"\x1aTOP_UP_PURCHASE_STATE_PAID\x10\x02\x12\"\n" +
 	"\x1eTOP_UP_PURCHASE_STATE_DECLINED\x10\x03\x12\"\n" +
-	"\x1eTOP_UP_PURCHASE_STATE_CANCELED\x10\x04*\xde\x03\n" +
+	"\x1eTOP_UP_PURCHASE_STATE_CANCELED\x10\x04*\xed\x05\n" +
 	"\n" +
 	"NoticeKind\x12\x1b\n" +
 	"\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
@@ -2945,7 +3060,15 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x14NOTICE_KIND_REFUNDED\x10\f\x12\x18\n" +
 	"\x14NOTICE_KIND_DISPUTED\x10\r\x12\x1f\n" +
 	"\x1bNOTICE_KIND_CHECKOUT_FAILED\x10\x0e\x12\x1f\n" +
-	"\x1bNOTICE_KIND_OVERAGE_REFUSED\x10\x0fBAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
+	"\x1bNOTICE_KIND_OVERAGE_REFUSED\x10\x0f\x12 \n" +
+	"\x1cNOTICE_KIND_CREDIT_THRESHOLD\x10\x10\x12\x1f\n" +
+	"\x1bNOTICE_KIND_LIMIT_THRESHOLD\x10\x11\x12!\n" +
+	"\x1dNOTICE_KIND_OVERAGE_THRESHOLD\x10\x12\x12 \n" +
+	"\x1cNOTICE_KIND_TOP_UP_SUCCEEDED\x10\x13\x12\x1d\n" +
+	"\x19NOTICE_KIND_TOP_UP_FAILED\x10\x14\x12\x1f\n" +
+	"\x1bNOTICE_KIND_TOP_UP_DISABLED\x10\x15\x12%\n" +
+	"!NOTICE_KIND_TOP_UP_AUTHENTICATION\x10\x16\x12\x1e\n" +
+	"\x1aNOTICE_KIND_SEATS_EXCEEDED\x10\x17BAZ?github.com/trivet-dev/trivet/gen/go/trivet/billing/v1;billingv1b\x06proto3"
 
 var (
 	file_trivet_billing_v1_account_proto_rawDescOnce sync.Once
@@ -3039,11 +3162,13 @@ var file_trivet_billing_v1_account_proto_depIdxs = []int32{
 	30, // 40: trivet.billing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
 	30, // 41: trivet.billing.v1.Notice.time:type_name -> google.protobuf.Timestamp
 	2,  // 42: trivet.billing.v1.Notice.interval:type_name -> trivet.billing.v1.BillingInterval
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	0,  // 43: trivet.billing.v1.Notice.limit_window:type_name -> trivet.billing.v1.SpendWindow
+	30, // 44: trivet.billing.v1.Notice.window_start_time:type_name -> google.protobuf.Timestamp
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_account_proto_init() }

@@ -46,6 +46,30 @@ func (q *Queries) GetNotice(ctx context.Context, id string) (Notice, error) {
 	return i, err
 }
 
+const getNoticeBySource = `-- name: GetNoticeBySource :one
+SELECT id, account_id, source, kind, user_id, data, create_time FROM notice WHERE account_id = $1 AND source = $2
+`
+
+type GetNoticeBySourceParams struct {
+	AccountID string
+	Source    string
+}
+
+func (q *Queries) GetNoticeBySource(ctx context.Context, arg GetNoticeBySourceParams) (Notice, error) {
+	row := q.db.QueryRowContext(ctx, getNoticeBySource, arg.AccountID, arg.Source)
+	var i Notice
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Source,
+		&i.Kind,
+		&i.UserID,
+		&i.Data,
+		&i.CreateTime,
+	)
+	return i, err
+}
+
 const insertNotice = `-- name: InsertNotice :execrows
 INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (account_id, source) DO NOTHING
@@ -78,7 +102,9 @@ func (q *Queries) InsertNotice(ctx context.Context, arg InsertNoticeParams) (int
 }
 
 const listNoticeSources = `-- name: ListNoticeSources :many
-SELECT source FROM notice WHERE account_id = $1 ORDER BY id DESC LIMIT CAST($2 AS BIGINT)
+SELECT source FROM notice
+WHERE account_id = $1 AND kind NOT IN ('credit_threshold', 'limit_threshold', 'overage_threshold')
+ORDER BY id DESC LIMIT CAST($2 AS BIGINT)
 `
 
 type ListNoticeSourcesParams struct {
@@ -86,6 +112,7 @@ type ListNoticeSourcesParams struct {
 	Most      int64
 }
 
+// Those of thresholds may be many, and would hide the others.
 func (q *Queries) ListNoticeSources(ctx context.Context, arg ListNoticeSourcesParams) ([]string, error) {
 	rows, err := q.db.QueryContext(ctx, listNoticeSources, arg.AccountID, arg.Most)
 	if err != nil {

@@ -334,11 +334,11 @@ func (q *Queries) PutTopUp(ctx context.Context, arg PutTopUpParams) error {
 	return err
 }
 
-const refuseTopUp = `-- name: RefuseTopUp :exec
+const refuseTopUp = `-- name: RefuseTopUp :one
 UPDATE top_up SET state = 'off' WHERE top_up.account_id = $1 AND top_up.state = 'on' AND top_up.set_time <= $2 AND EXISTS (
     SELECT 1 FROM purchase AS p WHERE p.account_id = top_up.account_id AND SUBSTR(p.source, 1, 6) = 'topup:'
     AND (p.payment = $3 OR p.invoice = $3 OR p.payment_intent = $3)
-)
+) RETURNING set_time
 `
 
 type RefuseTopUpParams struct {
@@ -348,9 +348,11 @@ type RefuseTopUpParams struct {
 }
 
 // A refund of an automatic purchase turns it off, or the card would be charged again.
-func (q *Queries) RefuseTopUp(ctx context.Context, arg RefuseTopUpParams) error {
-	_, err := q.db.ExecContext(ctx, refuseTopUp, arg.AccountID, arg.AtTime, arg.Paid)
-	return err
+func (q *Queries) RefuseTopUp(ctx context.Context, arg RefuseTopUpParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, refuseTopUp, arg.AccountID, arg.AtTime, arg.Paid)
+	var set_time int64
+	err := row.Scan(&set_time)
+	return set_time, err
 }
 
 const saveTopUpCharge = `-- name: SaveTopUpCharge :execrows
@@ -408,8 +410,8 @@ func (q *Queries) SetTopUpNext(ctx context.Context, arg SetTopUpNextParams) erro
 	return err
 }
 
-const stopTopUp = `-- name: StopTopUp :exec
-UPDATE top_up SET state = 'disputed' WHERE account_id = $1 AND state = 'on' AND set_time <= $2
+const stopTopUp = `-- name: StopTopUp :one
+UPDATE top_up SET state = 'disputed' WHERE account_id = $1 AND state = 'on' AND set_time <= $2 RETURNING set_time
 `
 
 type StopTopUpParams struct {
@@ -417,9 +419,11 @@ type StopTopUpParams struct {
 	AtTime    int64
 }
 
-func (q *Queries) StopTopUp(ctx context.Context, arg StopTopUpParams) error {
-	_, err := q.db.ExecContext(ctx, stopTopUp, arg.AccountID, arg.AtTime)
-	return err
+func (q *Queries) StopTopUp(ctx context.Context, arg StopTopUpParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, stopTopUp, arg.AccountID, arg.AtTime)
+	var set_time int64
+	err := row.Scan(&set_time)
+	return set_time, err
 }
 
 const sumTopUps = `-- name: SumTopUps :one

@@ -2,8 +2,14 @@
 INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (account_id, source) DO NOTHING;
 
+-- name: GetNoticeBySource :one
+SELECT * FROM notice WHERE account_id = $1 AND source = $2;
+
 -- name: ListNoticeSources :many
-SELECT source FROM notice WHERE account_id = sqlc.arg(account_id) ORDER BY id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
+-- Those of thresholds may be many, and would hide the others.
+SELECT source FROM notice
+WHERE account_id = sqlc.arg(account_id) AND kind NOT IN ('credit_threshold', 'limit_threshold', 'overage_threshold')
+ORDER BY id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: ListNotices :many
 SELECT * FROM notice WHERE account_id = sqlc.arg(account_id) AND id < sqlc.arg(before) ORDER BY id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);

@@ -69,15 +69,15 @@ UPDATE top_up SET declines = 0 WHERE account_id = $1;
 -- name: LockTopUp :exec
 UPDATE top_up SET declines = declines WHERE account_id = $1;
 
--- name: StopTopUp :exec
-UPDATE top_up SET state = 'disputed' WHERE account_id = sqlc.arg(account_id) AND state = 'on' AND set_time <= sqlc.arg(at_time);
+-- name: StopTopUp :one
+UPDATE top_up SET state = 'disputed' WHERE account_id = sqlc.arg(account_id) AND state = 'on' AND set_time <= sqlc.arg(at_time) RETURNING set_time;
 
--- name: RefuseTopUp :exec
+-- name: RefuseTopUp :one
 -- A refund of an automatic purchase turns it off, or the card would be charged again.
 UPDATE top_up SET state = 'off' WHERE top_up.account_id = sqlc.arg(account_id) AND top_up.state = 'on' AND top_up.set_time <= sqlc.arg(at_time) AND EXISTS (
     SELECT 1 FROM purchase AS p WHERE p.account_id = top_up.account_id AND SUBSTR(p.source, 1, 6) = 'topup:'
     AND (p.payment = sqlc.arg(paid) OR p.invoice = sqlc.arg(paid) OR p.payment_intent = sqlc.arg(paid))
-);
+) RETURNING set_time;
 
 -- name: DropTopUp :exec
 DELETE FROM top_up WHERE account_id = $1;

@@ -1200,7 +1200,7 @@ export declare type Notice = Message<"trivet.billing.v1.Notice"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * When it happens or happened. Example: "2026-12-23T10:00:00Z".
+   * When it happens or happened; of a threshold: when the next window begins. Example: "2026-12-23T10:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp time = 5;
    */
@@ -1235,7 +1235,8 @@ export declare type Notice = Message<"trivet.billing.v1.Notice"> & {
   seats: number;
 
   /**
-   * The amount, in nano-dollars: what the invoice charges, or what was refunded, disputed or refused. Example: "20000000000" ($20.00).
+   * The amount, in nano-dollars: what the invoice charges, what was refunded, disputed or refused, the price of a pack, or what a threshold is a part
+   * of. Example: "20000000000" ($20.00).
    *
    * @generated from field: int64 amount_nano_usd = 10;
    */
@@ -1264,11 +1265,68 @@ export declare type Notice = Message<"trivet.billing.v1.Notice"> & {
   payUrl: string;
 
   /**
-   * What else the notice is about: a refund, a dispute, a checkout session or a charge of overage. Example: "re_1A2b".
+   * What else the notice is about: a refund, a dispute, a checkout session, a charge of overage or a purchase of an automatic top-up.
+   * Example: "re_1A2b".
    *
    * @generated from field: string object_id = 14;
    */
   objectId: string;
+
+  /**
+   * The threshold that was reached, in percent of amount_nano_usd. Example: 80.
+   *
+   * @generated from field: int32 threshold_percent = 15;
+   */
+  thresholdPercent: number;
+
+  /**
+   * What is used of amount_nano_usd, in nano-dollars. Example: "16250000000".
+   *
+   * @generated from field: int64 used_nano_usd = 16;
+   */
+  usedNanoUsd: bigint;
+
+  /**
+   * The member whose limit it is; empty after the member's erasure. Example: "user_2abc".
+   *
+   * @generated from field: string user_id = 17;
+   */
+  userId: string;
+
+  /**
+   * The API key whose limit it is. Example: "key_2abc".
+   *
+   * @generated from field: string api_key_id = 18;
+   */
+  apiKeyId: string;
+
+  /**
+   * The windows of the limit. Example: "SPEND_WINDOW_MONTH".
+   *
+   * @generated from field: trivet.billing.v1.SpendWindow limit_window = 19;
+   */
+  limitWindow: SpendWindow;
+
+  /**
+   * When the window of the threshold began. Example: "2026-11-01T00:00:00Z".
+   *
+   * @generated from field: google.protobuf.Timestamp window_start_time = 20;
+   */
+  windowStartTime?: Timestamp | undefined;
+
+  /**
+   * Why a top-up failed or is off: declined, authentication, no_card, disputed, refunded, or what Stripe said. Example: "Your card was declined.".
+   *
+   * @generated from field: string problem = 21;
+   */
+  problem: string;
+
+  /**
+   * How many members the organization has. Example: 12.
+   *
+   * @generated from field: int32 members = 22;
+   */
+  members: number;
 };
 
 /**
@@ -1791,6 +1849,62 @@ export enum NoticeKind {
    * @generated from enum value: NOTICE_KIND_OVERAGE_REFUSED = 15;
    */
   OVERAGE_REFUSED = 15,
+
+  /**
+   * 50, 80 or 100 % of the credit of the billing period are used. amount_nano_usd is that credit.
+   *
+   * @generated from enum value: NOTICE_KIND_CREDIT_THRESHOLD = 16;
+   */
+  CREDIT_THRESHOLD = 16,
+
+  /**
+   * A member or an API key has used 50, 80 or 100 % of a spend limit. amount_nano_usd is the limit.
+   *
+   * @generated from enum value: NOTICE_KIND_LIMIT_THRESHOLD = 17;
+   */
+  LIMIT_THRESHOLD = 17,
+
+  /**
+   * 50, 80 or 100 % of the overage that the plan allows in the billing period are used. amount_nano_usd is the cap.
+   *
+   * @generated from enum value: NOTICE_KIND_OVERAGE_THRESHOLD = 18;
+   */
+  OVERAGE_THRESHOLD = 18,
+
+  /**
+   * An automatic top-up was paid. amount_nano_usd is the price of the pack, without tax.
+   *
+   * @generated from enum value: NOTICE_KIND_TOP_UP_SUCCEEDED = 19;
+   */
+  TOP_UP_SUCCEEDED = 19,
+
+  /**
+   * The payment of an automatic top-up failed. problem says why.
+   *
+   * @generated from enum value: NOTICE_KIND_TOP_UP_FAILED = 20;
+   */
+  TOP_UP_FAILED = 20,
+
+  /**
+   * The automatic top-up is off until it is set again. problem says why.
+   *
+   * @generated from enum value: NOTICE_KIND_TOP_UP_DISABLED = 21;
+   */
+  TOP_UP_DISABLED = 21,
+
+  /**
+   * The bank asks the payer to authenticate the payment of an automatic top-up. The payment was canceled.
+   *
+   * @generated from enum value: NOTICE_KIND_TOP_UP_AUTHENTICATION = 22;
+   */
+  TOP_UP_AUTHENTICATION = 22,
+
+  /**
+   * The organization has more members than the plan has seats at most. seats is that maximum, and members how many there are.
+   *
+   * @generated from enum value: NOTICE_KIND_SEATS_EXCEEDED = 23;
+   */
+  SEATS_EXCEEDED = 23,
 }
 
 /**

@@ -1,0 +1,250 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
+)
+
+// thresholds lists the notices of a kind of threshold, the oldest first: "percent: used of amount", and the member or the API key.
+func (b *fixture) thresholds(kind notices.Kind) (all []string) {
+	b.t.Helper()
+	found, err := b.store.Notices(b.t.Context(), alice, kind, "", 1000)
+	require.NoError(b.t, err)
+	for _, n := range found {
+		all = append(all, strings.TrimSpace(fmt.Sprintf("%d: %d of %d %s%s", n.Data.Percent, n.Data.Used, n.Data.Amount, n.UserID, n.Data.APIKeyID)))
+	}
+	slices.Reverse(all)
+	return all
+}
+
+// spend makes a call that holds and costs an amount.
+func (b *fixture) spend(l *ledger.Ledger, request, user, key string, amount int64) {
+	b.t.Helper()
+	b.clock.Add(time.Millisecond) // notices of one millisecond have no order between processes
+	h, err := b.by(l, request, user, key, amount)
+	require.NoError(b.t, err)
+	_, err = l.Settle(b.t.Context(), ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: amount}, Outcome: ledger.OutcomeCompleted})
+	require.NoError(b.t, err)
+}
+
+// Each threshold of the credit and of each limit is told once in a window, whichever process makes the calls.
+func TestEachThresholdIsToldOnce(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.account()
+		b.limit(b.Ledger, ledger.MemberSubject(ledger.EveryMember), ledger.PeriodDay, 400)
+		b.limit(b.Ledger, ledger.KeySubject("key_1"), ledger.PeriodMonth, 600)
+		replicas := []*ledger.Ledger{b.Ledger, b.replica()}
+		spend := func(request, user, key string, amount int64) {
+			b.spend(replicas[0], request, user, key, amount)
+			slices.Reverse(replicas)
+		}
+		spend("r1", "ann", "key_1", 199)
+		require.Empty(t, b.thresholds(notices.LimitThreshold))
+		spend("r2", "ann", "key_1", 1)
+		spend("r3", "ann", "key_1", 1)
+		require.Equal(t, []string{"50: 200 of 400 ann"}, b.thresholds(notices.LimitThreshold))
+		spend("r4", "bob", "key_1", 98)
+		require.Empty(t, b.thresholds(notices.CreditThreshold))
+		spend("r5", "ann", "key_1", 199)
+		spend("r6", "carl", "", 2)
+		spend("r7", "bob", "", 300)
+		require.Equal(t, []string{"50: 200 of 400 ann", "80: 400 of 400 ann", "100: 400 of 400 ann", "50: 498 of 600 key_1", "80: 498 of 600 key_1", "50: 398 of 400 bob", "80: 398 of 400 bob"},
+			b.thresholds(notices.LimitThreshold))
+		require.Equal(t, []string{"50: 500 of 1000", "80: 800 of 1000"}, b.thresholds(notices.CreditThreshold))
+		spend("r8", "carl", "", 200)
+		require.Equal(t, []string{"50: 500 of 1000", "80: 800 of 1000", "100: 1000 of 1000"}, b.thresholds(notices.CreditThreshold))
+		b.sound()
+	})
+}
+
+// Credit that comes within a period makes its thresholds reachable again. Credit that leaves repeats none.
+func TestThresholdsOfCreditThatChanges(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.account()
+		soon := b.clock.Now().Add(time.Hour)
+		b.give("promo", 1000, soon)
+		b.spend(b.Ledger, "r1", "", "", 1000)
+		require.Equal(t, []string{"50: 1000 of 2000"}, b.thresholds(notices.CreditThreshold))
+		b.give("pack", 2000)
+		b.spend(b.again(), "r2", "", "", 999)
+		require.Len(t, b.thresholds(notices.CreditThreshold), 1)
+		b.spend(b.Ledger, "r3", "", "", 1)
+		require.Equal(t, []string{"50: 1000 of 2000", "50: 2000 of 4000"}, b.thresholds(notices.CreditThreshold))
+		b.give("another promo", 1000, soon)
+		b.clock.Set(soon)
+		b.spend(b.again(), "r4", "", "", 1)
+		require.Len(t, b.thresholds(notices.CreditThreshold), 2)
+	})
+}
+
+// A raised limit has thresholds of its own, a lowered one repeats none, and one that comes back tells nothing twice.
+func TestThresholdsOfALimitThatChanges(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
+		b.give("gift", 1_000_000)
+		ann := ledger.MemberSubject("ann")
+		set := func(amount int64) { b.limit(b.Ledger, ann, ledger.PeriodDay, amount) }
+		set(100)
+		b.spend(b.Ledger, "r1", "ann", "", 80)
+		want := []string{"50: 80 of 100 ann", "80: 80 of 100 ann"}
+		require.Equal(t, want, b.thresholds(notices.LimitThreshold))
+		set(90)
+		b.spend(b.Ledger, "r2", "ann", "", 1)
+		require.Equal(t, want, b.thresholds(notices.LimitThreshold))
+		set(150)
+		b.spend(b.Ledger, "r3", "ann", "", 1)
+		want = append(want, "50: 82 of 150 ann")
+		require.Equal(t, want, b.thresholds(notices.LimitThreshold))
+		set(100)
+		b.spend(b.again(), "r4", "ann", "", 18)
+		want = append(want, "100: 100 of 100 ann")
+		require.Equal(t, want, b.thresholds(notices.LimitThreshold))
+		set(150)
+		b.spend(b.again(), "r5", "ann", "", 20)
+		want = append(want, "80: 120 of 150 ann")
+		require.Equal(t, want, b.thresholds(notices.LimitThreshold))
+	})
+}
+
+// The next window tells again. A clock that goes back tells nothing twice.
+func TestThresholdsOfWindows(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
+		b.give("gift", 1_000_000)
+		b.limit(b.Ledger, ledger.KeySubject("key_1"), ledger.PeriodHour, 100)
+		first := b.clock.Now().Truncate(time.Hour)
+		for n, at := range []time.Time{first, first.Add(time.Hour), first, first.Add(time.Hour), first} {
+			b.clock.Set(at)
+			b.spend(b.again(), fmt.Sprint("r", n), "", "key_1", []int64{50, 50, 1, 1, 1}[n])
+		}
+		require.Equal(t, []string{"50: 50 of 100 key_1", "50: 50 of 100 key_1"}, b.thresholds(notices.LimitThreshold))
+		found, err := b.store.Notices(t.Context(), alice, notices.LimitThreshold, "", 10)
+		require.NoError(t, err)
+		require.Equal(t, first.Add(time.Hour), found[0].Data.WindowStart.UTC())
+		require.Equal(t, first.Add(2*time.Hour), found[0].Data.Time.UTC())
+		require.Equal(t, "hour", found[0].Data.Window)
+	})
+}
+
+// When the smallest call does not fit any more, nothing of use is left: the refusal tells it.
+func TestARefusalTellsThatNothingIsLeft(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.account()
+		b.limit(b.Ledger, ledger.MemberSubject("ann"), ledger.PeriodDay, 200)
+		b.spend(b.Ledger, "r1", "ann", "", 197)
+		_ = b.stops("r2", "ann", "", 4)
+		require.Equal(t, []string{"50: 197 of 200 ann", "80: 197 of 200 ann"}, b.thresholds(notices.LimitThreshold), "a smaller call may fit")
+		b.spend(b.Ledger, "r3", "ann", "", 1)
+		for range 2 {
+			_ = b.stops("r4", "ann", "", 4)
+		}
+		require.Equal(t, []string{"50: 197 of 200 ann", "80: 197 of 200 ann", "100: 198 of 200 ann"}, b.thresholds(notices.LimitThreshold))
+		b.spend(b.Ledger, "r5", "bob", "", 791)
+		_ = b.stops("r6", "bob", "", 12)
+		require.Len(t, b.thresholds(notices.CreditThreshold), 2)
+		b.spend(b.Ledger, "r7", "bob", "", 1)
+		_ = b.stops("r8", "bob", "", 11)
+		require.Equal(t, []string{"50: 989 of 1000", "80: 989 of 1000", "100: 990 of 1000"}, b.thresholds(notices.CreditThreshold))
+	})
+}
+
+// A late settlement of a swept call may reach a threshold, too.
+func TestACorrectionReachesThresholds(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.account()
+		h := b.hold("r1", 400)
+		b.clock.Add(time.Hour)
+		_, err := b.Sweep(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, b.thresholds(notices.CreditThreshold))
+		b.settle(h, 600)
+		require.Equal(t, []string{"50: 600 of 1000"}, b.thresholds(notices.CreditThreshold))
+	})
+}
+
+// The overage of a period has thresholds of its own.
+func TestThresholdsOfOverage(t *testing.T) {
+	metered(t, func(t *testing.T, s *subscriber) {
+		s.spend(s.Ledger, "r1", "", "", 2000)
+		require.Equal(t, []string{"50: 2000 of 2000", "80: 2000 of 2000", "100: 2000 of 2000"}, s.thresholds(notices.CreditThreshold))
+		s.spend(s.Ledger, "r2", "", "", 249)
+		require.Empty(t, s.thresholds(notices.OverageThreshold))
+		s.spend(s.Ledger, "r3", "", "", 1)
+		s.spend(s.Ledger, "r4", "", "", 149)
+		s.spend(s.Ledger, "r5", "", "", 1)
+		s.spend(s.Ledger, "r6", "", "", 100)
+		require.Equal(t, []string{"50: 250 of 500", "80: 400 of 500", "100: 500 of 500"}, s.thresholds(notices.OverageThreshold))
+		require.Len(t, s.thresholds(notices.CreditThreshold), 3, "overage uses no credit")
+	})
+}
+
+// Calls of several processes at once tell each threshold once.
+func TestConcurrentCallsTellOnce(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
+		b.give("gift", 1_000_000)
+		b.limit(b.Ledger, ledger.MemberSubject("ann"), ledger.PeriodMonth, 60)
+		var running sync.WaitGroup
+		for n, l := range []*ledger.Ledger{b.Ledger, b.replica(), b.replica()} {
+			for call := range 20 {
+				running.Go(func() { b.spend(l, fmt.Sprint(n, " ", call), "ann", "", 1) })
+			}
+		}
+		running.Wait()
+		require.ElementsMatch(t, []string{"50: 30 of 60 ann", "80: 48 of 60 ann", "100: 60 of 60 ann"}, b.thresholds(notices.LimitThreshold))
+	})
+}
+
+// A decision that is not committed has told nothing: the next one tells it.
+func TestAThresholdIsToldAfterAFailedCommit(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.account()
+		failing := &uncommitted{Store: b.store}
+		l := b.over(failing)
+		h, err := b.by(l, "r1", "", "", 500)
+		require.NoError(t, err)
+		failing.err = errors.New("the connection was lost")
+		settle := ledger.Settlement{HoldID: h.ID, Usage: ledger.Usage{Input: 500}, Outcome: ledger.OutcomeCompleted}
+		_, err = l.Settle(t.Context(), settle)
+		require.ErrorIs(t, err, failing.err)
+		require.Empty(t, b.thresholds(notices.CreditThreshold))
+		failing.err = nil
+		_, err = l.Settle(t.Context(), settle)
+		require.NoError(t, err)
+		require.Equal(t, []string{"50: 500 of 1000"}, b.thresholds(notices.CreditThreshold))
+	})
+}
+
+// uncommitted is a store that undoes each decision while it has an error.
+type uncommitted struct {
+	ledger.Store
+	err error
+}
+
+func (u *uncommitted) WriteCall(ctx context.Context, caller ledger.Caller, fn func(ctx context.Context, tx ledger.Tx) error) error {
+	return u.Store.WriteCall(ctx, caller, func(ctx context.Context, tx ledger.Tx) error {
+		return errors.Join(fn(ctx, tx), u.err)
+	})
+}
+
+// An erasure leaves the numbers of a member's notices, and no name.
+func TestErasureOfThresholds(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
+		b.give("gift", 1_000_000)
+		b.limit(b.Ledger, ledger.MemberSubject("ann"), ledger.PeriodMonth, 60)
+		b.spend(b.Ledger, "r1", "ann", "", 30)
+		require.NoError(t, b.store.EraseUser(t.Context(), "ann"))
+		require.Equal(t, []string{"50: 30 of 60"}, b.thresholds(notices.LimitThreshold))
+		found, err := b.store.Notices(t.Context(), alice, "", "", 10)
+		require.NoError(t, err)
+		require.NotContains(t, fmt.Sprintf("%+v", found), "ann")
+	})
+}
