@@ -1,13 +1,16 @@
 package ledger_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +21,10 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
 // model is what the property test believes of one account: what was held and what each call must cost.
@@ -33,6 +39,16 @@ type model struct {
 	// back lets the clock go back too, as when replicas' clocks differ; latest is the latest time that it showed.
 	back   bool
 	latest time.Time
+	// limits are the stored spend limits, and changes counts their changes.
+	limits  map[modelLimit]ledger.SpendLimit
+	changes int
+	bought  int
+}
+
+// modelLimit is whose limit it is, and its windows.
+type modelLimit struct {
+	ledger.Subject
+	period time.Duration
 }
 
 type modelCall struct {
@@ -43,6 +59,7 @@ type modelCall struct {
 	final    bool  // settled, not only swept
 	open     bool
 	gone     bool // its hold is deleted
+	changes  int  // of limits, when it was made
 	answered ledger.Closing
 }
 
@@ -55,7 +72,7 @@ func TestLedgerProperties(t *testing.T) {
 		latest := clock.Now()
 		rapid.Check(t, func(rt *rapid.T) {
 			count++
-			m := &model{t: rt, b: newFixture(t, db, "monthly"), account: fmt.Sprintf("org_%d", count), modest: rapid.Bool().Draw(rt, "modest")}
+			m := &model{t: rt, b: newFixture(t, db, "monthly"), account: fmt.Sprintf("org_%d", count), modest: rapid.Bool().Draw(rt, "modest"), limits: map[modelLimit]ledger.SpendLimit{}}
 			m.back = !m.modest && rapid.Bool().Draw(rt, "back")
 			if now := clock.Now(); now.Before(latest) {
 				clock.Set(latest)
@@ -65,6 +82,9 @@ func TestLedgerProperties(t *testing.T) {
 			rt.Repeat(map[string]func(*rapid.T){
 				"wait":       m.wait,
 				"grant":      m.grant,
+				"buy":        m.buy,
+				"limit":      m.limit,
+				"unlimit":    m.unlimit,
 				"reserve":    m.reserve,
 				"again":      m.reserveAgain,
 				"checkpoint": m.checkpoint,
@@ -118,7 +138,7 @@ func (m *model) reserve(t *rapid.T) {
 	r := ledger.Reservation{
 		RequestID: fmt.Sprintf("r%d", len(m.calls)), AccountID: m.account, Model: "plain", InputTokens: rapid.Int64Range(0, 300).Draw(t, "input"),
 		MinOutputTokens: rapid.Int64Range(0, 5).Draw(t, "least"), Choices: rapid.Int64Range(1, 3).Draw(t, "choices"),
-		APIKeyID: rapid.SampledFrom([]string{"", "key_1", "key_2"}).Draw(t, "key"),
+		APIKeyID: rapid.SampledFrom([]string{"", "key_1", "key_2"}).Draw(t, "key"), UserID: rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "user"),
 	}
 	r.MaxOutputTokens = r.MinOutputTokens + rapid.Int64Range(0, 200).Draw(t, "more")
 	if r.APIKeyID != "" && rapid.Bool().Draw(t, "limited") {
@@ -137,29 +157,141 @@ func (m *model) reserve(t *rapid.T) {
 	require.LessOrEqual(t, h.Amount, max(available, 0))
 	require.True(t, h.OutputTokens == r.MaxOutputTokens || price(h.OutputTokens+1) > available, "no token less than is affordable")
 	require.GreaterOrEqual(t, h.OutputTokens, r.MinOutputTokens)
-	m.calls = append(m.calls, &modelCall{request: r, hold: h, used: r.InputTokens, open: true})
+	m.calls = append(m.calls, &modelCall{request: r, hold: h, used: r.InputTokens, open: true, changes: m.changes})
 }
 
-// affords is what the account and the key's limit leave for a call: what a key's calls cost or hold counts in the window in which they
-// were made, whatever its limit was then.
+// buy gives the credit of an automatic top-up, and takes some back: a refund, which may come first and twice.
+func (m *model) buy(t *rapid.T) {
+	m.bought++
+	id := fmt.Sprintf("%s_%d", m.account, m.bought)
+	credit, refunded := rapid.Int64Range(1, 500).Draw(t, "credit"), rapid.SampledFrom([]int64{0, 0, 30, 100}).Draw(t, "refunded")
+	price := "price_" + strconv.FormatInt(credit, 10)
+	if m.b.plans.prices == nil {
+		m.b.plans.prices = map[string]plans.Sale{}
+	}
+	m.b.plans.prices[price] = plans.Sale{Offer: plans.Offer{Pack: &plans.Pack{ID: "pack", Version: 1, Credit: credit}}}
+	invoice := fmt.Sprintf(`{"id":"in_%s","object":"invoice","status":"paid","payment_intent":"pi_%[1]s","created":%d,"total":100,"metadata":{%q:"topup_%[1]s"},
+		"lines":{"data":[{"type":"invoiceitem","amount":100,"quantity":1,"price":{"id":%[4]q,"object":"price"}}]}}`, id, m.b.clock.Now().Unix(), subscriptions.MetadataTopUp, price)
+	refund := subscriptions.Reversal{ID: "re_" + id, Paid: "pi_" + id, Amount: refunded, Created: m.b.clock.Now()}
+	pay := func(ctx context.Context, tx ledger.Tx) error {
+		return m.b.FollowTopUp(ctx, tx, m.account, []byte(invoice))
+	}
+	reverse := func(ctx context.Context, tx ledger.Tx) error { return m.b.FollowReversal(ctx, tx, m.account, refund) }
+	events := []func(context.Context, ledger.Tx) error{pay, reverse, pay, reverse}[:rapid.IntRange(2, 4).Draw(t, "events")]
+	if rapid.Bool().Draw(t, "refund first") {
+		slices.Reverse(events)
+	}
+	before := m.read().Balance
+	for _, event := range append(events, pay) {
+		require.NoError(t, m.b.db.Write(t.Context(), m.account, func(ctx context.Context, d database.Tx) error {
+			if _, err := m.b.store.SaveReversal(ctx, d, refund); err != nil && !errors.Is(err, ledger.ErrNotFound) {
+				return err
+			}
+			return m.b.store.Within(ctx, d, m.account, event)
+		}))
+	}
+	after := m.read().Balance
+	require.LessOrEqual(t, after, before+credit)
+	require.GreaterOrEqual(t, after, before+credit-credit*refunded/100, "a refund takes its part of the credit at most")
+}
+
+// limit sets a spend limit of a member, of every member or of a key.
+func (m *model) limit(t *rapid.T) {
+	of := rapid.SampledFrom([]ledger.Subject{
+		ledger.MemberSubject("ann"), ledger.MemberSubject("bob"), ledger.MemberSubject(ledger.EveryMember), ledger.KeySubject("key_1"),
+	}).Draw(t, "subject")
+	periods := []time.Duration{ledger.PeriodBilling, ledger.PeriodDay, ledger.PeriodWeek, ledger.PeriodMonth, ledger.PeriodHour}
+	if m.back {
+		periods = periods[:4] // of deleted holds, only the day is known
+	}
+	l := ledger.SpendLimit{AccountID: m.account, Subject: of, Period: rapid.SampledFrom(periods).Draw(t, "window"), Amount: rapid.Int64Range(1, 900).Draw(t, "most")}
+	m.read() // it opens the account
+	saved, err := m.b.SetLimit(t.Context(), l)
+	require.NoError(t, err)
+	m.changes++
+	m.limits[modelLimit{of, l.Period}] = saved
+}
+
+func (m *model) unlimit(t *rapid.T) {
+	if len(m.limits) == 0 {
+		t.Skip("no limits")
+	}
+	keys := slices.SortedFunc(maps.Keys(m.limits), func(a, b modelLimit) int {
+		return cmp.Or(strings.Compare(a.String(), b.String()), cmp.Compare(a.period, b.period))
+	})
+	key := rapid.SampledFrom(keys).Draw(t, "limit")
+	require.NoError(t, m.b.DeleteLimit(t.Context(), m.account, m.limits[key].ID, anyLimit))
+	m.changes++
+	delete(m.limits, key)
+}
+
+// affords is what the account and the limits leave for a call: what the calls of a member or a key cost or hold counts in the window in which they
+// were made, whatever the limit was then.
 func (m *model) affords(r ledger.Reservation) int64 {
 	a := m.read()
 	left := a.Available()
-	if r.KeyLimit.Amount == 0 {
-		return left
+	if r.KeyLimit.Amount != 0 {
+		left = min(left, r.KeyLimit.Amount-m.spent(a, ledger.KeySubject(r.APIKeyID), r.KeyLimit.Period, m.within(a)))
 	}
-	now := m.b.clock.Now()
-	if now.Before(a.PeriodStart) {
-		now = a.PeriodStart
+	for _, l := range m.limitsOf(r.UserID, r.APIKeyID) {
+		left = min(left, l.Amount-m.spent(a, l.Subject, l.Period, m.within(a)))
 	}
-	start, end := a.PeriodStart, a.PeriodEnd
-	if p := r.KeyLimit.Period; p > 0 {
-		start = now.Truncate(p)
-		end = start.Add(p)
+	return left
+}
+
+// within is the present time, which is never before the account's period.
+func (m *model) within(a ledger.Account) time.Time {
+	if now := m.b.clock.Now(); now.After(a.PeriodStart) {
+		return now
 	}
-	spent := int64(0)
+	return a.PeriodStart
+}
+
+// limitsOf are the limits that a caller's calls count against. Those of every member hold for members that have none of their own for the same windows.
+func (m *model) limitsOf(user, key string) (all []ledger.SpendLimit) {
+	for k, l := range m.limits {
+		switch k.Subject {
+		case ledger.MemberSubject(ledger.EveryMember):
+			_, own := m.limits[modelLimit{ledger.MemberSubject(user), k.period}]
+			if l.Subject = ledger.MemberSubject(user); user == "" || own {
+				continue
+			}
+		case ledger.MemberSubject(user), ledger.KeySubject(key):
+		default:
+			continue
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// modelWindow are the bounds of the window around a time.
+func modelWindow(a ledger.Account, period time.Duration, at time.Time) (start, end time.Time) {
+	day := at.UTC().Truncate(24 * time.Hour)
+	switch period { //nolint:exhaustive // the others are lengths
+	case ledger.PeriodBilling:
+		return a.PeriodStart, a.PeriodEnd
+	case ledger.PeriodWeek:
+		for day.Weekday() != time.Monday {
+			day = day.AddDate(0, 0, -1)
+		}
+		return day, day.AddDate(0, 0, 7)
+	case ledger.PeriodMonth:
+		first := time.Date(day.Year(), day.Month(), 1, 0, 0, 0, 0, time.UTC)
+		return first, first.AddDate(0, 1, 0)
+	}
+	return at.Truncate(period), at.Truncate(period).Add(period)
+}
+
+// spent is what the calls of a window cost and hold.
+func (m *model) spent(a ledger.Account, of ledger.Subject, period time.Duration, at time.Time) (spent int64) {
+	start, end := modelWindow(a, period, at)
 	for _, c := range m.calls {
-		if at := c.hold.CreateTime; c.request.APIKeyID != r.APIKeyID || at.Before(start) || !at.Before(end) {
+		by := ledger.MemberSubject(c.request.UserID)
+		if of.Kind == ledger.SubjectKey {
+			by = ledger.KeySubject(c.request.APIKeyID)
+		}
+		if at := c.hold.CreateTime; by != of || at.Before(start) || !at.Before(end) {
 			continue
 		}
 		spent += c.cost
@@ -167,7 +299,7 @@ func (m *model) affords(r ledger.Reservation) int64 {
 			spent += c.hold.Amount
 		}
 	}
-	return min(left, r.KeyLimit.Amount-spent)
+	return spent
 }
 
 func (m *model) reserveAgain(t *rapid.T) {
@@ -228,7 +360,66 @@ func (m *model) settle(t *rapid.T) {
 		return
 	}
 	require.Equal(t, used, end.Cost)
+	more := used > c.cost
 	c.open, c.final, c.cost, c.answered = false, true, used, end
+	if more {
+		m.checkTold(t, c)
+	}
+}
+
+// checkTold: the thresholds that a call has reached are told.
+func (m *model) checkTold(t *rapid.T, c *modelCall) {
+	a := m.read()
+	m.told(t, notices.CreditThreshold, "", a.PeriodStart, a.Period.Cost, a.Balance+a.Period.Cost)
+	if c.changes != m.changes {
+		return
+	}
+	for _, l := range m.limitsOf(c.request.UserID, "") {
+		start, end := modelWindow(a, l.Period, c.hold.CreateTime)
+		if l.Period == ledger.PeriodBilling && (c.hold.CreateTime.Before(start) || !c.hold.CreateTime.Before(end)) {
+			continue // of an earlier period
+		}
+		spent := m.spent(a, l.Subject, l.Period, c.hold.CreateTime)
+		for _, other := range m.calls {
+			if other.open && other.request.UserID == c.request.UserID && !other.hold.CreateTime.Before(start) && other.hold.CreateTime.Before(end) {
+				spent -= other.hold.Amount
+			}
+		}
+		m.told(t, notices.LimitThreshold, l.Subject.ID, start, spent, l.Amount)
+	}
+}
+
+// told requires a notice for each threshold that is reached.
+func (m *model) told(t *rapid.T, kind notices.Kind, user string, start time.Time, used, amount int64) {
+	all, err := m.b.store.Notices(t.Context(), m.account, kind, "", 10_000)
+	require.NoError(t, err)
+	for _, percent := range []int64{50, 80, 100} {
+		if amount <= 0 || used*100 < amount*percent {
+			continue
+		}
+		require.True(t, slices.ContainsFunc(all, func(n notices.Notice) bool {
+			return n.UserID == user && n.Data.Percent == percent && n.Data.WindowStart.Equal(start) && n.Data.Amount >= amount
+		}), "%s %d %% of %d since %s: %+v", user, percent, amount, start, all)
+	}
+}
+
+// checkNotices: no threshold is told before it is reached, and none twice for the same amount or a smaller one.
+func (m *model) checkNotices(t *rapid.T) {
+	all, err := m.b.store.Notices(t.Context(), m.account, "", "", 10_000)
+	require.NoError(t, err)
+	largest := map[string]int64{}
+	for _, n := range slices.Backward(all) {
+		d := n.Data
+		if d.Percent == 0 {
+			continue
+		}
+		require.True(t, d.Used*100 >= d.Amount*d.Percent || d.Percent == 100 && d.Used*100 >= d.Amount*99, "%+v", n)
+		window := fmt.Sprint(n.Kind, n.UserID, d.APIKeyID, d.Window, d.WindowStart.Unix(), d.Time.Sub(d.WindowStart), d.Percent)
+		if n.Kind == notices.LimitThreshold {
+			require.Greater(t, d.Amount, largest[window], "%+v", n)
+		}
+		largest[window] = d.Amount
+	}
 }
 
 func (m *model) sweep(t *rapid.T) {
@@ -294,6 +485,7 @@ func (m *model) check(t *rapid.T) {
 		require.GreaterOrEqual(t, a.Balance, a.Held)
 	}
 	m.checkGrants(t, a, now)
+	m.checkNotices(t)
 }
 
 func (m *model) checkGrants(t *rapid.T, a ledger.Account, now time.Time) {
