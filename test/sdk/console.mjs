@@ -48,6 +48,7 @@ const link = (page, name) => page.locator("nav[aria-label=Main]").last().getByTe
 
 const choice = (page, name) => page.locator("label", { has: page.getByText(name, { exact: true }) }).locator("select");
 
+const topUp = async (page) => (await call("GET", `${base}/api/v1/billing/topUp`, undefined, await token(page))).body.topUp;
 // press tabs until the element has the focus, as a person without a mouse does, then presses the key.
 async function press(page, locator, key) {
   for (let i = 0; i < 80; i++) {
@@ -257,6 +258,42 @@ const steps = {
     assert.deepEqual({ seats, planId }, { seats: 5, planId: "studio" });
     await page.locator("dt", { hasText: "Seats" }).locator("+ dd", { hasText: "5" }).waitFor();
   },
+  async "an automatic top-up is set up, buys, and is turned off"() {
+    await page.getByRole("button", { name: "Set up the top-up" }).waitFor({ state: "detached" }); // the plan studio does not offer it
+    const other = await open({ colorScheme: "dark" });
+    await signIn(other, "user_topup@example.test", "billing", "Billing");
+    await other.getByText("The account has no subscription.").waitFor();
+    await other.getByRole("button", { name: "Subscribe to Pro" }).click();
+    await other.getByRole("button", { name: /^Pay 20/ }).click();
+    await other.getByText("What you bought is in the account.").waitFor();
+    await other.getByRole("button", { name: "Close" }).click();
+    await other.getByRole("button", { name: "Set up the top-up" }).click();
+    const dialog = other.getByRole("dialog");
+    await dialog.getByLabel("Buy at a balance of").fill("five");
+    assert.ok(await dialog.getByRole("button", { name: "Turn on the top-up" }).isDisabled());
+    await dialog.getByLabel("Buy at a balance of").fill("1000");
+    await dialog.getByRole("button", { name: "Turn on the top-up" }).click();
+    await dialog.getByRole("alert").getByText("thresholdNanoUsd").first().waitFor(); // above the plan's maximum
+    assert.match(seen.refused.pop(), /^400 POST .*topUp:set$/);
+    await picture(other, "Billing, top-up, dark, desk");
+    await dialog.getByLabel("Buy at a balance of").fill("50.00"); // above the balance, so it buys at once
+    await dialog.getByLabel("Spend at most in a month").fill("20");
+    await dialog.getByRole("button", { name: "Turn on the top-up" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await other.getByText("$0.00 of at most $20.00").or(other.getByText("$20.00 of at most $20.00")).waitFor();
+    for (let i = 0; (await topUp(other)).purchases[0]?.state !== "TOP_UP_PURCHASE_STATE_PAID"; i++) {
+      assert.ok(i < 300, "the top-up buys");
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    await other.reload();
+    await other.getByRole("region", { name: "Automatic purchases" }).getByRole("row", { name: /paid/ }).waitFor();
+    await other.getByText("$20.00 of at most $20.00 (100 %)").waitFor();
+    await picture(other, "Billing, topped up, dark, desk");
+    await press(other, other.getByRole("button", { name: "Turn off the top-up" }), "Enter");
+    await other.getByRole("button", { name: "Set up the top-up" }).waitFor();
+    assert.equal((await topUp(other)).enabled, false);
+    await other.context().close();
+  },
   async "a plan is changed"() {
     await choice(page, "Charged every").selectOption("BILLING_INTERVAL_YEAR");
     assert.equal(await page.getByRole("button", { name: /^Subscribe to/ }).count(), 0, "an account has one subscription");
@@ -323,6 +360,15 @@ const steps = {
     await other.getByText("payment failed", { exact: true }).waitFor();
     await other.getByRole("region", { name: "Invoices" }).getByRole("row", { name: /open \$20\.00/ }).waitFor();
     await picture(other, "Billing, payment failed, light, desk");
+    await other.reload();
+    const notices = other.getByRole("region", { name: "Notices" });
+    const failed = notices.getByRole("row", { name: /payment failed/ });
+    assert.ok((await failed.getByRole("link", { name: "Pay" }).getAttribute("href")).startsWith(sandbox));
+    await notices.getByRole("row", { name: /plan changed|payment failed/ }).first().waitFor();
+    await choice(other, "Show").selectOption("NOTICE_KIND_ENDED");
+    await other.getByText("No notices of this kind").waitFor();
+    await choice(other, "Show").selectOption("NOTICE_KIND_PAYMENT_FAILED");
+    await failed.waitFor();
     await portal(async () => {
       await useCard("visa", "visa 4242");
       await other.getByRole("button", { name: "Pay" }).click();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { decimals, minorUnits, percent, step } from '../src/lib/money';
+import { decimals, minorUnits, nanoOf, percent, step } from '../src/lib/money';
 import { emptyFilter, requestQuery } from '../src/lib/requests';
 import { curl, openai } from '../src/lib/snippets';
 import { formatShare } from '../src/lib/status';
@@ -7,6 +7,11 @@ import { formatMillis, lastDays } from '../src/lib/time';
 import { groupOf, readUsage, stacks, type UsageRow } from '../src/lib/usage';
 
 const row = (day: string, model: string, cost: string): UsageRow => ({ day, model, userId: '', apiKeyId: '', requests: '1', costNanoUsd: cost, usage: { inputTokens: '1', cachedInputTokens: '0', outputTokens: '1', reasoningTokens: '0' } });
+
+test.each([
+  ['5', '5000000000'], [' $12.50 ', '12500000000'], ['1,000', '1000000000000'], ['0.000000001', '1'], ['0', '0'], ['999999999', '999999999000000000'],
+  ['', undefined], ['five', undefined], ['-1', undefined], ['1e3', undefined], ['.5', undefined], ['5.', undefined], ['0.0000000001', undefined], ['9999999999', undefined],
+])('nanoOf(%s) is %s', (typed, want) => expect(nanoOf(typed)).toBe(want));
 
 test.each([
   [0n, 10n, 0], [1n, 3n, 33.3], [2n, 3n, 66.7], [10n, 10n, 100], [20n, 10n, 100], [5n, 0n, 0], [-1n, 10n, 0], [9_007_199_254_740_993n, 18_014_398_509_481_986n, 50],

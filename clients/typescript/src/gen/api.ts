@@ -3067,6 +3067,8 @@ export interface components {
              * @description The maximum number of seats. Example: 50.
              */
             max: number;
+            /** @description Whether the number of seats follows the members of the organization. Example: true. */
+            perMember: boolean;
         };
         /** @description PlanTrial is a time without payment. */
         PlanTrial: {

@@ -1,6 +1,7 @@
+import { useOrganization } from '@clerk/react';
 import { TrivetError, type Schemas } from '@trivet/client';
 import { useState } from 'react';
-import { useApiQuery } from '../app/api';
+import { useApiQuery, usePlans } from '../app/api';
 import { usePlanName } from '../app/names';
 import { usePortal } from '../app/purchase';
 import { formatDate } from '../lib/time';
@@ -34,6 +35,9 @@ export const useSubscription = () =>
 export function Subscription({ paused }: { paused: boolean }) {
   const subscription = useSubscription();
   const planName = usePlanName();
+  const plans = usePlans();
+  const { organization } = useOrganization();
+  const seats = plans.data?.plans.find((p) => p.id === subscription.data?.planId)?.seats;
   const s = subscription.data;
   const problem = s && PROBLEMS[s.access];
   const [state, tone] = (s && ACCESS[s.access]) ?? ['unknown', 'mute'];
@@ -46,7 +50,7 @@ export function Subscription({ paused }: { paused: boolean }) {
       {s && (
         <div className="flex flex-wrap items-end justify-between gap-3">
           <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1 text-sm">
-            {facts(s, planName).map(([name, value]) => <div key={name} className="contents"><dt className="text-mute">{name}</dt><dd>{value}</dd></div>)}
+            {facts(s, planName, seats, organization?.membersCount).map(([name, value]) => <div key={name} className="contents"><dt className="text-mute">{name}</dt><dd>{value}</dd></div>)}
           </dl>
           <Actions subscription={s} paused={paused} />
         </div>
@@ -81,9 +85,15 @@ function laterPlan(change: Schemas['ScheduledChange'], plan: string): string {
   return `to ${plan}${seats}, charged ${every(change.interval)}${change.effectiveTime ? `, on ${formatDate(change.effectiveTime)}` : ''}`;
 }
 
-function facts(s: Schemas['Subscription'], planName: (id: string) => string): [string, string][] {
+/** How many seats the account has, how many of them its members use, and the maximum. */
+function seatsOf(s: Schemas['Subscription'], seats: Schemas['PlanSeats'], members: number | undefined): string {
+  const used = members === undefined ? '' : `, ${members.toLocaleString()} used`;
+  return `${s.seats.toLocaleString()} of at most ${seats.max.toLocaleString()}${used}${seats.perMember ? ', their number follows the members' : ''}`;
+}
+
+function facts(s: Schemas['Subscription'], planName: (id: string) => string, seats: Schemas['PlanSeats'] | undefined, members: number | undefined): [string, string][] {
   const all: [string, string | false | undefined][] = [
-    ['Plan', planName(s.planId)], ['Charged', every(s.interval)], ['Seats', s.seats > 1 && s.seats.toLocaleString()],
+    ['Plan', planName(s.planId)], ['Charged', every(s.interval)], ['Seats', seats && seatsOf(s, seats, members)],
     ['Trial ends', s.trialEndTime && formatDate(s.trialEndTime)],
     s.cancelTime ? ['Ends', formatDate(s.cancelTime)] : ['Renews', s.access !== 'SUBSCRIPTION_ACCESS_ENDED' && s.periodEndTime && formatDate(s.periodEndTime)],
     ['Changes', s.scheduledChange && laterPlan(s.scheduledChange, planName(s.scheduledChange.planId))],

@@ -3,6 +3,12 @@ import { formatNanoUsd } from '@trivet/client';
 /** An amount for a card or a table: cents, and more digits below a cent. */
 export const usd = (nano: string | bigint, digits?: number): string => formatNanoUsd(nano, digits === undefined ? {} : { digits });
 
+/** The nano-dollars of an amount that a person has typed, such as "12.50"; undefined when it is not one. */
+export function nanoOf(typed: string): string | undefined {
+  const match = /^\$?(\d{1,9})(?:\.(\d{1,9}))?$/.exec(typed.trim().replaceAll(',', ''));
+  return match?.[1] && (BigInt(match[1]) * 1_000_000_000n + BigInt((match[2] ?? '').padEnd(9, '0'))).toString();
+}
+
 /** What share of whole a part is, in percent from 0 to 100, rounded to a tenth. */
 export function percent(part: bigint, whole: bigint): number {
   if (whole <= 0n || part <= 0n) return 0;

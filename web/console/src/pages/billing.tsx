@@ -1,9 +1,11 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { TrivetError, type Schemas } from '@trivet/client';
-import { useAccount, useApi, useStatus } from '../app/api';
+import { useAccount, useApi, useMe, useStatus } from '../app/api';
 import { CheckoutReturn } from '../components/checkoutreturn';
+import { Notices } from '../components/notices';
 import { Packs, Plans } from '../components/offers';
 import { Subscription } from '../components/subscription';
+import { AutomaticTopUp } from '../components/topup';
 import { Badge, Button, Card, Empty, Failure, Figure, Loading, Table, Td, Th, type Tone } from '../components/ui';
 import { minorUnits, usd } from '../lib/money';
 import { formatDate, formatTime } from '../lib/time';
@@ -12,6 +14,7 @@ export default function Billing() {
   const account = useAccount();
   const status = useStatus();
   const a = account.data?.account;
+  const admin = useMe().data?.identity.admin ?? false;
   const banner = status.data?.integrations['stripe']?.banner;
   const invoices = useInvoices();
   const off = invoices.error instanceof TrivetError && invoices.error.code === 'CONFIGURATION_ERROR';
@@ -28,9 +31,11 @@ export default function Billing() {
         <>
           <CheckoutReturn />
           <Subscription paused={!!banner} />
+          {admin && <AutomaticTopUp paused={!!banner} />}
           <Packs paused={!!banner} />
           <Plans current={a?.planId} paused={!!banner} />
           <Invoices invoices={invoices} />
+          {admin && <Notices />}
         </>
       )}
       <Movements />

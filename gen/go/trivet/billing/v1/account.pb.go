@@ -1645,7 +1645,9 @@ type PlanSeats struct {
 	// The minimum number of seats. Example: 1.
 	Min int32 `protobuf:"varint,1,opt,name=min,proto3" json:"min,omitempty"`
 	// The maximum number of seats. Example: 50.
-	Max           int32 `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`
+	Max int32 `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`
+	// Whether the number of seats follows the members of the organization. Example: true.
+	PerMember     bool `protobuf:"varint,3,opt,name=per_member,json=perMember,proto3" json:"per_member,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1692,6 +1694,13 @@ func (x *PlanSeats) GetMax() int32 {
 		return x.Max
 	}
 	return 0
+}
+
+func (x *PlanSeats) GetPerMember() bool {
+	if x != nil {
+		return x.PerMember
+	}
+	return false
 }
 
 // PlanTrial is a time without payment.
@@ -2881,10 +2890,12 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\aoverage\x18\f \x01(\v2\x1e.trivet.billing.v1.PlanOverageR\aoverage\"/\n" +
 	"\vPlanOverage\x12 \n" +
 	"\fcap_nano_usd\x18\x01 \x01(\x03R\n" +
-	"capNanoUsd\"/\n" +
+	"capNanoUsd\"N\n" +
 	"\tPlanSeats\x12\x10\n" +
 	"\x03min\x18\x01 \x01(\x05R\x03min\x12\x10\n" +
-	"\x03max\x18\x02 \x01(\x05R\x03max\"l\n" +
+	"\x03max\x18\x02 \x01(\x05R\x03max\x12\x1d\n" +
+	"\n" +
+	"per_member\x18\x03 \x01(\bR\tperMember\"l\n" +
 	"\tPlanTrial\x12\x12\n" +
 	"\x04days\x18\x01 \x01(\x05R\x04days\x12&\n" +
 	"\x0fcredit_nano_usd\x18\x02 \x01(\x03R\rcreditNanoUsd\x12#\n" +

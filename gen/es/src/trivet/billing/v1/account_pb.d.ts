@@ -634,6 +634,13 @@ export declare type PlanSeats = Message<"trivet.billing.v1.PlanSeats"> & {
    * @generated from field: int32 max = 2;
    */
   max: number;
+
+  /**
+   * Whether the number of seats follows the members of the organization. Example: true.
+   *
+   * @generated from field: bool per_member = 3;
+   */
+  perMember: boolean;
 };
 
 /**

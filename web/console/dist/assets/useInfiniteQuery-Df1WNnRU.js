@@ -1,1 +1,0 @@
-import{H as e,X as t}from"./index-jLmhmPCj.js";function n(n,r){return e(n,t,r)}export{n as t};
