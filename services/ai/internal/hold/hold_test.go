@@ -155,6 +155,7 @@ func TestSettlementOutlivesItsCall(t *testing.T) {
 	require.NoError(t, err, "a reservation is not left half made")
 }
 
+// A ledger that does not answer refuses the call. The limit of activepieces/activepieces#14436 lets calls through then.
 func TestReserveErrors(t *testing.T) {
 	var calls atomic.Int64
 	r := newFixture(t, func(context.Context, string) error {

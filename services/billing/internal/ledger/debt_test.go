@@ -20,7 +20,7 @@ func (b *fixture) owes(request string, hold, used int64) ledger.Hold {
 	return h
 }
 
-// Credit that expires does not become credit without end by paying debt that is given back.
+// Credit that expires does not become credit without end by paying debt that is given back, as it did in kortix-ai/suna#5869.
 func TestReturnedCreditExpiresWithTheGrantThatPaid(t *testing.T) {
 	each(t, "empty", func(t *testing.T, b *fixture) {
 		b.give("gift", 100)

@@ -145,6 +145,7 @@ func TestAHoldOverTwoGrants(t *testing.T) {
 	})
 }
 
+// What was used beyond the credit is not forgotten when a period begins. useautumn/autumn#2443 lost it.
 func TestDebtIsPaidByTheNextPeriod(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *fixture) {
 		b.settle(b.hold("r1", 1000), 1300)

@@ -33,7 +33,8 @@ func (s *subscriber) balance(account, user string) int64 {
 	return a.Balance
 }
 
-// Free credit goes to one account of a person, who can make any number of organizations. octopusreview/octopus#788 gave it to 1,699 accounts.
+// Free credit goes to one account of a person, who can make any number of organizations. octopusreview/octopus#788 gave it to 1,699 accounts, and
+// pollinations/pollinations#6215 to whoever registered again.
 func TestFreeCreditOncePerPerson(t *testing.T) {
 	free(t, ledger.FreePerPerson, func(t *testing.T, s *subscriber) {
 		require.EqualValues(t, 1000, s.balance("org_1", alice))
