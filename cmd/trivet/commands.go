@@ -34,7 +34,7 @@ func newRoot(p program) *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.events(), p.reconcile(), p.plans(), p.billing(), p.ledger(), p.doctor(), p.backup(), p.restore(), p.version())
+	root.AddCommand(p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.apiKeys(), p.events(), p.reconcile(), p.plans(), p.billing(), p.ledger(), p.doctor(), p.backup(), p.restore(), p.version())
 	return root
 }
 

@@ -215,6 +215,11 @@ const steps = {
     const models = () => call("GET", `${base}/v1/models`, undefined, secret);
     assert.equal((await models()).status, 200);
     await press(page, page.getByRole("button", { name: "Done" }), "Enter");
+    await press(page, page.getByRole("button", { name: "Edit nightly" }), "Enter");
+    await page.getByLabel("Requests a day, in UTC").fill("2");
+    await page.getByLabel("Streams at the same time").fill("3");
+    await page.keyboard.press("Enter");
+    await page.getByText("2 requests a day, 3 streams at the same time", { exact: true }).waitFor();
     await press(page, page.getByRole("button", { name: "Revoke nightly" }), "Enter");
     await press(page, page.getByRole("dialog").getByRole("button", { name: "Revoke" }), "Enter");
     await page.getByText("revoked", { exact: true }).waitFor();

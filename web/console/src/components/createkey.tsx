@@ -2,8 +2,10 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { parseNanoUsd, type Schemas } from '@trivet/client';
 import { useState, type SubmitEvent } from 'react';
 import { useApi, useModels } from '../app/api';
+import { readLimits } from '../lib/keys';
 import { Copy } from './copy';
 import { Dialog } from './dialog';
+import { RateLimits } from './ratelimits';
 import { Button, Failure, Field, inputClass } from './ui';
 
 const SCOPES = [
@@ -47,7 +49,7 @@ export function CreateKey({ onClose }: { onClose: () => void }) {
           <summary className="text-sm">Limits and models</summary>
           <div className="grid gap-3 pt-3 sm:grid-cols-2">
             <Field label="Spend limit a period, in dollars" hint="Empty: the account's credit"><input name="spend" inputMode="decimal" pattern="\d{1,9}(\.\d{1,9})?" title="An amount such as 12.50" className={inputClass} /></Field>
-            <Field label="Requests a minute" hint="Empty: the plan's limit"><input name="requests" type="number" min={1} max={1_000_000} className={inputClass} /></Field>
+            <RateLimits />
             <Field label="Last day" hint="Empty: it does not expire"><input name="expires" type="date" className={inputClass} /></Field>
           </div>
           <fieldset className="pt-3">
@@ -74,9 +76,8 @@ function read(form: FormData): Schemas['CreateApiKeyRequest'] | string {
   const text = (name: string) => String(form.get(name) ?? '').trim();
   const scopes = form.getAll('scopes').map(String);
   if (scopes.length === 0) return 'Choose at least one thing that the key may do.'; // an empty list would mean the default
-  const body: Schemas['CreateApiKeyRequest'] = { name: text('name'), scopes, models: form.getAll('models').map(String) };
+  const body: Schemas['CreateApiKeyRequest'] = { name: text('name'), scopes, models: form.getAll('models').map(String), ...readLimits(form) };
   if (text('spend')) body.spendLimitNanoUsd = parseNanoUsd(text('spend')).toString();
-  if (text('requests')) body.requestsPerMinute = Number(text('requests'));
   if (text('expires')) body.expireTime = new Date(`${text('expires')}T23:59:59`).toISOString();
   return body;
 }

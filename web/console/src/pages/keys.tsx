@@ -5,8 +5,9 @@ import { useState } from 'react';
 import { useApi } from '../app/api';
 import { CreateKey } from '../components/createkey';
 import { Dialog } from '../components/dialog';
+import { EditKey } from '../components/editkey';
 import { Badge, Button, Card, Empty, Failure, Loading, Table, Td, Th } from '../components/ui';
-import { usd } from '../lib/money';
+import { limitsOf } from '../lib/keys';
 import { formatAgo, formatDate } from '../lib/time';
 
 type Key = Schemas['ApiKey'];
@@ -15,6 +16,7 @@ export default function Keys() {
   const { trivet, scope } = useApi();
   const [creating, setCreating] = useState(false);
   const [revoking, setRevoking] = useState<Key>();
+  const [editing, setEditing] = useState<Key>();
   const keys = useInfiniteQuery({
     queryKey: ['keys', scope],
     initialPageParam: '',
@@ -31,16 +33,17 @@ export default function Keys() {
       <Card>
         {keys.isPending && <Loading label="Loading the keys" />}
         {keys.isError && <Failure error={keys.error} retry={() => void keys.refetch()} />}
-        {keys.isSuccess && (all.length === 0 ? <Empty title="No API keys"><p>Create one for each program, so that you can revoke one without stopping the others.</p></Empty> : <KeyTable keys={all} revoke={setRevoking} />)}
+        {keys.isSuccess && (all.length === 0 ? <Empty title="No API keys"><p>Create one for each program, so that you can revoke one without stopping the others.</p></Empty> : <KeyTable keys={all} edit={setEditing} revoke={setRevoking} />)}
         {keys.hasNextPage && <Button className="mt-3" disabled={keys.isFetchingNextPage} onClick={() => void keys.fetchNextPage()}>Show more</Button>}
       </Card>
       {creating && <CreateKey onClose={() => setCreating(false)} />}
+      {editing && <EditKey apiKey={editing} onClose={() => setEditing(undefined)} />}
       {revoking && <Revoke apiKey={revoking} onClose={() => setRevoking(undefined)} />}
     </div>
   );
 }
 
-function KeyTable({ keys, revoke }: { keys: Key[]; revoke: (key: Key) => void }) {
+function KeyTable({ keys, edit, revoke }: { keys: Key[]; edit: (key: Key) => void; revoke: (key: Key) => void }) {
   const now = Date.now();
   return (
     <Table caption="API keys" head={<><Th>Name</Th><Th>State</Th><Th>May</Th><Th>Models</Th><Th>Limits</Th><Th>Last used</Th><Th>Created</Th><Th /></>}>
@@ -53,21 +56,18 @@ function KeyTable({ keys, revoke }: { keys: Key[]; revoke: (key: Key) => void })
           <Td wrap>{limitsOf(key)}</Td>
           <Td>{key.lastUseTime ? formatAgo(key.lastUseTime, now) : 'never'}</Td>
           <Td>{formatDate(key.createTime)}</Td>
-          <Td right>{!key.revokeTime && <Button kind="danger" aria-label={`Revoke ${key.name}`} onClick={() => revoke(key)}>Revoke</Button>}</Td>
+          <Td right>{!key.revokeTime && <span className="flex justify-end gap-2">{!expired(key, now) && <Button aria-label={`Edit ${key.name}`} onClick={() => edit(key)}>Edit</Button>}<Button kind="danger" aria-label={`Revoke ${key.name}`} onClick={() => revoke(key)}>Revoke</Button></span>}</Td>
         </tr>
       ))}
     </Table>
   );
 }
 
-function limitsOf(key: Key): string {
-  const limits = [BigInt(key.spendLimitNanoUsd) > 0n && `${usd(key.spendLimitNanoUsd)} a period`, key.requestsPerMinute > 0 && `${key.requestsPerMinute.toLocaleString()} a minute`].filter(Boolean);
-  return limits.length ? limits.join(', ') : "the plan's";
-}
+const expired = (key: Key, now: number): boolean => !!key.expireTime && new Date(key.expireTime).getTime() <= now;
 
 function State({ apiKey: key, now }: { apiKey: Key; now: number }) {
   if (key.revokeTime) return <Badge tone="mute">revoked</Badge>;
-  if (key.expireTime && new Date(key.expireTime).getTime() <= now) return <Badge tone="mute">expired</Badge>;
+  if (expired(key, now)) return <Badge tone="mute">expired</Badge>;
   if (key.disabledReason) return <span><Badge tone="warn">refused</Badge><TakeOver apiKey={key} /></span>;
   return <Badge tone="ok">{key.expireTime ? `until ${formatDate(key.expireTime)}` : 'active'}</Badge>;
 }
