@@ -10,6 +10,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
 	"github.com/trivet-dev/trivet/platform/integration"
 )
 
@@ -42,12 +43,30 @@ func services(deps Deps) ([]status.Service, error) {
 	}
 	banners := map[string]string{"stripe": paymentBanner}
 	var out []status.Service
-	for _, i := range integration.All() {
+	for _, i := range integration.Required() {
 		ask, ok := asks[i.Service]
 		if !ok {
 			return nil, fmt.Errorf("the status page cannot ask the service %q of %s", i.Service, i.Title)
 		}
-		out = append(out, status.Service{Name: i.Service, Integration: i.Name, Banner: banners[i.Name], Ask: ask})
+		out = append(out, status.Service{Name: i.Service, Integration: i.Name, Banner: banners[i.Name], Ask: ask, More: more(i.Service)})
 	}
 	return out, nil
+}
+
+// more lists the integrations of a service that can be off.
+func more(service string) (out []status.More) {
+	for _, i := range integration.All() {
+		if i.Optional && i.Service == service {
+			out = append(out, status.More{Integration: i.Name, Of: func(answer status.Answer) *statusv1.Health {
+				others, ok := answer.(interface {
+					GetIntegrations() map[string]*statusv1.Health
+				})
+				if !ok {
+					return nil
+				}
+				return others.GetIntegrations()[i.Name]
+			}})
+		}
+	}
+	return out
 }

@@ -91,6 +91,7 @@ func (s *Sandbox) reset(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	s.openai.ResetStats()
+	s.email.Reset()
 	s.ResetCalls()
 	for _, sender := range s.senders {
 		sender.Reset()

@@ -18,7 +18,7 @@ func TestFaultsByControl(t *testing.T) {
 	for name, test := range map[string]struct{ body, want string }{
 		"empty":         {``, "body is empty"},
 		"not JSON":      {`kind=hang`, "invalid character"},
-		"no provider":   {`{"kind":"hang"}`, `provider \"\" is unknown; use clerk, openai or stripe`},
+		"no provider":   {`{"kind":"hang"}`, `provider \"\" is unknown; use clerk, openai, stripe or email`},
 		"unknown field": {`{"provider":"clerk","kind":"hang","delay":5}`, `unknown field \"delay\"`},
 		"unknown kind":  {`{"provider":"clerk","kind":"explode"}`, "use one of [latency"},
 		"own id":        {`{"provider":"clerk","kind":"hang","id":"x"}`, "the sandbox assigns it"},

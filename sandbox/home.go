@@ -12,6 +12,7 @@ func homePage() linkpage.Page {
 			{Name: "/clerk/v1", Text: "Clerk's Backend API and Frontend API"},
 			{Name: "/openai/v1", Text: "OpenAI's API"},
 			{Name: "/stripe", Text: "Stripe's API, with pages for checkout, invoices and the portal"},
+			{Address: "email/", Name: "Mails", Text: "that Trivet sent by SMTP"},
 			{Name: "/control", Text: "sets faults, clocks and webhooks; sandbox/README.md lists the calls"},
 		},
 	}

@@ -130,7 +130,7 @@ func TestCallsAreCounted(t *testing.T) {
 	fetch(t, "GET", base+"/stripe/pay/cs_1", "")
 	fetch(t, "GET", base+"/stripe/v1/subscriptions/sub_1", "")
 	_, body := fetch(t, "GET", base+"/control/calls", "")
-	require.JSONEq(t, `{"totals":{"clerk":5,"openai":3,"stripe":4},"calls":[
+	require.JSONEq(t, `{"totals":{"clerk":5,"openai":3,"stripe":4,"email":0},"calls":[
 		{"provider":"clerk","route":"GET /v1/jwks","count":2},
 		{"provider":"clerk","route":"GET /v1/users/{user}","count":2},
 		{"provider":"clerk","route":"unknown","count":1},
@@ -141,7 +141,7 @@ func TestCallsAreCounted(t *testing.T) {
 		{"provider":"stripe","route":"POST /v1/customers","count":2}]}`, body)
 	require.EqualValues(t, 2, s.Calls()[0].Count)
 	_, body = fetch(t, "DELETE", base+"/control/calls", "")
-	require.JSONEq(t, `{"totals":{"clerk":0,"openai":0,"stripe":0},"calls":[]}`, body)
+	require.JSONEq(t, `{"totals":{"clerk":0,"openai":0,"stripe":0,"email":0},"calls":[]}`, body)
 }
 
 func TestStripeByControl(t *testing.T) {

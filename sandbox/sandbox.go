@@ -1,7 +1,7 @@
-// Package sandbox stands in for Clerk, OpenAI and Stripe. It keeps state, is deterministic and speaks the providers'
+// Package sandbox stands in for Clerk, OpenAI, Stripe and a mail server. It keeps state, is deterministic and speaks the providers'
 // real HTTP, so that their SDKs run against it unmodified.
 //
-// It serves /clerk, /openai/v1 and /stripe, and /control to set faults and create tokens. It is for development and
+// It serves /clerk, /openai/v1, /stripe and the mails at /email, and /control to set faults and create tokens. It is for development and
 // tests: it checks keys as the providers do, but all its keys are public, and anyone who reaches /control can use it.
 // Serve it on a loopback address.
 package sandbox
@@ -20,6 +20,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/integration"
 	"github.com/trivet-dev/trivet/platform/linkpage"
 	"github.com/trivet-dev/trivet/sandbox/clerk"
+	"github.com/trivet-dev/trivet/sandbox/email"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/sandbox/openai"
 	"github.com/trivet-dev/trivet/sandbox/stripe"
@@ -61,6 +62,8 @@ type Config struct {
 	// AllowedHosts are host names and addresses, without a port, under which clients may reach the sandbox and whose pages
 	// may use it. Localhost, loopback addresses and the host of BaseURL are always allowed; other requests are rejected.
 	AllowedHosts []string
+	// SMTPAddr is where clients reach the mail server, such as "127.0.0.1:8025", if [email.Fake.Serve] serves it. It is used in [Sandbox.Environment].
+	SMTPAddr string
 	// Patience is how long a client may leave an answer unread before its connection is cut; zero means 30 s.
 	Patience time.Duration
 }
@@ -68,12 +71,13 @@ type Config struct {
 // checkoutPatience is how long Stripe's checkout page waits for its webhook before it sends the payer back.
 const checkoutPatience = 10 * time.Second
 
-// Sandbox holds the three fakes and their control API.
+// Sandbox holds the fakes and their control API.
 type Sandbox struct {
 	cfg     Config
 	clerk   *clerk.Fake
 	openai  *openai.Fake
 	stripe  *stripe.Fake
+	email   *email.Fake
 	senders map[string]*webhook.Sender
 	calls   *counter
 	handler http.Handler
@@ -93,7 +97,7 @@ func New(cfg Config) (*Sandbox, error) {
 	if cfg.Patience <= 0 {
 		cfg.Patience = defaultPatience
 	}
-	s := &Sandbox{cfg: cfg, senders: map[string]*webhook.Sender{}, calls: newCounter(), openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace})}
+	s := &Sandbox{cfg: cfg, senders: map[string]*webhook.Sender{}, calls: newCounter(), openai: openai.New(openai.Config{Now: cfg.Now, Pace: cfg.Pace}), email: email.New(email.Config{Now: cfg.Now})}
 	if err := s.open(cfg); err != nil {
 		return nil, errors.Join(err, s.closeSenders(context.Background()), s.closeFiles())
 	}
@@ -176,6 +180,9 @@ func (s *Sandbox) OpenAI() *openai.Fake { return s.openai }
 // Stripe returns the Stripe fake.
 func (s *Sandbox) Stripe() *stripe.Fake { return s.stripe }
 
+// Email returns the mail server. Serve it on a listener.
+func (s *Sandbox) Email() *email.Fake { return s.email }
+
 // Close cancels running requests and webhook attempts, rejects new ones, and waits until all goroutines have ended, or
 // until ctx ends.
 func (s *Sandbox) Close(ctx context.Context) error {
@@ -193,7 +200,7 @@ func (s *Sandbox) Close(ctx context.Context) error {
 // Environment returns the settings that point Trivet at this sandbox, by name.
 func (s *Sandbox) Environment() map[string]string {
 	base := strings.TrimRight(s.cfg.BaseURL, "/")
-	return map[string]string{
+	environment := map[string]string{
 		"CLERK_SECRET_KEY":      s.clerk.SecretKey(),
 		"CLERK_PUBLISHABLE_KEY": s.clerk.PublishableKey(),
 		"CLERK_ISSUER":          s.clerk.Issuer(),
@@ -206,6 +213,10 @@ func (s *Sandbox) Environment() map[string]string {
 		"CLERK_WEBHOOK_SECRET":  ClerkWebhookSecret,
 		"STRIPE_WEBHOOK_SECRET": StripeWebhookSecret,
 	}
+	if s.cfg.SMTPAddr != "" {
+		environment["SMTP_ADDR"], environment["SMTP_TLS"], environment["SMTP_FROM"] = s.cfg.SMTPAddr, "none", "Trivet <billing@sandbox.test>"
+	}
+	return environment
 }
 
 // providerNames are the providers that the sandbox stands in for.
@@ -213,12 +224,12 @@ func providerNames() []string { return integration.Names(integration.All()) }
 
 // apis returns the stand-ins by provider.
 func (s *Sandbox) apis() map[string]router {
-	return map[string]router{"clerk": s.clerk, "openai": s.openai, "stripe": s.stripe}
+	return map[string]router{"clerk": s.clerk, "openai": s.openai, "stripe": s.stripe, "email": s.email}
 }
 
 // faults returns the sets by provider.
 func (s *Sandbox) faults() map[string]*fault.Set {
-	return map[string]*fault.Set{"clerk": s.clerk.Faults(), "openai": s.openai.Faults(), "stripe": s.stripe.Faults()}
+	return map[string]*fault.Set{"clerk": s.clerk.Faults(), "openai": s.openai.Faults(), "stripe": s.stripe.Faults(), "email": s.email.Faults()}
 }
 
 func (s *Sandbox) routes() http.Handler {
@@ -239,7 +250,7 @@ func (s *Sandbox) routes() http.Handler {
 	s.controlStripe(mux)
 	mux.Handle("GET /{$}", linkpage.Handler(homePage()))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "the sandbox serves /clerk, /openai/v1, /stripe, /v1 (Stripe), /control and /healthz, not "+r.URL.Path)
+		refuse(w, http.StatusNotFound, "the sandbox serves /clerk, /openai/v1, /stripe, /v1 (Stripe), /email, /control and /healthz, not "+r.URL.Path)
 	})
 	return mux
 }

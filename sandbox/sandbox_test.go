@@ -52,7 +52,7 @@ func TestHomePage(t *testing.T) {
 		return body
 	}
 	links := regexp.MustCompile(`href="([a-z][^":]*)"`).FindAllStringSubmatch(read("/"), -1)
-	require.Len(t, links, 2)
+	require.Len(t, links, 3)
 	for _, link := range links {
 		read("/" + link[1])
 	}

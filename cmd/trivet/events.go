@@ -69,7 +69,10 @@ func allSources() (all []eventSource) {
 		all = append(all, eventSource{name: i.Name, path: i.EventsPath})
 	}
 	stripe, _ := integration.Named("stripe")
-	return append(all, eventSource{name: "webhook", path: stripe.EventsPath, named: true})
+	for _, name := range []string{"webhook", "email"} {
+		all = append(all, eventSource{name: name, path: stripe.EventsPath, named: true})
+	}
+	return all
 }
 
 // sources returns the sources to show.

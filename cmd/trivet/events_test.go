@@ -49,6 +49,10 @@ func newEdge(t *testing.T) *edge {
 		Id: "ntc_1", Source: "webhook", Type: "billing.payment_failed", Subject: "ntc_1", State: inboxv1.EventState_EVENT_STATE_DEAD,
 		ReceiveTime: timestamppb.New(begun.Add(-time.Hour)),
 	}}
+	e.events["/api/v1/billing/events email"] = []*inboxv1.Event{{
+		Id: "ntc_2", Source: "email", Type: "billing.ended", Subject: "ntc_2", State: inboxv1.EventState_EVENT_STATE_DEAD,
+		ReceiveTime: timestamppb.New(begun.Add(-time.Hour)),
+	}}
 	return e
 }
 
@@ -204,7 +208,7 @@ payload, redacted:
 	_, _, err = e.trivet("events", "show", "clerk_0000", "--source", "stripe")
 	require.ErrorContains(t, err, "the event clerk_0000 from stripe was not found")
 	_, _, err = e.trivet("events", "show", "nope")
-	require.ErrorContains(t, err, "the event nope from clerk or stripe or webhook was not found")
+	require.ErrorContains(t, err, "the event nope from clerk or stripe or webhook or email was not found")
 }
 
 func TestRedriveFindsTheInbox(t *testing.T) {
@@ -217,7 +221,7 @@ func TestRedriveFindsTheInbox(t *testing.T) {
 	require.Equal(t, "1 redriven\n", out)
 	out, _, err = e.trivet("events", "redrive", "--state", "dead")
 	require.NoError(t, err)
-	require.Equal(t, "3 redriven\n", out)
+	require.Equal(t, "4 redriven\n", out)
 	out, _, err = e.trivet("events", "redrive", "ntc_1")
 	require.NoError(t, err)
 	require.Equal(t, "1 redriven\n", out)
@@ -227,6 +231,12 @@ func TestRedriveFindsTheInbox(t *testing.T) {
 	out, _, err = e.trivet("events", "show", "ntc_1")
 	require.NoError(t, err)
 	require.Contains(t, out, "webhook")
+	out, _, err = e.trivet("events", "list", "--source", "email")
+	require.NoError(t, err)
+	require.Contains(t, out, "billing.ended")
+	out, _, err = e.trivet("events", "redrive", "ntc_2")
+	require.NoError(t, err)
+	require.Equal(t, "1 redriven\n", out)
 	out, _, err = e.trivet("events", "redrive", "--state", "dead", "--source", "clerk", "--json")
 	require.NoError(t, err)
 	require.JSONEq(t, `{"redriven":1}`, out)
@@ -235,7 +245,7 @@ func TestRedriveFindsTheInbox(t *testing.T) {
 func TestEventsCommandsNameWhatIsWrong(t *testing.T) {
 	e := newEdge(t)
 	for text, says := range map[string]string{
-		"list --source paypal":       "--source is clerk or stripe or webhook",
+		"list --source paypal":       "--source is clerk or stripe or webhook or email",
 		"list --state odd":           "--state is one of pending, leased, done, dead, ignored",
 		"list --limit 0":             "--limit is 1 to",
 		"list --since -1h":           "--since",
@@ -243,8 +253,8 @@ func TestEventsCommandsNameWhatIsWrong(t *testing.T) {
 		"redrive x --state dead":     "ids of events",
 		"redrive --state done":       "must be dead",
 		"show":                       "accepts 1 arg",
-		"show x --source paypal":     "--source is clerk or stripe or webhook",
-		"redrive x --source paypal":  "--source is clerk or stripe or webhook",
+		"show x --source paypal":     "--source is clerk or stripe or webhook or email",
+		"redrive x --source paypal":  "--source is clerk or stripe or webhook or email",
 		"list --since 2026-11-25T1Z": "neither a duration",
 	} {
 		_, _, err := e.trivet(append([]string{"events"}, strings.Fields(text)...)...)

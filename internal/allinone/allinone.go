@@ -40,7 +40,7 @@ func Dev(ctx context.Context, env settings.Env, options DevOptions) error {
 	if err := announceDev(ctx, env, c, host); err != nil {
 		return err
 	}
-	if len(serve.Absent(env.Get)) == 0 {
+	if len(serve.AbsentRequired(env.Get)) == 0 {
 		return run(ctx, c, host, runOptions{migrate: true, development: development(nil, nil), welcome: &welcome{to: options.Stdout, config: c}})
 	}
 	absent := integration.Names(serve.Absent(env.Get))
@@ -73,7 +73,7 @@ func loadDev(env settings.Env, options DevOptions) (*config, error) {
 			wrong = append(wrong, refusePublic(c))
 		}
 		for _, i := range integration.All() {
-			if serve.IsReal(env.Get, i) {
+			if !i.Optional && serve.IsReal(env.Get, i) {
 				wrong = append(wrong, c.validateService(i.Service))
 			}
 		}

@@ -131,6 +131,7 @@ func (c *config) public() []string {
 		{Setting: "TRIVET_GRPC_ADDR", Address: c.Host.GRPCAddr},
 		{Setting: "TRIVET_OPS_ADDR", Address: c.Host.OpsAddr},
 		{Setting: "TRIVET_SANDBOX_ADDR", Address: c.Sandbox.Addr},
+		{Setting: "TRIVET_SANDBOX_SMTP_ADDR", Address: c.Sandbox.SMTPAddr},
 	} {
 		if !loopback(at.Address) {
 			open = append(open, at.Setting)

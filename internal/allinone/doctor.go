@@ -88,6 +88,7 @@ func Doctor(ctx context.Context, env settings.Env, options DoctorOptions) (*Diag
 		{"OpenAI", d.openAI},
 		{"targets", d.targets},
 		{"Stripe", d.stripe},
+		{"mail server", d.mailServer},
 		{"clock", d.clock},
 		{"database", d.database},
 		{"Redis", d.redis},

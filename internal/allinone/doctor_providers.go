@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/billing"
 )
 
 // maxAnswer bounds what is read of a provider's answer.
@@ -160,6 +161,17 @@ func (d *doctor) missing(address string, events []string) []Finding {
 		found = append(found, failure("", "the webhook endpoint "+address+" does not send "+strings.Join(lacking, ", "), "add these events in Stripe's dashboard"))
 	}
 	return found
+}
+
+// mailServer connects to the mail server, encrypts and signs in. It sends no mail.
+func (d *doctor) mailServer(ctx context.Context) []Finding {
+	if !d.real("email") {
+		return nil
+	}
+	if err := billing.CheckMail(ctx, d.config.Billing); err != nil {
+		return []Finding{failure("SMTP_ADDR", "mails cannot be sent: "+err.Error(), "check SMTP_ADDR, SMTP_TLS, SMTP_USERNAME and SMTP_PASSWORD, and the firewall of this machine")}
+	}
+	return nil
 }
 
 // clock compares this machine's clock with those of the providers that answered.

@@ -23,7 +23,7 @@ func (d *doctor) settings(context.Context) []Finding {
 	}
 	wrongs := []error{settings.Load(d.env.Get, d.config, modes...), d.env.Refused()}
 	for _, i := range integration.All() {
-		if d.real(i.Name) { // in development, only those serve that have settings
+		if !i.Optional && d.real(i.Name) { // in development, only those serve that have settings
 			wrongs = append(wrongs, d.config.validateService(i.Service))
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/redistest"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/sandbox/email"
 	"github.com/trivet-dev/trivet/services/auth"
 )
 
@@ -96,7 +97,7 @@ func TestDoctorFindsNothingInAGoodSetUp(t *testing.T) {
 	p := newPatient(t)
 	result := p.examine(t)
 	require.True(t, result.Healthy)
-	require.Len(t, result.Checks, 11)
+	require.Len(t, result.Checks, 12)
 	for _, c := range result.Checks {
 		require.Empty(t, c.Findings, c.Check)
 		require.NotNil(t, c.Findings, "the list is [] in JSON")
@@ -307,4 +308,28 @@ func TestDoctorEndsWithItsContext(t *testing.T) {
 	stop()
 	_, err := Doctor(ctx, settings.Env{Get: func(string) string { return "" }}, DoctorOptions{Progress: io.Discard, Transport: &providers{}, Now: time.Now, Free: FreeBytes})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// The doctor connects to the mail server without a mail, and names the setting and what to do when that fails.
+func TestDoctorConnectsToTheMailServer(t *testing.T) {
+	fake := email.New(email.Config{})
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- fake.Serve(ctx, listener) }()
+	p := newPatient(t)
+	p.values["SMTP_ADDR"], p.values["SMTP_TLS"], p.values["SMTP_FROM"] = listener.Addr().String(), "none", "Acme <billing@acme.test>"
+	require.True(t, p.examine(t).Healthy)
+	require.Empty(t, fake.Mails())
+	cancel()
+	require.NoError(t, <-done)
+	result := p.examine(t)
+	require.False(t, result.Healthy)
+	for _, c := range result.Checks {
+		if c.Check == "mail server" {
+			require.Equal(t, "SMTP_ADDR", c.Findings[0].Setting)
+			require.Contains(t, c.Findings[0].What, "mails cannot be sent: the connection failed: connection refused")
+		}
+	}
 }

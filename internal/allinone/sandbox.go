@@ -24,6 +24,8 @@ import (
 type SandboxSettings struct {
 	// Addr is the address that the sandbox listens on.
 	Addr string `env:"TRIVET_SANDBOX_ADDR" default:"127.0.0.1:8090" help:"address of the sandbox, which stands in for Clerk, OpenAI and Stripe in development"`
+	// SMTPAddr is the address of its mail server.
+	SMTPAddr string `env:"TRIVET_SANDBOX_SMTP_ADDR" default:"127.0.0.1:0" help:"address of the sandbox's mail server, which delivers nothing; port 0 takes a free port, which the log shows"`
 	// AllowedHosts lists host names of the sandbox in addition to this machine's names.
 	AllowedHosts []string `env:"TRIVET_SANDBOX_ALLOWED_HOSTS" help:"host names or addresses, separated by commas, by which the sandbox may be reached and whose pages may use it; always: localhost, loopback addresses and the host of TRIVET_SANDBOX_ADDR"`
 	// Webhooks is the address of the edge that receives the sandbox's webhooks.
@@ -34,7 +36,7 @@ type SandboxSettings struct {
 
 // Validate checks the address.
 func (s SandboxSettings) Validate(settings.Modes) error {
-	return serve.CheckAddress("TRIVET_SANDBOX_ADDR", s.Addr)
+	return settings.Join(serve.CheckAddress("TRIVET_SANDBOX_ADDR", s.Addr), serve.CheckAddress("TRIVET_SANDBOX_SMTP_ADDR", s.SMTPAddr))
 }
 
 // URL is the sandbox's base address as this machine reaches it.
@@ -76,11 +78,11 @@ func Sandbox(ctx context.Context, env settings.Env, stderr io.Writer) error {
 	if err := host.Announce(ctx, env); err != nil {
 		return err
 	}
-	_, part, err := startSandbox(ctx, c, host)
+	box, part, err := startSandbox(ctx, c, host)
 	if err != nil {
 		return err
 	}
-	host.Logger.InfoContext(ctx, "sandbox is up", slog.String("address", "http://"+s.Sandbox.Addr))
+	host.Logger.InfoContext(ctx, "sandbox is up", slog.String("address", "http://"+s.Sandbox.Addr), slog.String("smtp", box.Environment()["SMTP_ADDR"]))
 	return host.Run(ctx, part)
 }
 
@@ -97,23 +99,28 @@ func startSandbox(ctx context.Context, c *config, host *serve.Host) (*sandbox.Sa
 	if err != nil {
 		return nil, serve.Part{}, err
 	}
+	mails, err := serve.Listen(ctx, "TRIVET_SANDBOX_SMTP_ADDR", c.Sandbox.SMTPAddr)
+	if err != nil {
+		return nil, serve.Part{}, errors.Join(err, listener.Close())
+	}
 	warnIfPublic(ctx, host.Logger, listener.Addr())
 	folder := filepath.Join(host.Settings.DataDir, "sandbox")
 	release, err := datafolder.Acquire(folder)
 	if err != nil {
-		return nil, serve.Part{}, errors.Join(err, listener.Close())
+		return nil, serve.Part{}, errors.Join(err, listener.Close(), mails.Close())
 	}
 	s, err := sandbox.New(sandbox.Config{
 		Dir: folder, Now: host.Now, Logger: host.Logger, Pace: c.Sandbox.Pace,
 		BaseURL: "http://" + reachable(listener.Addr().String()), AllowedHosts: c.Sandbox.AllowedHosts,
+		SMTPAddr: reachable(mails.Addr().String()),
 	})
 	if err != nil {
-		return nil, serve.Part{}, errors.Join(fmt.Errorf("the sandbox's files in TRIVET_DATA_DIR=%s: %w", host.Settings.DataDir, err), listener.Close(), release())
+		return nil, serve.Part{}, errors.Join(fmt.Errorf("the sandbox's files in TRIVET_DATA_DIR=%s: %w", host.Settings.DataDir, err), listener.Close(), mails.Close(), release())
 	}
 	if err := deliver(s, c); err != nil {
-		return nil, serve.Part{}, errors.Join(err, listener.Close(), s.Close(ctx), release())
+		return nil, serve.Part{}, errors.Join(err, listener.Close(), mails.Close(), s.Close(ctx), release())
 	}
-	return s, sandboxPart(s, listener, release), nil
+	return s, sandboxPart(s, listener, mails, release), nil
 }
 
 // deliver sends the sandbox's webhooks to the edge.
@@ -143,11 +150,13 @@ func warnIfPublic(ctx context.Context, log *slog.Logger, addr net.Addr) {
 }
 
 // sandboxPart serves the sandbox and releases its folder at the end.
-func sandboxPart(s *sandbox.Sandbox, listener net.Listener, release func() error) serve.Part {
+func sandboxPart(s *sandbox.Sandbox, listener, mails net.Listener, release func() error) serve.Part {
 	return serve.Part{Name: "sandbox", Run: func(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, release()) }()
 		server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
 		server.RegisterOnShutdown(func() { _ = s.Close(context.WithoutCancel(ctx)) }) // ends answers that hang on purpose
-		return errors.Join(serve.HTTP(ctx, server, listener), s.Close(context.WithoutCancel(ctx)))
+		served := make(chan error, 1)
+		go func() { served <- s.Email().Serve(ctx, mails) }()
+		return errors.Join(serve.HTTP(ctx, server, listener), <-served, s.Close(context.WithoutCancel(ctx)))
 	}}
 }

@@ -20,11 +20,14 @@ type Integration struct {
 	WebhookSetting, WebhookSettingAlias string
 	// EventsPath is where operators read its webhooks at the edge; empty when it sends none.
 	EventsPath string
+	// Optional says that Trivet works without it: it is off while none of its RealSettings is set, except in trivet dev. A service has one
+	// integration that is not optional.
+	Optional bool
 	// Reconciles says that `trivet reconcile` compares its objects with the stored copies.
 	Reconciles bool
 	// RealSettings tell, when one of them is set, that the real provider is meant and not the sandbox.
 	RealSettings []string
-	// SandboxSettings are the settings that the sandbox fills in when it stands in.
+	// SandboxSettings are the settings that the sandbox fills in when it stands in. For an optional integration only trivet dev does so.
 	SandboxSettings []string
 }
 
@@ -57,7 +60,17 @@ func All() []Integration {
 			RealSettings:    []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL"},
 			SandboxSettings: []string{"STRIPE_SECRET_KEY", "STRIPE_API_URL", "STRIPE_WEBHOOK_SECRET"},
 		},
+		{
+			Name: "email", Title: "E-mail", Service: "billing", Optional: true,
+			RealSettings:    []string{"SMTP_ADDR"},
+			SandboxSettings: []string{"SMTP_ADDR", "SMTP_TLS", "SMTP_FROM"},
+		},
 	}
+}
+
+// Required returns the integrations without which Trivet does not work.
+func Required() []Integration {
+	return slices.DeleteFunc(All(), func(i Integration) bool { return i.Optional })
 }
 
 // Named returns the integration with a name; false for an unknown name.

@@ -11,14 +11,17 @@ import (
 )
 
 func TestTheTableIsComplete(t *testing.T) {
-	require.Equal(t, []string{"clerk", "openai", "stripe"}, integration.Names(integration.All()))
+	require.Equal(t, []string{"clerk", "openai", "stripe", "email"}, integration.Names(integration.All()))
+	require.Equal(t, []string{"clerk", "openai", "stripe"}, integration.Names(integration.Required()))
 	require.Equal(t, []string{"clerk", "stripe"}, integration.Names(integration.WithWebhooks()))
 	require.Equal(t, []string{"clerk", "stripe"}, integration.Names(integration.Reconciled()))
 	services := map[string]bool{}
 	for _, i := range integration.All() {
 		require.NotEmpty(t, i.Title, i.Name)
-		require.False(t, services[i.Service], "%s: each service has one integration", i.Name)
-		services[i.Service] = true
+		if !i.Optional {
+			require.False(t, services[i.Service], "%s: each service has one integration that is not optional", i.Name)
+			services[i.Service] = true
+		}
 		require.Equal(t, len(i.WebhookHeaders) > 0, i.EventsPath != "", "%s: what comes in by webhook is shown to operators", i.Name)
 		for _, h := range i.WebhookHeaders {
 			require.Equal(t, http.CanonicalHeaderKey(h), h, i.Name)

@@ -33,6 +33,7 @@ type call struct {
 	permit    permit // of the breaker
 	permitted bool
 	span      tracing.Span
+	reply     *Reply // of a call that is not HTTP, when the provider replied
 }
 
 // answer puts the call in place of the response's body.
@@ -133,6 +134,9 @@ func (c *call) end(err error) {
 
 // outcome sorts the call into one of a few kinds.
 func (c *call) outcome(err error) outcome {
+	if c.reply != nil {
+		return c.reply.outcome()
+	}
 	if err == nil {
 		return byStatus(c.status)
 	}

@@ -158,13 +158,13 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// admit asks the bulkhead and the breaker.
+// admit asks the bulkhead and the breaker. The request is nil for a call that is not HTTP.
 func (c *call) admit(request *http.Request) error {
 	t := c.t
 	if t.inFlight.Add(1) > int64(t.config.MaxConcurrent) {
 		return &BusyError{Integration: t.config.Integration, Limit: t.config.MaxConcurrent}
 	}
-	if t.breaker == nil || t.config.Unguarded != nil && t.config.Unguarded(request) {
+	if t.breaker == nil || request != nil && t.config.Unguarded != nil && t.config.Unguarded(request) {
 		return nil
 	}
 	p, wait, ok := t.breaker.acquire()

@@ -25,7 +25,7 @@ func (c *call) describe(span tracing.Span, r *http.Request) {
 // endSpan ends the span of a call.
 func (c *call) endSpan(out outcome) {
 	if c.span.On() {
-		if c.status > 0 {
+		if c.status > 0 && c.reply == nil {
 			c.span.Set(attribute.Int("http.response.status_code", c.status))
 		}
 		if c.firstByte > 0 {

@@ -60,6 +60,11 @@ func Absent(get func(string) string) []integration.Integration {
 	return slices.DeleteFunc(integration.All(), func(i integration.Integration) bool { return IsReal(get, i) })
 }
 
+// AbsentRequired returns the integrations that no setting names and without which Trivet does not work.
+func AbsentRequired(get func(string) string) []integration.Integration {
+	return slices.DeleteFunc(Absent(get), func(i integration.Integration) bool { return i.Optional })
+}
+
 // SandboxAt returns the settings of a sandbox with default keys at an address. A test compares them with the sandbox's own.
 func SandboxAt(url string) map[string]string {
 	base := strings.TrimRight(url, "/")
@@ -120,7 +125,7 @@ func withStandIn(get func(string) string) (func(string) string, []integration.In
 		return get, nil, err
 	}
 	filled, err := FillIn(get, at.Secrets(SandboxAt(at.URL)))
-	return filled, Absent(get), err
+	return filled, AbsentRequired(get), err
 }
 
 // announceStandIns warns of the providers that a process does not reach for real.

@@ -82,6 +82,23 @@ func (s *Set) Struck() int {
 	return s.struck
 }
 
+// Plan is what the faults do to a command of a protocol that is not HTTP.
+type Plan struct {
+	// Delay is the time to wait first.
+	Delay time.Duration
+	// Fault is what happens then; nil for nothing.
+	Fault *Fault
+}
+
+// Take uses up the faults that act on a command. The request stands for the command: the faults match its path and method.
+func (s *Set) Take(r *http.Request) Plan {
+	if !s.armed.Load() {
+		return Plan{}
+	}
+	p := s.take(r)
+	return Plan{Delay: p.delay, Fault: p.act}
+}
+
 // plan is what the faults do to a request.
 type plan struct {
 	delay time.Duration

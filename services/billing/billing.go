@@ -3,6 +3,7 @@ package billing
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/billing/internal/rpc"
+	"github.com/trivet-dev/trivet/services/billing/internal/smtp"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
 	"github.com/trivet-dev/trivet/services/billing/internal/stripesig"
@@ -58,6 +60,8 @@ type Config struct {
 	EventsRetry time.Duration `env:"BILLING_EVENTS_RETRY" default:"120h" min:"1h" max:"720h" help:"how long a webhook to BILLING_EVENTS_URL is tried until it is dead; trivet events redrive sends it again"`
 	// EventsPrivate allows a receiver that is not on the public internet.
 	EventsPrivate bool `env:"BILLING_EVENTS_PRIVATE" default:"false" help:"whether BILLING_EVENTS_URL may be plain HTTP and may lead to a private address; trivet dev allows both"`
+	// Mail says how notices are mailed.
+	Mail MailSettings
 	// StripeSecretKey are Stripe's API keys, newest first; none turns Stripe off.
 	StripeSecretKey settings.Secrets `env:"STRIPE_SECRET_KEY" required:"serve" begins:"sk_live_,rk_live_,sk_test_,rk_test_" help:"Stripe secret or restricted API key, sk_… or rk_…; several separated by commas, newest first"`
 	// StripeAPIURL is Stripe's address.
@@ -84,10 +88,10 @@ type Config struct {
 	AutomaticTax bool `env:"STRIPE_AUTOMATIC_TAX" default:"true" help:"whether Stripe works out the tax of purchases; needs Stripe Tax with an origin address, else Stripe refuses every checkout"`
 }
 
-// Validate checks the plan file, except for the models that it names; see CheckModels. It checks where webhooks go.
+// Validate checks the plan file, except for the models that it names; see CheckModels. It checks where webhooks and mails go.
 func (c *Config) Validate(modes settings.Modes) error {
 	_, err := plans.Load(c.PlansFile, c.DefaultPlan, nil)
-	return settings.Join(err, c.validateEvents(modes))
+	return settings.Join(err, c.validateEvents(modes), c.validateMail())
 }
 
 // CheckModels checks that the plans name only models of the price list. It does not repeat errors of Validate.
@@ -99,7 +103,7 @@ func (c *Config) CheckModels(prices *models.List) error {
 	return err
 }
 
-// Deps holds billing's dependencies. All are required except PayURLTime and Transport.
+// Deps holds billing's dependencies. All are required except PayURLTime, MailTLS and Transport.
 type Deps struct {
 	// Logger gets what happens in the background.
 	Logger *slog.Logger
@@ -119,6 +123,8 @@ type Deps struct {
 	ApplyPlans bool
 	// PayURLTime bounds the wait of ListNotices for Stripe's addresses of invoices; 0 means a second.
 	PayURLTime time.Duration
+	// MailTLS replaces how the mail server's certificate is checked; nil trusts the system's certificates. For tests.
+	MailTLS *tls.Config
 	// Transport connects to Stripe; nil means a connection pool of the service's own.
 	Transport http.RoundTripper
 }
@@ -152,6 +158,10 @@ type Service struct {
 	eventsURL, eventsSecrets *settings.Live
 	// receivers connects to the receiver of webhooks; nil without one.
 	receivers *http.Client
+	// smtp sends mails; nil without a mail server. mailPassword changes while the service runs.
+	smtp         *smtp.Client
+	mailHealth   *health.Provider
+	mailPassword *settings.Live
 }
 
 // New opens the store and makes the service, which the caller must Close. It reports every mistake in the plan file.
@@ -191,6 +201,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		config: config, log: deps.Logger, now: deps.Now, db: db, ledger: accounts, rows: rows, catalog: catalog, applyPlans: deps.ApplyPlans,
 		stripeKey: settings.NewLive(config.StripeSecretKey...),
 		eventsURL: settings.NewLive(config.EventsURL), eventsSecrets: settings.NewLive(config.EventsSecrets...),
+		mailPassword: settings.NewLive(config.Mail.Password),
 	}
 	client, err := s.connectStripe(deps)
 	if err != nil {
@@ -208,7 +219,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		Ledger: accounts, Plans: catalog, Eraser: rows, Exporter: accounts, Now: deps.Now, Subscriptions: rows, Overage: rows, Members: rows, Entitlements: accounts, Notices: rows, PayURLTime: deps.PayURLTime,
 		Origins:  checkout.Origins{Allowed: config.AllowedOrigins, Loopback: deps.LoopbackOrigins},
 		Webhooks: synced.receiver, Events: s.inbox,
-		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: stripeCondition,
+		Reconciler: s.reconciler, Service: health.NewService(deps.Now, "billing.database", s.Checks), Stripe: stripeCondition, Integrations: s.integrations(),
 	}))
 	return s, nil
 }
@@ -275,6 +286,9 @@ func (s *Service) Run(ctx context.Context) error {
 	running.Go(func() { s.compact(ctx) })
 	if s.probe != nil {
 		running.Go(func() { s.probe(ctx) })
+	}
+	if s.smtp != nil {
+		running.Go(func() { s.mailHealth.Run(ctx, s.config.Mail.ProbeInterval, s.smtp.Probe) })
 	}
 	running.Go(func() { s.followPlans(ctx) })
 	running.Go(func() { s.followSubscriptions(ctx) })

@@ -4,10 +4,12 @@ import (
 	"context"
 	"net/url"
 
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/hook"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/outgoing"
+	"github.com/trivet-dev/trivet/services/billing/internal/stripe"
 )
 
 // validateEvents checks where webhooks go, and what signs them.
@@ -35,20 +37,43 @@ func (c *Config) validateEvents(modes settings.Modes) error {
 	return settings.Join(found...)
 }
 
-// sendNotices sends notices as webhooks, if there is a receiver.
-func (s *Service) sendNotices(deps Deps) error {
-	if !s.config.EventsURL.IsSet() {
+// sendNotices sends notices as webhooks and as mails, if there is a receiver or a mail server. The client is nil while Stripe is off.
+func (s *Service) sendNotices(deps Deps, client *stripe.Client) error {
+	var queues []func(context.Context, database.Tx, notices.Notice) error
+	if s.config.EventsURL.IsSet() {
+		s.receivers = hook.Client(s.config.EventsPrivate || deps.PrivateReceivers)
+		sender, err := outgoing.New(outgoing.Options{
+			Inbox: s.inbox, Store: s.rows, PayURL: s.payURL, Client: s.receivers, URL: s.eventsURL, Secrets: s.eventsSecrets,
+			RetryTime: s.config.EventsRetry, Now: s.now,
+		})
+		if err != nil {
+			return err
+		}
+		queues = append(queues, sender.Queue)
+	}
+	mailer, err := s.mailer(deps, client)
+	if err != nil {
+		return err
+	}
+	if mailer != nil {
+		queues = append(queues, mailer.Queue)
+	}
+	if len(queues) > 0 {
+		s.rows.Deliver(inTurn(queues))
+	}
+	return nil
+}
+
+// inTurn calls all functions, until one fails.
+func inTurn(queues []func(context.Context, database.Tx, notices.Notice) error) func(context.Context, database.Tx, notices.Notice) error {
+	return func(ctx context.Context, t database.Tx, n notices.Notice) error {
+		for _, queue := range queues {
+			if err := queue(ctx, t, n); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
-	s.receivers = hook.Client(s.config.EventsPrivate || deps.PrivateReceivers)
-	sender, err := outgoing.New(outgoing.Options{
-		Inbox: s.inbox, Store: s.rows, PayURL: s.payURL, Client: s.receivers, URL: s.eventsURL, Secrets: s.eventsSecrets,
-		RetryTime: s.config.EventsRetry, Now: s.now,
-	})
-	if err == nil {
-		s.rows.Deliver(sender.Queue)
-	}
-	return err
 }
 
 // payURL reads the address where a notice's invoice can be paid; "" for none.

@@ -109,7 +109,7 @@ func newFixture(t *testing.T, env map[string]string, place database.Config) *fix
 	t.Helper()
 	h := &fixture{}
 	h.Clock = billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))
-	h.stripe, _ = billingtest.Stripe(t, fake.Config{Now: h.Now, AfterRetries: "unpaid", Emit: h.emit})
+	h.stripe, _ = billingtest.Stripe(t, fake.Config{Now: h.Now, AfterRetries: "unpaid", Emit: h.emit, PublicURL: "https://invoice.stripe.com"})
 	h.begin(t, env, place, "")
 	return h
 }

@@ -22,6 +22,7 @@ func (s *Service) Rotate(config Config) error {
 			return fmt.Errorf("STRIPE_WEBHOOK_SECRET: %w", err)
 		}
 	}
+	s.mailPassword.Replace(settings.Secrets{config.Mail.Password})
 	s.eventsURL.Replace(settings.Secrets{config.EventsURL})
 	s.eventsSecrets.Replace(config.EventsSecrets)
 	s.stripeKey.Replace(config.StripeSecretKey)

@@ -35,7 +35,7 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 	if err != nil {
 		return nil, err
 	}
-	if err := s.sendNotices(deps); err != nil {
+	if err := s.sendNotices(deps, client); err != nil {
 		return nil, err
 	}
 	follower := &follow.Follower{Store: rows, Ledger: s.ledger}

@@ -38,8 +38,18 @@ type Service struct {
 	Integration string
 	// Banner is the text that a front end shows while the integration is down; it may be empty.
 	Banner string
+	// More are the other integrations of the service that can be off.
+	More []More
 	// Ask calls the service's GetStatus.
 	Ask func(context.Context) (Answer, error)
+}
+
+// More is an integration that can be off. One that is off is not shown.
+type More struct {
+	// Integration is its name, such as "email".
+	Integration string
+	// Of returns its state from an answer; nil when it is off.
+	Of func(Answer) *statusv1.Health
 }
 
 // Report is the body of the response.
@@ -114,13 +124,14 @@ type watched struct {
 	Service
 	answered    bool // at least once
 	integration *health.Tracker
+	more        []*health.Tracker // of More; nil for those that are off
 }
 
 // New returns a page that has not asked any service yet. operator reports whether an operator sends a request.
 func New(services []Service, operator func(*http.Request) bool, now func() time.Time) *Page {
 	p := &Page{now: now, start: now(), operator: operator, turn: make(chan struct{}, 1), stop: make(chan struct{}), streams: streams{of: map[netip.Prefix]int{}}}
 	for _, s := range services {
-		p.services = append(p.services, &watched{Service: s, integration: health.NewTracker(p.start)})
+		p.services = append(p.services, &watched{Service: s, integration: health.NewTracker(p.start), more: make([]*health.Tracker, len(s.More))})
 	}
 	return p
 }
@@ -188,8 +199,9 @@ func (p *Page) ask(ctx context.Context) Report {
 		service, integration := p.judge(s, answers[i])
 		report.Services[s.Name] = statuspb.Word(service)
 		report.Integrations[s.Integration] = s.describe(integration)
+		others := p.judgeMore(s, answers[i], report)
 		switch {
-		case service == health.Operational && integration.GetStatus() == health.Operational:
+		case service == health.Operational && integration.GetStatus() == health.Operational && others:
 			working++
 		case service == health.Down:
 			down++
@@ -217,8 +229,39 @@ func (p *Page) judge(s *watched, answer Answer) (statusv1.Status, *statusv1.Heal
 	return answer.GetService().GetStatus(), reported
 }
 
+// judgeMore reports the other integrations of a service that are on, and whether all of them work.
+func (p *Page) judgeMore(s *watched, answer Answer, report Report) bool {
+	working := true
+	for i, more := range s.More {
+		var now *statusv1.Health
+		switch {
+		case answer == nil && s.more[i] != nil: // nothing reaches it
+			now = s.more[i].Set(health.Down, p.now())
+		case answer != nil:
+			if now = more.Of(answer); now == nil {
+				s.more[i] = nil
+				continue
+			}
+			if s.more[i] == nil {
+				s.more[i] = health.NewTracker(p.start)
+			}
+			s.more[i].Set(now.GetStatus(), p.now())
+		default:
+			continue
+		}
+		working = working && now.GetStatus() == health.Operational
+		report.Integrations[more.Integration] = describe(now)
+	}
+	return working
+}
+
+// describe shows an integration without a banner.
+func describe(c *statusv1.Health) Integration {
+	return Integration{Figures: figures(c.GetFigures()), Status: statuspb.Word(c.GetStatus()), Since: c.GetSinceTime().AsTime().UTC().Truncate(time.Millisecond)}
+}
+
 func (s *watched) describe(c *statusv1.Health) Integration {
-	out := Integration{Figures: figures(c.GetFigures()), Status: statuspb.Word(c.GetStatus()), Since: c.GetSinceTime().AsTime().UTC().Truncate(time.Millisecond)}
+	out := describe(c)
 	if c.GetStatus() == health.Down {
 		out.Banner = s.Banner
 	}

@@ -217,3 +217,40 @@ func TestRunRecordsWhenAStateBegan(t *testing.T) {
 }
 
 func nobody(*http.Request) bool { return false }
+
+// An integration that can be off is shown while it is on, counts in the sum, and is down while its service is unreachable.
+func TestIntegrationsThatCanBeOff(t *testing.T) {
+	var email *statusv1.Health
+	var away bool
+	ask := func(context.Context) (status.Answer, error) {
+		if away {
+			return nil, errors.New("away")
+		}
+		return &aiv1.GetStatusResponse{Service: condition(health.Operational), Provider: condition(health.Operational)}, nil
+	}
+	now := start
+	page := status.New([]status.Service{{
+		Name: "billing", Integration: "stripe", Ask: ask, More: []status.More{{Integration: "email", Of: func(status.Answer) *statusv1.Health { return email }}},
+	}}, nobody, func() time.Time { return now })
+	for _, c := range []struct {
+		email *statusv1.Health
+		away  bool
+		sum   string
+		want  string
+	}{
+		{nil, false, "operational", ""},
+		{condition(health.Operational), false, "operational", "operational"},
+		{condition(health.Down), false, "degraded", "down"},
+		{condition(health.Operational), true, "down", "down"},
+		{nil, false, "operational", ""},
+		{nil, true, "down", ""},
+	} {
+		email, away = c.email, c.away
+		now = now.Add(time.Minute)
+		got := report(t, page)
+		require.Equal(t, c.sum, got.Status)
+		require.Equal(t, c.want, got.Integrations["email"].Status)
+		_, shown := got.Integrations["email"]
+		require.Equal(t, c.want != "", shown)
+	}
+}

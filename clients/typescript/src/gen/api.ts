@@ -3214,7 +3214,7 @@ export interface components {
             /** @description True to redrive every dead event. Example: false. */
             allDead?: boolean;
             /**
-             * @description Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+             * @description Where the events come from or go to: "stripe", or "webhook" or "email" for notices that are sent. Empty means "stripe".
              *     Example: "webhook".
              */
             source?: string;
@@ -4428,7 +4428,7 @@ export interface operations {
                  */
                 pageToken?: string;
                 /**
-                 * @description Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+                 * @description Where the events come from or go to: "stripe", or "webhook" or "email" for notices that are sent. Empty means "stripe".
                  *     Example: "webhook".
                  */
                 source?: string;
@@ -4463,7 +4463,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+                 * @description Where the events come from or go to: "stripe", or "webhook" or "email" for notices that are sent. Empty means "stripe".
                  *     Example: "webhook".
                  */
                 source?: string;

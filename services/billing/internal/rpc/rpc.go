@@ -30,6 +30,8 @@ type Options struct {
 	// Service and Stripe report the health of billing and of Stripe.
 	Service *health.Service
 	Stripe  func() *statusv1.Health
+	// Integrations report the health of the other integrations that are on, by name.
+	Integrations map[string]func() *statusv1.Health
 	// Webhooks receives Stripe's webhooks, and Events shows them to operators.
 	Webhooks *webhook.Receiver
 	Events   inboxpb.Inbox
@@ -87,11 +89,13 @@ type Server struct {
 	exporter Exporter
 	now      func() time.Time
 
-	service    *health.Service
-	stripe     func() *statusv1.Health
-	webhooks   *webhook.Receiver
-	events     inboxpb.Inbox
-	reconciler *reconcile.Reconciler
+	service *health.Service
+	stripe  func() *statusv1.Health
+	// integrations are the other ones that are on.
+	integrations map[string]func() *statusv1.Health
+	webhooks     *webhook.Receiver
+	events       inboxpb.Inbox
+	reconciler   *reconcile.Reconciler
 
 	applier      *offers.Applier
 	entitlements Entitlements
@@ -110,17 +114,21 @@ type Server struct {
 // New makes a server.
 func New(o Options) *Server {
 	return &Server{
-		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, service: o.Service, stripe: o.Stripe, webhooks: o.Webhooks, events: o.Events,
+		ledger: o.Ledger, plans: o.Plans, eraser: o.Eraser, exporter: o.Exporter, now: o.Now, service: o.Service, stripe: o.Stripe, integrations: o.Integrations, webhooks: o.Webhooks, events: o.Events,
 		reconciler: o.Reconciler, applier: o.Applier, entitlements: o.Entitlements,
 		checkout: o.Checkout, origins: o.Origins, subscriptions: o.Subscriptions, overage: o.Overage, notices: o.Notices, payURLTime: cmp.Or(o.PayURLTime, time.Second), customers: o.Customers, topUps: o.TopUps, members: o.Members,
 	}
 }
 
-// GetStatus returns the health of billing and of Stripe.
+// GetStatus returns the health of billing, of Stripe, and of the other integrations that are on.
 func (s *Server) GetStatus(ctx context.Context, _ *billingv1.GetStatusRequest) (*billingv1.GetStatusResponse, error) {
 	own, err := s.service.Condition(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &billingv1.GetStatusResponse{Service: own, Provider: s.stripe()}, nil
+	others := map[string]*statusv1.Health{}
+	for name, condition := range s.integrations {
+		others[name] = condition()
+	}
+	return &billingv1.GetStatusResponse{Service: own, Provider: s.stripe(), Integrations: others}, nil
 }

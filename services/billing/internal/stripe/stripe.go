@@ -17,6 +17,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/billing/internal/mailing"
 	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 )
 
@@ -106,6 +107,25 @@ func (c *Client) Create(ctx context.Context, accountID, key string) (string, err
 		return "", err
 	}
 	return made.ID, nil
+}
+
+// metadataMail is the metadata key of a customer that wants no mails: its value is "off".
+const metadataMail = "trivet_mail"
+
+// Recipient reads where a customer's mails go. A customer that Stripe does not have has no address. Errors: those of package outcome.
+func (c *Client) Recipient(ctx context.Context, id string) (mailing.Recipient, error) {
+	if err := c.reads.Wait(ctx); err != nil {
+		return mailing.Recipient{}, err
+	}
+	params := &sdk.CustomerParams{}
+	found, err := call(ctx, c, &params.Context, func() (*sdk.Customer, error) { return c.customers.Get(id, params) })
+	if outcome.Missing(err) || err == nil && found.Deleted {
+		return mailing.Recipient{}, nil
+	}
+	if err != nil {
+		return mailing.Recipient{}, err
+	}
+	return mailing.Recipient{Address: found.Email, OptedOut: found.Metadata[metadataMail] == "off"}, nil
 }
 
 // Delete deletes a customer, which cancels its subscriptions. A customer that Stripe does not have is deleted.

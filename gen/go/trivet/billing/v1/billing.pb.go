@@ -5858,7 +5858,9 @@ type GetStatusResponse struct {
 	// The provider, judged by the calls of this process.
 	Provider *v11.Health `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
 	// Billing itself, as far as this process can tell.
-	Service       *v11.Health `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Service *v11.Health `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	// The other integrations that are on, by name, such as "email". Example: {"email": {"status": "STATUS_OPERATIONAL"}}.
+	Integrations  map[string]*v11.Health `protobuf:"bytes,4,rep,name=integrations,proto3" json:"integrations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5903,6 +5905,13 @@ func (x *GetStatusResponse) GetProvider() *v11.Health {
 func (x *GetStatusResponse) GetService() *v11.Health {
 	if x != nil {
 		return x.Service
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetIntegrations() map[string]*v11.Health {
+	if x != nil {
+		return x.Integrations
 	}
 	return nil
 }
@@ -6024,7 +6033,7 @@ type ListEventsRequest struct {
 	// The next_page_token of the previous page; empty for the first page. The other fields must be the same as for that
 	// page. Example: "CgV1c2Vy".
 	PageToken string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+	// Where the events come from or go to: "stripe", or "webhook" or "email" for notices that are sent. Empty means "stripe".
 	// Example: "webhook".
 	Source        string `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -6170,7 +6179,7 @@ type GetEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The provider's event id, or the id of a notice. Example: "evt_1".
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+	// Where the events come from or go to: "stripe", or "webhook" or "email" for notices that are sent. Empty means "stripe".
 	// Example: "webhook".
 	Source        string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -6274,7 +6283,7 @@ type RedriveEventsRequest struct {
 	EventIds []string `protobuf:"bytes,1,rep,name=event_ids,json=eventIds,proto3" json:"event_ids,omitempty"`
 	// True to redrive every dead event. Example: false.
 	AllDead bool `protobuf:"varint,2,opt,name=all_dead,json=allDead,proto3" json:"all_dead,omitempty"`
-	// Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+	// Where the events come from or go to: "stripe", or "webhook" or "email" for notices that are sent. Empty means "stripe".
 	// Example: "webhook".
 	Source        string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -6956,10 +6965,14 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x12ExportUserResponse\x12,\n" +
 	"\x12usage_records_json\x18\x01 \x01(\tR\x10usageRecordsJson\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x12\n" +
-	"\x10GetStatusRequest\"}\n" +
+	"\x10GetStatusRequest\"\xb4\x02\n" +
 	"\x11GetStatusResponse\x124\n" +
 	"\bprovider\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\bprovider\x122\n" +
-	"\aservice\x18\x03 \x01(\v2\x18.trivet.status.v1.HealthR\aservice\"\xcb\x01\n" +
+	"\aservice\x18\x03 \x01(\v2\x18.trivet.status.v1.HealthR\aservice\x12Z\n" +
+	"\fintegrations\x18\x04 \x03(\v26.trivet.billing.v1.GetStatusResponse.IntegrationsEntryR\fintegrations\x1aY\n" +
+	"\x11IntegrationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12.\n" +
+	"\x05value\x18\x02 \x01(\v2\x18.trivet.status.v1.HealthR\x05value:\x028\x01\"\xcb\x01\n" +
 	"\x15ReceiveWebhookRequest\x12T\n" +
 	"\aheaders\x18\x01 \x03(\v25.trivet.billing.v1.ReceiveWebhookRequest.HeadersEntryB\x03\x80\x01\x01R\aheaders\x12 \n" +
 	"\x04body\x18\x02 \x01(\fB\f\xbaH\x06z\x04\x18\x80\x80@\x80\x01\x01R\x04body\x1a:\n" +
@@ -6967,7 +6980,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"6\n" +
 	"\x16ReceiveWebhookResponse\x12\x1c\n" +
-	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\xc5\x02\n" +
+	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\xcc\x02\n" +
 	"\x11ListEventsRequest\x12;\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1b.trivet.inbox.v1.EventStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\x1c\n" +
 	"\x04type\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\x04type\x12\"\n" +
@@ -6975,20 +6988,20 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12$\n" +
 	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\x120\n" +
-	"\x06source\x18\a \x01(\tB\x18\xbaH\x15r\x13R\x00R\x06stripeR\awebhookR\x06source\"l\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\x127\n" +
+	"\x06source\x18\a \x01(\tB\x1f\xbaH\x1cr\x1aR\x00R\x06stripeR\awebhookR\x05emailR\x06source\"l\n" +
 	"\x12ListEventsResponse\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.trivet.inbox.v1.EventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"m\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"t\n" +
 	"\x0fGetEventRequest\x12(\n" +
-	"\bevent_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xff\x01R\aeventId\x120\n" +
-	"\x06source\x18\x02 \x01(\tB\x18\xbaH\x15r\x13R\x00R\x06stripeR\awebhookR\x06source\"@\n" +
+	"\bevent_id\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xff\x01R\aeventId\x127\n" +
+	"\x06source\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x00R\x06stripeR\awebhookR\x05emailR\x06source\"@\n" +
 	"\x10GetEventResponse\x12,\n" +
-	"\x05event\x18\x01 \x01(\v2\x16.trivet.inbox.v1.EventR\x05event\"\x8b\x01\n" +
+	"\x05event\x18\x01 \x01(\v2\x16.trivet.inbox.v1.EventR\x05event\"\x92\x01\n" +
 	"\x14RedriveEventsRequest\x12&\n" +
 	"\tevent_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\beventIds\x12\x19\n" +
-	"\ball_dead\x18\x02 \x01(\bR\aallDead\x120\n" +
-	"\x06source\x18\x03 \x01(\tB\x18\xbaH\x15r\x13R\x00R\x06stripeR\awebhookR\x06source\"_\n" +
+	"\ball_dead\x18\x02 \x01(\bR\aallDead\x127\n" +
+	"\x06source\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1aR\x00R\x06stripeR\awebhookR\x05emailR\x06source\"_\n" +
 	"\x15RedriveEventsResponse\x12\x1a\n" +
 	"\bredriven\x18\x01 \x01(\x05R\bredriven\x12*\n" +
 	"\x11skipped_event_ids\x18\x02 \x03(\tR\x0fskippedEventIds\"~\n" +
@@ -7103,7 +7116,7 @@ func file_trivet_billing_v1_billing_proto_rawDescGZIP() []byte {
 }
 
 var file_trivet_billing_v1_billing_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
+var file_trivet_billing_v1_billing_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
 var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(Outcome)(0),                              // 0: trivet.billing.v1.Outcome
 	(UsageGrouping)(0),                        // 1: trivet.billing.v1.UsageGrouping
@@ -7205,206 +7218,209 @@ var file_trivet_billing_v1_billing_proto_goTypes = []any{
 	(*RedriveEventsResponse)(nil),             // 97: trivet.billing.v1.RedriveEventsResponse
 	(*ReconcileRequest)(nil),                  // 98: trivet.billing.v1.ReconcileRequest
 	(*ReconcileResponse)(nil),                 // 99: trivet.billing.v1.ReconcileResponse
-	nil,                                       // 100: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	(*durationpb.Duration)(nil),               // 101: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 102: google.protobuf.Timestamp
-	(*v1.CallUsage)(nil),                      // 103: trivet.usage.v1.CallUsage
-	(*v1.UsageDetails)(nil),                   // 104: trivet.usage.v1.UsageDetails
-	(*Limits)(nil),                            // 105: trivet.billing.v1.Limits
-	(*Account)(nil),                           // 106: trivet.billing.v1.Account
-	(*UsageRow)(nil),                          // 107: trivet.billing.v1.UsageRow
-	(*UsageSummary)(nil),                      // 108: trivet.billing.v1.UsageSummary
-	(*Entry)(nil),                             // 109: trivet.billing.v1.Entry
-	(*TopUp)(nil),                             // 110: trivet.billing.v1.TopUp
-	(*SpendLimit)(nil),                        // 111: trivet.billing.v1.SpendLimit
-	(SpendWindow)(0),                          // 112: trivet.billing.v1.SpendWindow
-	(*Overage)(nil),                           // 113: trivet.billing.v1.Overage
-	(*OveragePeriod)(nil),                     // 114: trivet.billing.v1.OveragePeriod
-	(*OverageCharge)(nil),                     // 115: trivet.billing.v1.OverageCharge
-	(*Plan)(nil),                              // 116: trivet.billing.v1.Plan
-	(*Pack)(nil),                              // 117: trivet.billing.v1.Pack
-	(*Grant)(nil),                             // 118: trivet.billing.v1.Grant
-	(BillingInterval)(0),                      // 119: trivet.billing.v1.BillingInterval
-	(*Subscription)(nil),                      // 120: trivet.billing.v1.Subscription
-	(*Invoice)(nil),                           // 121: trivet.billing.v1.Invoice
-	(NoticeKind)(0),                           // 122: trivet.billing.v1.NoticeKind
-	(*Notice)(nil),                            // 123: trivet.billing.v1.Notice
-	(*v11.Health)(nil),                        // 124: trivet.status.v1.Health
-	(v12.EventState)(0),                       // 125: trivet.inbox.v1.EventState
-	(*v12.Event)(nil),                         // 126: trivet.inbox.v1.Event
-	(*BatchRequest)(nil),                      // 127: trivet.billing.v1.BatchRequest
-	(*BatchResponse)(nil),                     // 128: trivet.billing.v1.BatchResponse
+	nil,                                       // 100: trivet.billing.v1.GetStatusResponse.IntegrationsEntry
+	nil,                                       // 101: trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	(*durationpb.Duration)(nil),               // 102: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 103: google.protobuf.Timestamp
+	(*v1.CallUsage)(nil),                      // 104: trivet.usage.v1.CallUsage
+	(*v1.UsageDetails)(nil),                   // 105: trivet.usage.v1.UsageDetails
+	(*Limits)(nil),                            // 106: trivet.billing.v1.Limits
+	(*Account)(nil),                           // 107: trivet.billing.v1.Account
+	(*UsageRow)(nil),                          // 108: trivet.billing.v1.UsageRow
+	(*UsageSummary)(nil),                      // 109: trivet.billing.v1.UsageSummary
+	(*Entry)(nil),                             // 110: trivet.billing.v1.Entry
+	(*TopUp)(nil),                             // 111: trivet.billing.v1.TopUp
+	(*SpendLimit)(nil),                        // 112: trivet.billing.v1.SpendLimit
+	(SpendWindow)(0),                          // 113: trivet.billing.v1.SpendWindow
+	(*Overage)(nil),                           // 114: trivet.billing.v1.Overage
+	(*OveragePeriod)(nil),                     // 115: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),                     // 116: trivet.billing.v1.OverageCharge
+	(*Plan)(nil),                              // 117: trivet.billing.v1.Plan
+	(*Pack)(nil),                              // 118: trivet.billing.v1.Pack
+	(*Grant)(nil),                             // 119: trivet.billing.v1.Grant
+	(BillingInterval)(0),                      // 120: trivet.billing.v1.BillingInterval
+	(*Subscription)(nil),                      // 121: trivet.billing.v1.Subscription
+	(*Invoice)(nil),                           // 122: trivet.billing.v1.Invoice
+	(NoticeKind)(0),                           // 123: trivet.billing.v1.NoticeKind
+	(*Notice)(nil),                            // 124: trivet.billing.v1.Notice
+	(*v11.Health)(nil),                        // 125: trivet.status.v1.Health
+	(v12.EventState)(0),                       // 126: trivet.inbox.v1.EventState
+	(*v12.Event)(nil),                         // 127: trivet.inbox.v1.Event
+	(*BatchRequest)(nil),                      // 128: trivet.billing.v1.BatchRequest
+	(*BatchResponse)(nil),                     // 129: trivet.billing.v1.BatchResponse
 }
 var file_trivet_billing_v1_billing_proto_depIdxs = []int32{
-	101, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
+	102, // 0: trivet.billing.v1.ReserveRequest.api_key_spend_period:type_name -> google.protobuf.Duration
 	6,   // 1: trivet.billing.v1.ReserveRequest.pricing:type_name -> trivet.billing.v1.CallPricing
-	102, // 2: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
-	103, // 3: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
-	102, // 4: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
-	103, // 5: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	103, // 2: trivet.billing.v1.ReserveResponse.expire_time:type_name -> google.protobuf.Timestamp
+	104, // 3: trivet.billing.v1.CheckpointRequest.usage:type_name -> trivet.usage.v1.CallUsage
+	103, // 4: trivet.billing.v1.CheckpointResponse.expire_time:type_name -> google.protobuf.Timestamp
+	104, // 5: trivet.billing.v1.SettleRequest.usage:type_name -> trivet.usage.v1.CallUsage
 	0,   // 6: trivet.billing.v1.SettleRequest.outcome:type_name -> trivet.billing.v1.Outcome
-	104, // 7: trivet.billing.v1.SettleRequest.details:type_name -> trivet.usage.v1.UsageDetails
-	105, // 8: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	106, // 9: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
+	105, // 7: trivet.billing.v1.SettleRequest.details:type_name -> trivet.usage.v1.UsageDetails
+	106, // 8: trivet.billing.v1.GetEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	107, // 9: trivet.billing.v1.GetAccountResponse.account:type_name -> trivet.billing.v1.Account
 	1,   // 10: trivet.billing.v1.GetUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	107, // 11: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	108, // 12: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
+	108, // 11: trivet.billing.v1.GetUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	109, // 12: trivet.billing.v1.GetUsageResponse.total:type_name -> trivet.billing.v1.UsageSummary
 	1,   // 13: trivet.billing.v1.ExportUsageRequest.group_by:type_name -> trivet.billing.v1.UsageGrouping
-	107, // 14: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
-	102, // 15: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
-	102, // 16: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
+	108, // 14: trivet.billing.v1.ExportUsageResponse.rows:type_name -> trivet.billing.v1.UsageRow
+	103, // 15: trivet.billing.v1.ListRequestsRequest.start_time:type_name -> google.protobuf.Timestamp
+	103, // 16: trivet.billing.v1.ListRequestsRequest.end_time:type_name -> google.protobuf.Timestamp
 	0,   // 17: trivet.billing.v1.ListRequestsRequest.outcome:type_name -> trivet.billing.v1.Outcome
 	22,  // 18: trivet.billing.v1.ListRequestsResponse.requests:type_name -> trivet.billing.v1.RequestRecord
-	102, // 19: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
+	103, // 19: trivet.billing.v1.RequestRecord.end_time:type_name -> google.protobuf.Timestamp
 	0,   // 20: trivet.billing.v1.RequestRecord.outcome:type_name -> trivet.billing.v1.Outcome
-	103, // 21: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
-	104, // 22: trivet.billing.v1.RequestRecord.details:type_name -> trivet.usage.v1.UsageDetails
+	104, // 21: trivet.billing.v1.RequestRecord.usage:type_name -> trivet.usage.v1.CallUsage
+	105, // 22: trivet.billing.v1.RequestRecord.details:type_name -> trivet.usage.v1.UsageDetails
 	22,  // 23: trivet.billing.v1.GetRequestResponse.request:type_name -> trivet.billing.v1.RequestRecord
 	26,  // 24: trivet.billing.v1.RecordRequestsRequest.requests:type_name -> trivet.billing.v1.RefusedRequest
-	102, // 25: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
-	109, // 26: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
-	110, // 27: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
-	110, // 28: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
-	111, // 29: trivet.billing.v1.ListSpendLimitsResponse.spend_limits:type_name -> trivet.billing.v1.SpendLimit
-	112, // 30: trivet.billing.v1.SetSpendLimitRequest.window:type_name -> trivet.billing.v1.SpendWindow
-	111, // 31: trivet.billing.v1.SetSpendLimitResponse.spend_limit:type_name -> trivet.billing.v1.SpendLimit
-	113, // 32: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
-	114, // 33: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
-	115, // 34: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
-	116, // 35: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
-	117, // 36: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
-	105, // 37: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
-	102, // 38: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
-	118, // 39: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
-	119, // 40: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	103, // 25: trivet.billing.v1.RefusedRequest.end_time:type_name -> google.protobuf.Timestamp
+	110, // 26: trivet.billing.v1.ListEntriesResponse.entries:type_name -> trivet.billing.v1.Entry
+	111, // 27: trivet.billing.v1.GetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	111, // 28: trivet.billing.v1.SetTopUpResponse.top_up:type_name -> trivet.billing.v1.TopUp
+	112, // 29: trivet.billing.v1.ListSpendLimitsResponse.spend_limits:type_name -> trivet.billing.v1.SpendLimit
+	113, // 30: trivet.billing.v1.SetSpendLimitRequest.window:type_name -> trivet.billing.v1.SpendWindow
+	112, // 31: trivet.billing.v1.SetSpendLimitResponse.spend_limit:type_name -> trivet.billing.v1.SpendLimit
+	114, // 32: trivet.billing.v1.GetOverageResponse.overage:type_name -> trivet.billing.v1.Overage
+	115, // 33: trivet.billing.v1.GetOverageResponse.periods:type_name -> trivet.billing.v1.OveragePeriod
+	116, // 34: trivet.billing.v1.GetOverageResponse.charges:type_name -> trivet.billing.v1.OverageCharge
+	117, // 35: trivet.billing.v1.ListPlansResponse.plans:type_name -> trivet.billing.v1.Plan
+	118, // 36: trivet.billing.v1.ListPlansResponse.packs:type_name -> trivet.billing.v1.Pack
+	106, // 37: trivet.billing.v1.ListEntitlementsResponse.limits:type_name -> trivet.billing.v1.Limits
+	103, // 38: trivet.billing.v1.CreateGrantRequest.expire_time:type_name -> google.protobuf.Timestamp
+	119, // 39: trivet.billing.v1.CreateGrantResponse.grant:type_name -> trivet.billing.v1.Grant
+	120, // 40: trivet.billing.v1.CreateCheckoutSessionRequest.interval:type_name -> trivet.billing.v1.BillingInterval
 	52,  // 41: trivet.billing.v1.CreateCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
 	2,   // 42: trivet.billing.v1.CheckoutSession.status:type_name -> trivet.billing.v1.CheckoutStatus
-	102, // 43: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
+	103, // 43: trivet.billing.v1.CheckoutSession.expire_time:type_name -> google.protobuf.Timestamp
 	52,  // 44: trivet.billing.v1.GetCheckoutSessionResponse.checkout_session:type_name -> trivet.billing.v1.CheckoutSession
-	120, // 45: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	119, // 46: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
+	121, // 45: trivet.billing.v1.GetSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	120, // 46: trivet.billing.v1.PreviewSubscriptionChangeRequest.interval:type_name -> trivet.billing.v1.BillingInterval
 	59,  // 47: trivet.billing.v1.PreviewSubscriptionChangeResponse.subscription_preview:type_name -> trivet.billing.v1.SubscriptionPreview
-	119, // 48: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
-	102, // 49: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
-	102, // 50: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
-	120, // 51: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	120, // 52: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
-	120, // 53: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	120, // 48: trivet.billing.v1.SubscriptionPreview.interval:type_name -> trivet.billing.v1.BillingInterval
+	103, // 49: trivet.billing.v1.SubscriptionPreview.effective_time:type_name -> google.protobuf.Timestamp
+	103, // 50: trivet.billing.v1.SubscriptionPreview.expire_time:type_name -> google.protobuf.Timestamp
+	121, // 51: trivet.billing.v1.ChangeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	121, // 52: trivet.billing.v1.CancelSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
+	121, // 53: trivet.billing.v1.ResumeSubscriptionResponse.subscription:type_name -> trivet.billing.v1.Subscription
 	68,  // 54: trivet.billing.v1.CreatePortalSessionResponse.portal_session:type_name -> trivet.billing.v1.PortalSession
-	121, // 55: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
-	122, // 56: trivet.billing.v1.ListNoticesRequest.kind:type_name -> trivet.billing.v1.NoticeKind
-	123, // 57: trivet.billing.v1.ListNoticesResponse.notices:type_name -> trivet.billing.v1.Notice
+	122, // 55: trivet.billing.v1.ListInvoicesResponse.invoices:type_name -> trivet.billing.v1.Invoice
+	123, // 56: trivet.billing.v1.ListNoticesRequest.kind:type_name -> trivet.billing.v1.NoticeKind
+	124, // 57: trivet.billing.v1.ListNoticesResponse.notices:type_name -> trivet.billing.v1.Notice
 	81,  // 58: trivet.billing.v1.ApplyPlansResponse.changes:type_name -> trivet.billing.v1.PlanChange
 	81,  // 59: trivet.billing.v1.MigratePlanResponse.changes:type_name -> trivet.billing.v1.PlanChange
 	77,  // 60: trivet.billing.v1.MigratePlanResponse.migrations:type_name -> trivet.billing.v1.PlanMigration
 	3,   // 61: trivet.billing.v1.PlanMigration.result:type_name -> trivet.billing.v1.PlanMigrationResult
-	102, // 62: trivet.billing.v1.PlanMigration.effective_time:type_name -> google.protobuf.Timestamp
+	103, // 62: trivet.billing.v1.PlanMigration.effective_time:type_name -> google.protobuf.Timestamp
 	80,  // 63: trivet.billing.v1.ListPlanVersionsResponse.plan_versions:type_name -> trivet.billing.v1.PlanVersion
-	116, // 64: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
-	117, // 65: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
+	117, // 64: trivet.billing.v1.PlanVersion.plan:type_name -> trivet.billing.v1.Plan
+	118, // 65: trivet.billing.v1.PlanVersion.pack:type_name -> trivet.billing.v1.Pack
 	4,   // 66: trivet.billing.v1.PlanChange.kind:type_name -> trivet.billing.v1.PlanChangeKind
-	124, // 67: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
-	124, // 68: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
-	100, // 69: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
-	125, // 70: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
-	102, // 71: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	126, // 72: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
-	126, // 73: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
-	102, // 74: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
-	101, // 75: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
-	5,   // 76: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
-	8,   // 77: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
-	10,  // 78: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
-	127, // 79: trivet.billing.v1.BillingService.Batch:input_type -> trivet.billing.v1.BatchRequest
-	12,  // 80: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
-	14,  // 81: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
-	16,  // 82: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
-	18,  // 83: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
-	20,  // 84: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
-	23,  // 85: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
-	25,  // 86: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
-	28,  // 87: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
-	40,  // 88: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
-	34,  // 89: trivet.billing.v1.BillingService.ListSpendLimits:input_type -> trivet.billing.v1.ListSpendLimitsRequest
-	36,  // 90: trivet.billing.v1.BillingService.SetSpendLimit:input_type -> trivet.billing.v1.SetSpendLimitRequest
-	38,  // 91: trivet.billing.v1.BillingService.DeleteSpendLimit:input_type -> trivet.billing.v1.DeleteSpendLimitRequest
-	42,  // 92: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
-	44,  // 93: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
-	46,  // 94: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
-	48,  // 95: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
-	50,  // 96: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
-	53,  // 97: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
-	66,  // 98: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
-	55,  // 99: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
-	57,  // 100: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
-	60,  // 101: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
-	62,  // 102: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
-	64,  // 103: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
-	30,  // 104: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
-	32,  // 105: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
-	69,  // 106: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
-	71,  // 107: trivet.billing.v1.BillingService.ListNotices:input_type -> trivet.billing.v1.ListNoticesRequest
-	73,  // 108: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
-	75,  // 109: trivet.billing.v1.BillingService.MigratePlan:input_type -> trivet.billing.v1.MigratePlanRequest
-	78,  // 110: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
-	84,  // 111: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
-	82,  // 112: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
-	86,  // 113: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
-	88,  // 114: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
-	90,  // 115: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
-	92,  // 116: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
-	94,  // 117: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
-	96,  // 118: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
-	98,  // 119: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
-	7,   // 120: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
-	9,   // 121: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
-	11,  // 122: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
-	128, // 123: trivet.billing.v1.BillingService.Batch:output_type -> trivet.billing.v1.BatchResponse
-	13,  // 124: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
-	15,  // 125: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
-	17,  // 126: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
-	19,  // 127: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
-	21,  // 128: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
-	24,  // 129: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
-	27,  // 130: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
-	29,  // 131: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
-	41,  // 132: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
-	35,  // 133: trivet.billing.v1.BillingService.ListSpendLimits:output_type -> trivet.billing.v1.ListSpendLimitsResponse
-	37,  // 134: trivet.billing.v1.BillingService.SetSpendLimit:output_type -> trivet.billing.v1.SetSpendLimitResponse
-	39,  // 135: trivet.billing.v1.BillingService.DeleteSpendLimit:output_type -> trivet.billing.v1.DeleteSpendLimitResponse
-	43,  // 136: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
-	45,  // 137: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
-	47,  // 138: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
-	49,  // 139: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
-	51,  // 140: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
-	54,  // 141: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
-	67,  // 142: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
-	56,  // 143: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
-	58,  // 144: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
-	61,  // 145: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
-	63,  // 146: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
-	65,  // 147: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
-	31,  // 148: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
-	33,  // 149: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
-	70,  // 150: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
-	72,  // 151: trivet.billing.v1.BillingService.ListNotices:output_type -> trivet.billing.v1.ListNoticesResponse
-	74,  // 152: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
-	76,  // 153: trivet.billing.v1.BillingService.MigratePlan:output_type -> trivet.billing.v1.MigratePlanResponse
-	79,  // 154: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
-	85,  // 155: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
-	83,  // 156: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
-	87,  // 157: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
-	89,  // 158: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
-	91,  // 159: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
-	93,  // 160: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
-	95,  // 161: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
-	97,  // 162: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
-	99,  // 163: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
-	120, // [120:164] is the sub-list for method output_type
-	76,  // [76:120] is the sub-list for method input_type
-	76,  // [76:76] is the sub-list for extension type_name
-	76,  // [76:76] is the sub-list for extension extendee
-	0,   // [0:76] is the sub-list for field type_name
+	125, // 67: trivet.billing.v1.GetStatusResponse.provider:type_name -> trivet.status.v1.Health
+	125, // 68: trivet.billing.v1.GetStatusResponse.service:type_name -> trivet.status.v1.Health
+	100, // 69: trivet.billing.v1.GetStatusResponse.integrations:type_name -> trivet.billing.v1.GetStatusResponse.IntegrationsEntry
+	101, // 70: trivet.billing.v1.ReceiveWebhookRequest.headers:type_name -> trivet.billing.v1.ReceiveWebhookRequest.HeadersEntry
+	126, // 71: trivet.billing.v1.ListEventsRequest.state:type_name -> trivet.inbox.v1.EventState
+	103, // 72: trivet.billing.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	127, // 73: trivet.billing.v1.ListEventsResponse.events:type_name -> trivet.inbox.v1.Event
+	127, // 74: trivet.billing.v1.GetEventResponse.event:type_name -> trivet.inbox.v1.Event
+	103, // 75: trivet.billing.v1.ReconcileRequest.since:type_name -> google.protobuf.Timestamp
+	102, // 76: trivet.billing.v1.ReconcileRequest.time_limit:type_name -> google.protobuf.Duration
+	125, // 77: trivet.billing.v1.GetStatusResponse.IntegrationsEntry.value:type_name -> trivet.status.v1.Health
+	5,   // 78: trivet.billing.v1.BillingService.Reserve:input_type -> trivet.billing.v1.ReserveRequest
+	8,   // 79: trivet.billing.v1.BillingService.Checkpoint:input_type -> trivet.billing.v1.CheckpointRequest
+	10,  // 80: trivet.billing.v1.BillingService.Settle:input_type -> trivet.billing.v1.SettleRequest
+	128, // 81: trivet.billing.v1.BillingService.Batch:input_type -> trivet.billing.v1.BatchRequest
+	12,  // 82: trivet.billing.v1.BillingService.GetEntitlements:input_type -> trivet.billing.v1.GetEntitlementsRequest
+	14,  // 83: trivet.billing.v1.BillingService.GetAccount:input_type -> trivet.billing.v1.GetAccountRequest
+	16,  // 84: trivet.billing.v1.BillingService.GetUsage:input_type -> trivet.billing.v1.GetUsageRequest
+	18,  // 85: trivet.billing.v1.BillingService.ExportUsage:input_type -> trivet.billing.v1.ExportUsageRequest
+	20,  // 86: trivet.billing.v1.BillingService.ListRequests:input_type -> trivet.billing.v1.ListRequestsRequest
+	23,  // 87: trivet.billing.v1.BillingService.GetRequest:input_type -> trivet.billing.v1.GetRequestRequest
+	25,  // 88: trivet.billing.v1.BillingService.RecordRequests:input_type -> trivet.billing.v1.RecordRequestsRequest
+	28,  // 89: trivet.billing.v1.BillingService.ListEntries:input_type -> trivet.billing.v1.ListEntriesRequest
+	40,  // 90: trivet.billing.v1.BillingService.GetOverage:input_type -> trivet.billing.v1.GetOverageRequest
+	34,  // 91: trivet.billing.v1.BillingService.ListSpendLimits:input_type -> trivet.billing.v1.ListSpendLimitsRequest
+	36,  // 92: trivet.billing.v1.BillingService.SetSpendLimit:input_type -> trivet.billing.v1.SetSpendLimitRequest
+	38,  // 93: trivet.billing.v1.BillingService.DeleteSpendLimit:input_type -> trivet.billing.v1.DeleteSpendLimitRequest
+	42,  // 94: trivet.billing.v1.BillingService.ListPlans:input_type -> trivet.billing.v1.ListPlansRequest
+	44,  // 95: trivet.billing.v1.BillingService.ListEntitlements:input_type -> trivet.billing.v1.ListEntitlementsRequest
+	46,  // 96: trivet.billing.v1.BillingService.CheckEntitlement:input_type -> trivet.billing.v1.CheckEntitlementRequest
+	48,  // 97: trivet.billing.v1.BillingService.CreateGrant:input_type -> trivet.billing.v1.CreateGrantRequest
+	50,  // 98: trivet.billing.v1.BillingService.CreateCheckoutSession:input_type -> trivet.billing.v1.CreateCheckoutSessionRequest
+	53,  // 99: trivet.billing.v1.BillingService.GetCheckoutSession:input_type -> trivet.billing.v1.GetCheckoutSessionRequest
+	66,  // 100: trivet.billing.v1.BillingService.CreatePortalSession:input_type -> trivet.billing.v1.CreatePortalSessionRequest
+	55,  // 101: trivet.billing.v1.BillingService.GetSubscription:input_type -> trivet.billing.v1.GetSubscriptionRequest
+	57,  // 102: trivet.billing.v1.BillingService.PreviewSubscriptionChange:input_type -> trivet.billing.v1.PreviewSubscriptionChangeRequest
+	60,  // 103: trivet.billing.v1.BillingService.ChangeSubscription:input_type -> trivet.billing.v1.ChangeSubscriptionRequest
+	62,  // 104: trivet.billing.v1.BillingService.CancelSubscription:input_type -> trivet.billing.v1.CancelSubscriptionRequest
+	64,  // 105: trivet.billing.v1.BillingService.ResumeSubscription:input_type -> trivet.billing.v1.ResumeSubscriptionRequest
+	30,  // 106: trivet.billing.v1.BillingService.GetTopUp:input_type -> trivet.billing.v1.GetTopUpRequest
+	32,  // 107: trivet.billing.v1.BillingService.SetTopUp:input_type -> trivet.billing.v1.SetTopUpRequest
+	69,  // 108: trivet.billing.v1.BillingService.ListInvoices:input_type -> trivet.billing.v1.ListInvoicesRequest
+	71,  // 109: trivet.billing.v1.BillingService.ListNotices:input_type -> trivet.billing.v1.ListNoticesRequest
+	73,  // 110: trivet.billing.v1.BillingService.ApplyPlans:input_type -> trivet.billing.v1.ApplyPlansRequest
+	75,  // 111: trivet.billing.v1.BillingService.MigratePlan:input_type -> trivet.billing.v1.MigratePlanRequest
+	78,  // 112: trivet.billing.v1.BillingService.ListPlanVersions:input_type -> trivet.billing.v1.ListPlanVersionsRequest
+	84,  // 113: trivet.billing.v1.BillingService.SetMemberCount:input_type -> trivet.billing.v1.SetMemberCountRequest
+	82,  // 114: trivet.billing.v1.BillingService.EraseUser:input_type -> trivet.billing.v1.EraseUserRequest
+	86,  // 115: trivet.billing.v1.BillingService.ExportUser:input_type -> trivet.billing.v1.ExportUserRequest
+	88,  // 116: trivet.billing.v1.BillingService.GetStatus:input_type -> trivet.billing.v1.GetStatusRequest
+	90,  // 117: trivet.billing.v1.BillingService.ReceiveWebhook:input_type -> trivet.billing.v1.ReceiveWebhookRequest
+	92,  // 118: trivet.billing.v1.BillingService.ListEvents:input_type -> trivet.billing.v1.ListEventsRequest
+	94,  // 119: trivet.billing.v1.BillingService.GetEvent:input_type -> trivet.billing.v1.GetEventRequest
+	96,  // 120: trivet.billing.v1.BillingService.RedriveEvents:input_type -> trivet.billing.v1.RedriveEventsRequest
+	98,  // 121: trivet.billing.v1.BillingService.Reconcile:input_type -> trivet.billing.v1.ReconcileRequest
+	7,   // 122: trivet.billing.v1.BillingService.Reserve:output_type -> trivet.billing.v1.ReserveResponse
+	9,   // 123: trivet.billing.v1.BillingService.Checkpoint:output_type -> trivet.billing.v1.CheckpointResponse
+	11,  // 124: trivet.billing.v1.BillingService.Settle:output_type -> trivet.billing.v1.SettleResponse
+	129, // 125: trivet.billing.v1.BillingService.Batch:output_type -> trivet.billing.v1.BatchResponse
+	13,  // 126: trivet.billing.v1.BillingService.GetEntitlements:output_type -> trivet.billing.v1.GetEntitlementsResponse
+	15,  // 127: trivet.billing.v1.BillingService.GetAccount:output_type -> trivet.billing.v1.GetAccountResponse
+	17,  // 128: trivet.billing.v1.BillingService.GetUsage:output_type -> trivet.billing.v1.GetUsageResponse
+	19,  // 129: trivet.billing.v1.BillingService.ExportUsage:output_type -> trivet.billing.v1.ExportUsageResponse
+	21,  // 130: trivet.billing.v1.BillingService.ListRequests:output_type -> trivet.billing.v1.ListRequestsResponse
+	24,  // 131: trivet.billing.v1.BillingService.GetRequest:output_type -> trivet.billing.v1.GetRequestResponse
+	27,  // 132: trivet.billing.v1.BillingService.RecordRequests:output_type -> trivet.billing.v1.RecordRequestsResponse
+	29,  // 133: trivet.billing.v1.BillingService.ListEntries:output_type -> trivet.billing.v1.ListEntriesResponse
+	41,  // 134: trivet.billing.v1.BillingService.GetOverage:output_type -> trivet.billing.v1.GetOverageResponse
+	35,  // 135: trivet.billing.v1.BillingService.ListSpendLimits:output_type -> trivet.billing.v1.ListSpendLimitsResponse
+	37,  // 136: trivet.billing.v1.BillingService.SetSpendLimit:output_type -> trivet.billing.v1.SetSpendLimitResponse
+	39,  // 137: trivet.billing.v1.BillingService.DeleteSpendLimit:output_type -> trivet.billing.v1.DeleteSpendLimitResponse
+	43,  // 138: trivet.billing.v1.BillingService.ListPlans:output_type -> trivet.billing.v1.ListPlansResponse
+	45,  // 139: trivet.billing.v1.BillingService.ListEntitlements:output_type -> trivet.billing.v1.ListEntitlementsResponse
+	47,  // 140: trivet.billing.v1.BillingService.CheckEntitlement:output_type -> trivet.billing.v1.CheckEntitlementResponse
+	49,  // 141: trivet.billing.v1.BillingService.CreateGrant:output_type -> trivet.billing.v1.CreateGrantResponse
+	51,  // 142: trivet.billing.v1.BillingService.CreateCheckoutSession:output_type -> trivet.billing.v1.CreateCheckoutSessionResponse
+	54,  // 143: trivet.billing.v1.BillingService.GetCheckoutSession:output_type -> trivet.billing.v1.GetCheckoutSessionResponse
+	67,  // 144: trivet.billing.v1.BillingService.CreatePortalSession:output_type -> trivet.billing.v1.CreatePortalSessionResponse
+	56,  // 145: trivet.billing.v1.BillingService.GetSubscription:output_type -> trivet.billing.v1.GetSubscriptionResponse
+	58,  // 146: trivet.billing.v1.BillingService.PreviewSubscriptionChange:output_type -> trivet.billing.v1.PreviewSubscriptionChangeResponse
+	61,  // 147: trivet.billing.v1.BillingService.ChangeSubscription:output_type -> trivet.billing.v1.ChangeSubscriptionResponse
+	63,  // 148: trivet.billing.v1.BillingService.CancelSubscription:output_type -> trivet.billing.v1.CancelSubscriptionResponse
+	65,  // 149: trivet.billing.v1.BillingService.ResumeSubscription:output_type -> trivet.billing.v1.ResumeSubscriptionResponse
+	31,  // 150: trivet.billing.v1.BillingService.GetTopUp:output_type -> trivet.billing.v1.GetTopUpResponse
+	33,  // 151: trivet.billing.v1.BillingService.SetTopUp:output_type -> trivet.billing.v1.SetTopUpResponse
+	70,  // 152: trivet.billing.v1.BillingService.ListInvoices:output_type -> trivet.billing.v1.ListInvoicesResponse
+	72,  // 153: trivet.billing.v1.BillingService.ListNotices:output_type -> trivet.billing.v1.ListNoticesResponse
+	74,  // 154: trivet.billing.v1.BillingService.ApplyPlans:output_type -> trivet.billing.v1.ApplyPlansResponse
+	76,  // 155: trivet.billing.v1.BillingService.MigratePlan:output_type -> trivet.billing.v1.MigratePlanResponse
+	79,  // 156: trivet.billing.v1.BillingService.ListPlanVersions:output_type -> trivet.billing.v1.ListPlanVersionsResponse
+	85,  // 157: trivet.billing.v1.BillingService.SetMemberCount:output_type -> trivet.billing.v1.SetMemberCountResponse
+	83,  // 158: trivet.billing.v1.BillingService.EraseUser:output_type -> trivet.billing.v1.EraseUserResponse
+	87,  // 159: trivet.billing.v1.BillingService.ExportUser:output_type -> trivet.billing.v1.ExportUserResponse
+	89,  // 160: trivet.billing.v1.BillingService.GetStatus:output_type -> trivet.billing.v1.GetStatusResponse
+	91,  // 161: trivet.billing.v1.BillingService.ReceiveWebhook:output_type -> trivet.billing.v1.ReceiveWebhookResponse
+	93,  // 162: trivet.billing.v1.BillingService.ListEvents:output_type -> trivet.billing.v1.ListEventsResponse
+	95,  // 163: trivet.billing.v1.BillingService.GetEvent:output_type -> trivet.billing.v1.GetEventResponse
+	97,  // 164: trivet.billing.v1.BillingService.RedriveEvents:output_type -> trivet.billing.v1.RedriveEventsResponse
+	99,  // 165: trivet.billing.v1.BillingService.Reconcile:output_type -> trivet.billing.v1.ReconcileResponse
+	122, // [122:166] is the sub-list for method output_type
+	78,  // [78:122] is the sub-list for method input_type
+	78,  // [78:78] is the sub-list for extension type_name
+	78,  // [78:78] is the sub-list for extension extendee
+	0,   // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_billing_proto_init() }
@@ -7425,7 +7441,7 @@ func file_trivet_billing_v1_billing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_billing_proto_rawDesc), len(file_trivet_billing_v1_billing_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   96,
+			NumMessages:   97,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -3003,6 +3003,13 @@ export declare type GetStatusResponse = Message<"trivet.billing.v1.GetStatusResp
    * @generated from field: trivet.status.v1.Health service = 3;
    */
   service?: Health | undefined;
+
+  /**
+   * The other integrations that are on, by name, such as "email". Example: {"email": {"status": "STATUS_OPERATIONAL"}}.
+   *
+   * @generated from field: map<string, trivet.status.v1.Health> integrations = 4;
+   */
+  integrations: { [key: string]: Health };
 };
 
 /**
@@ -3108,7 +3115,7 @@ export declare type ListEventsRequest = Message<"trivet.billing.v1.ListEventsReq
   pageToken: string;
 
   /**
-   * Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+   * Where the events come from or go to: "stripe", or "webhook" or "email" for notices that are sent. Empty means "stripe".
    * Example: "webhook".
    *
    * @generated from field: string source = 7;
@@ -3163,7 +3170,7 @@ export declare type GetEventRequest = Message<"trivet.billing.v1.GetEventRequest
   eventId: string;
 
   /**
-   * Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+   * Where the events come from or go to: "stripe", or "webhook" or "email" for notices that are sent. Empty means "stripe".
    * Example: "webhook".
    *
    * @generated from field: string source = 2;
@@ -3218,7 +3225,7 @@ export declare type RedriveEventsRequest = Message<"trivet.billing.v1.RedriveEve
   allDead: boolean;
 
   /**
-   * Where the events come from or go to: "stripe", or "webhook" for notices that are sent as webhooks. Empty means "stripe".
+   * Where the events come from or go to: "stripe", or "webhook" or "email" for notices that are sent. Empty means "stripe".
    * Example: "webhook".
    *
    * @generated from field: string source = 3;
