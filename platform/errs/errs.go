@@ -86,8 +86,15 @@ func (e *Error) Cause(err error) *Error {
 	return e
 }
 
+// Quoting begins a message whose rest is a provider's own text. The caller gets all of it. Logs get the beginning, because the rest may repeat
+// the request.
+const Quoting = "The provider ended its answer with an error: "
+
 // Error returns the text with the cause, for logs.
 func (e *Error) Error() string {
+	if strings.HasPrefix(e.Message, Quoting) { // so may the cause, which is the same error as it came over the network
+		return Code(e.Reason) + ": " + Quoting + "its text is not logged"
+	}
 	text := Code(e.Reason) + ": " + e.Message
 	if e.cause != nil {
 		text += ": " + e.cause.Error()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 )
 
@@ -30,4 +31,14 @@ func TestPanicText(t *testing.T) {
 	} {
 		require.Equal(t, c.want, recovered(c.f), name)
 	}
+}
+
+// A provider's own text reaches the caller and no log, also when the error came from another process.
+func TestQuotedTextIsNotLogged(t *testing.T) {
+	err := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, errs.Quoting+"%s", "canary").Cause(errors.New("canary"))
+	require.NotContains(t, err.Error(), "canary")
+	there := errs.From(err.GRPCStatus().Err())
+	require.Equal(t, errs.Quoting+"canary", there.Message)
+	require.NotContains(t, there.Error(), "canary")
+	require.Contains(t, there.Error(), "UPSTREAM_ERROR: The provider ended its answer with an error")
 }

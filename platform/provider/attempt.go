@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"log/slog"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -51,6 +52,17 @@ func (a *Attempt) Used(tokens int64) {
 	a.tokens = tokens
 }
 
+// errorCode is what a provider's code of an error looks like.
+var errorCode = regexp.MustCompile(`^[a-zA-Z0-9_.:-]{1,64}$`)
+
+// LogCode is a provider's own code of an error for the log; "other" for a text that is no code, and that may repeat the request.
+func LogCode(code string) string {
+	if code == "" || errorCode.MatchString(code) {
+		return code
+	}
+	return "other"
+}
+
 // Refused notes the provider's own code of an error, such as "rate_limit_exceeded".
 func (a *Attempt) Refused(code string) {
 	if a == nil {
@@ -58,7 +70,7 @@ func (a *Attempt) Refused(code string) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.code = code
+	a.code = LogCode(code)
 }
 
 // note takes a call that has ended. It reports false when nobody will tell of it any more.

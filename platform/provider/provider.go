@@ -120,7 +120,12 @@ func New(config Config, log *slog.Logger, meter metric.Meter) (*Transport, error
 }
 
 // Client returns an http.Client on this transport, for SDKs. It has no total timeout.
-func (t *Transport) Client() *http.Client { return &http.Client{Transport: t} }
+func (t *Transport) Client() *http.Client {
+	return &http.Client{Transport: t, CheckRedirect: NoRedirect}
+}
+
+// NoRedirect has a client return a redirect as it is. An API does not redirect, and the address may repeat the key.
+func NoRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Close ends what New began: idle connections and the gauges. Calls under way continue.
 func (t *Transport) Close() {
@@ -151,6 +156,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	response, err := t.base.RoundTrip(request)
 	if err != nil {
+		err = withoutAnswer(err)
 		c.end(err)
 		return nil, err
 	}

@@ -254,7 +254,7 @@ func (c *call) streamError(raw []byte) error {
 	if message == "" {
 		message = "no reason was given"
 	}
-	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider ended its answer with an error: %s", message)
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, errs.Quoting+"%s", message)
 	for name, value := range map[string]string{errs.UpstreamType: f.Type, errs.UpstreamCode: f.Code, errs.UpstreamParam: f.Param} {
 		if value != "" {
 			e = e.With(name, Shorten(redact(value)))

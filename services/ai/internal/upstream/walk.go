@@ -382,14 +382,15 @@ func (w *walk) tellWait(delay time.Duration) {
 	refused.Answer.Headers["retry-after"] = strconv.FormatInt(int64(atLeastOne(delay)/time.Second), 10)
 }
 
-// tellOperator reports a refusal of Trivet's own account, which no caller can change.
+// tellOperator reports a refusal of Trivet's own account, which no caller can change. The provider's message stays out of the log: it may
+// repeat the request.
 func (w *walk) tellOperator(ctx context.Context, c *choice, status int, r *invoke.Refusal) {
 	text := "the provider refuses Trivet's own account: check the keys of the target in MODELS_FILE and the account's billing"
 	if c.account.Name == models.DefaultTarget {
 		text = "the provider refuses Trivet's own account: check OPENAI_API_KEY, OPENAI_ORG_ID and the account's billing"
 	}
 	w.chain.options.Logger.ErrorContext(ctx, text, slog.String("target", c.account.Name),
-		slog.Int("status", status), slog.String("code", r.Code), slog.String("message", r.Message))
+		slog.Int("status", status), slog.String("code", provider.LogCode(r.Code)))
 }
 
 // exhausted reports whether every target is spent.

@@ -133,7 +133,7 @@ func firstCode(answer *clerk.APIErrorResponse) string {
 	if len(answer.Errors) == 0 {
 		return "no code"
 	}
-	return answer.Errors[0].Code
+	return provider.LogCode(answer.Errors[0].Code)
 }
 
 // retryAfter is 0 when Clerk does not say.

@@ -48,7 +48,7 @@ func Patient(t *provider.Transport, next http.RoundTripper, p Patience) *http.Cl
 		}
 		return nil
 	}
-	return &http.Client{Transport: paced{pace: pace, next: provider.NewRetry(t, next, provider.Retries{
+	return &http.Client{CheckRedirect: provider.NoRedirect, Transport: paced{pace: pace, next: provider.NewRetry(t, next, provider.Retries{
 		Tries: p.Tries, Delay: p.RetryDelay, ReadTimeout: p.ReadTimeout, Pace: pace,
 	})}}
 }

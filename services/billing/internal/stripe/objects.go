@@ -13,6 +13,7 @@ import (
 	sdk "github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/form"
 
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 )
 
@@ -222,7 +223,7 @@ func (a *answer) translateRead(err error, list bool) error {
 	if !errors.As(err, &api) {
 		return &mirror.SilentError{Err: a.unread(err)}
 	}
-	what := strings.TrimSpace(string(api.Type) + " " + string(api.Code))
+	what := strings.TrimSpace(provider.LogCode(string(api.Type)) + " " + provider.LogCode(string(api.Code)))
 	said := fmt.Errorf("stripe answered %d %s (request %s)", api.HTTPStatusCode, what, api.RequestID)
 	switch {
 	case missing(api, list):
