@@ -189,10 +189,20 @@ func TestApply(t *testing.T) {
 
 // A process that dies at any call, before or after Stripe did it, leaves something that the next run completes: nothing twice.
 func TestKilledAtEachCall(t *testing.T) {
+	for kind, open := range map[string]opener{"sqlite": databasetest.SQLite, "postgres": databasetest.Postgres} {
+		t.Run(kind, func(t *testing.T) { killedAtEachCall(t, open) })
+	}
+}
+
+// opener makes a database.
+type opener func(testing.TB, database.Migrations, ...databasetest.Option) *database.DB
+
+func killedAtEachCall(t *testing.T, open opener) {
+	t.Helper()
 	for _, answered := range []bool{false, true} {
 		t.Run(fmt.Sprintf("answered %t", answered), func(t *testing.T) {
 			for n, done := 1, false; !done; n++ {
-				db := databasetest.SQLite(t, migrations())
+				db := open(t, migrations())
 				require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
 				f := newFixture(t, db, "sk_test_1")
 				f.apply(first)
