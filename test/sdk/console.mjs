@@ -266,6 +266,7 @@ const steps = {
   async "an automatic top-up is set up, buys, and is turned off"() {
     await page.getByRole("button", { name: "Set up the top-up" }).waitFor({ state: "detached" }); // the plan studio does not offer it
     const other = await open({ colorScheme: "dark" });
+    await control("POST", "/control/clerk/tokens", { user: "user_topup" }); // makes the user
     await signIn(other, "user_topup@example.test", "billing", "Billing");
     await other.getByText("The account has no subscription.").waitFor();
     await other.getByRole("button", { name: "Subscribe to Pro" }).click();
@@ -362,7 +363,7 @@ const steps = {
       await control("POST", `/control/stripe/subscriptions/${id}/renew`);
     });
     await other.getByRole("alert").getByText("The last payment failed.").waitFor();
-    await other.getByText("payment failed", { exact: true }).waitFor();
+    await other.getByText("payment failed", { exact: true }).first().waitFor();
     await other.getByRole("region", { name: "Invoices" }).getByRole("row", { name: /open \$20\.00/ }).waitFor();
     await picture(other, "Billing, payment failed, light, desk");
     await other.reload();

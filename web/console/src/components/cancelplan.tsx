@@ -16,7 +16,7 @@ function useSubscriptionCall(call: (trivet: ReturnType<typeof useApi>['trivet'])
     mutationFn: () => call(trivet),
     onSuccess: ({ subscription }) => {
       queries.setQueryData(['subscription', scope], subscription);
-      for (const key of ['account', 'entries']) void queries.invalidateQueries({ queryKey: [key] });
+      for (const key of ['account', 'entries', 'topUp', 'notices']) void queries.invalidateQueries({ queryKey: [key] });
       done?.();
     },
   });

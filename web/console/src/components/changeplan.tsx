@@ -30,7 +30,7 @@ export function ChangePlan({ plan, interval, from, onClose }: { plan: Schemas['P
     mutationFn: (previewId: string) => trivet.post('/api/v1/billing/subscription:change', { body: { previewId } }),
     onSuccess: async ({ paymentUrl }) => {
       if (paymentUrl) return location.assign(paymentUrl);
-      for (const key of ['account', 'subscription', 'invoices', 'entries']) void queries.invalidateQueries({ queryKey: [key] });
+      for (const key of ['account', 'subscription', 'invoices', 'entries', 'topUp', 'notices']) void queries.invalidateQueries({ queryKey: [key] });
       onClose();
     },
   });

@@ -20,7 +20,7 @@ export function CheckoutReturn() {
   });
   const applied = purchase.data?.applied ?? false;
   useEffect(() => {
-    if (applied) for (const key of ['account', 'subscription', 'invoices', 'entries']) void queries.invalidateQueries({ queryKey: [key] });
+    if (applied) for (const key of ['account', 'subscription', 'invoices', 'entries', 'topUp', 'notices']) void queries.invalidateQueries({ queryKey: [key] });
   }, [applied, queries]);
   if (session === undefined) return null;
   return (
