@@ -269,7 +269,7 @@ func (l *lane) write(stream grpc.ClientStream) {
 	}
 }
 
-// over reports whether nothing is left to be sent for good. A stream that is left without calls ends at once: its replica may hang.
+// over reports whether nothing is left to be sent for good. A stream without calls does not wait for a replica that hangs.
 func (l *lane) over() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -277,7 +277,7 @@ func (l *lane) over() bool {
 		return false
 	}
 	l.closed = true
-	if len(l.waiting) == 0 {
+	if p := l.pick.picked.Load(); len(l.waiting) == 0 && p != nil && p.replica.suspectUntil.Load() != 0 {
 		l.cancel()
 	}
 	return true
