@@ -405,7 +405,7 @@ func TestASlowReaderOfABatch(t *testing.T) {
 	go func() {
 		for i := range calls {
 			if err := stream.Send(&billingv1.BatchRequest{Calls: []*billingv1.BatchedCall{
-				{Id: uint32(i), Method: "Reserve", Request: request}, //nolint:gosec // small
+				{Id: uint32(i), Method: "Reserve", Request: request},
 			}}); err != nil {
 				sent <- err
 				return
