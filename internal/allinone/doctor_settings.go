@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/trivet-dev/trivet/platform/integration"
 	"github.com/trivet-dev/trivet/platform/serve"
@@ -36,6 +37,7 @@ func (d *doctor) settings(context.Context) []Finding {
 	for _, p := range d.env.Suspects() {
 		found = append(found, warning(p.Name, p.What, p.Fix))
 	}
+	found = append(found, d.certificates()...)
 	if d.production() {
 		return append(append(found, d.notices()...), d.plainAddresses()...)
 	}
@@ -130,4 +132,25 @@ func (c *config) traces() (string, *url.URL) {
 func (d *doctor) real(name string) bool {
 	i, ok := integration.Named(name)
 	return ok && d.config != nil && serve.IsReal(d.env.Get, i)
+}
+
+// certificateWarning is how long before its end a certificate is reported.
+const certificateWarning = 14 * 24 * time.Hour
+
+// certificates reports a certificate of gRPC that has expired or ends soon.
+func (d *doctor) certificates() []Finding {
+	leaf, err := d.config.Host.Mutual.Certificate()
+	if err != nil || leaf == nil {
+		return nil // the settings' own check reports it
+	}
+	const name, fix = "TRIVET_GRPC_TLS_CERT", "renew it; its file is read again without a restart"
+	switch now := d.Now(); {
+	case now.Before(leaf.NotBefore):
+		return []Finding{failure(name, "is valid only from "+leaf.NotBefore.UTC().Format(time.RFC3339), "check this machine's clock, or wait")}
+	case now.After(leaf.NotAfter):
+		return []Finding{failure(name, "has expired on "+leaf.NotAfter.UTC().Format(time.RFC3339), fix)}
+	case leaf.NotAfter.Sub(now) < certificateWarning:
+		return []Finding{warning(name, "expires on "+leaf.NotAfter.UTC().Format(time.RFC3339), fix)}
+	}
+	return nil
 }

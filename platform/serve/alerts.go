@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/alert"
+	"github.com/trivet-dev/trivet/platform/mutual"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/tracing"
 )
@@ -34,8 +35,8 @@ func (a AlertSettings) Validate(settings.Modes) error {
 	return nil
 }
 
-// rotateOwn reads the secrets of the process itself again: TRIVET_ALERT_URL and OTEL_EXPORTER_OTLP_HEADERS. An invalid one leaves the other
-// rotating.
+// rotateOwn reads the secrets of the process itself again: TRIVET_ALERT_URL, OTEL_EXPORTER_OTLP_HEADERS and the
+// certificates of gRPC. An invalid one leaves the others rotating.
 func (h *Host) rotateOwn(get func(string) string) error {
 	var alerts AlertSettings
 	wrongAlerts := settings.Load(get, &alerts)
@@ -47,7 +48,12 @@ func (h *Host) rotateOwn(get func(string) string) error {
 	if wrongTrace == nil {
 		h.traceHeaders.Replace(settings.Secrets{trace.TraceHeaders})
 	}
-	return errors.Join(wrongAlerts, wrongTrace)
+	var secured mutual.Settings
+	wrongTLS := settings.Load(get, &secured)
+	if wrongTLS == nil {
+		wrongTLS = h.mutual.Rotate(secured)
+	}
+	return errors.Join(wrongAlerts, wrongTrace, wrongTLS)
 }
 
 // alertParts evaluate the rules over the process's metrics, and tell TRIVET_ALERT_URL of changes. None are needed with an interval of 0.

@@ -12,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/trivet-dev/trivet/platform/mutual"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/telemetry"
 	"github.com/trivet-dev/trivet/platform/tracing"
@@ -29,6 +30,7 @@ type Host struct {
 	Tracer *tracing.Tracer
 
 	service      string
+	mutual       *mutual.TLS // nil for plain text
 	alertURL     *settings.Live
 	traceHeaders *settings.Live
 	level        *telemetry.Level
@@ -58,7 +60,12 @@ func NewHost(service string, s Settings, stderr io.Writer) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	secured, err := mutual.New(s.Mutual, time.Now)
+	if err != nil {
+		return nil, err
+	}
 	return &Host{
+		mutual:   secured,
 		Settings: s, Logger: logger, Now: time.Now, Tracer: tracer, service: service, alertURL: settings.NewLive(s.AlertURL), traceHeaders: headers,
 		level: changing, lines: lines, metrics: metrics,
 	}, nil

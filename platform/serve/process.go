@@ -86,7 +86,7 @@ func NewProcess(ctx context.Context, program Program, env settings.Env, stderr i
 		if !slices.Contains(program.Needs, name) {
 			continue
 		}
-		if p.conns[name], err = connect.Dial(at.address, prover, nil); err != nil {
+		if p.conns[name], err = connect.Dial(at.address, prover, host.mutual.Client(name)); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", at.setting, err), p.Close())
 		}
 	}

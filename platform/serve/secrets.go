@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/mutual"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/tracing"
 )
@@ -63,10 +64,11 @@ func FollowSecrets[T any](p *Process, more func() []string, use func(T) error) e
 // again. Secrets that are invalid leave those of the other parts rotating.
 func SecretsOf[T any](h *Host, read *FileStates, modes []string, more func() []string, use func(T) error, further ...func() error) (Part, error) {
 	var zero T
-	own, err := settings.SecretNames(zero, AlertSettings{}, tracing.Settings{})
+	own, err := settings.SecretNames(zero, AlertSettings{}, tracing.Settings{}, mutual.Settings{})
 	if err != nil {
 		return Part{}, err
 	}
+	own = append(own, mutual.Names()...)
 	names := func() []string { return append(more(), own...) }
 	return h.secretsPart(read, names, func() error {
 		var fresh T

@@ -63,6 +63,7 @@ func (h *Host) NewServer(proofs Proofs, auth func(*grpcserver.Server) (grpc.Clie
 		Passports:  passports,
 		Peers:      peers,
 		Exchanger:  exchanger,
+		TLS:        h.mutual.Server(),
 		Reflection: !h.Settings.Production(),
 		Timeouts:   callTimeouts,
 	})

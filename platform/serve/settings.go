@@ -12,6 +12,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/mutual"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -53,6 +54,8 @@ type Settings struct {
 	SecretReload time.Duration `env:"TRIVET_SECRET_RELOAD_INTERVAL" default:"5s" min:"0s" max:"1h" help:"how often the files of secrets (NAME_FILE) are read again, so that a change applies without a restart; 0s turns it off; SIGHUP reads them at once"`
 	AlertSettings
 	Trace tracing.Settings
+	// Mutual secures gRPC between processes.
+	Mutual mutual.Settings
 }
 
 // Validate checks the addresses.
