@@ -55,7 +55,7 @@ func (a *Attempt) Used(tokens int64) {
 // errorCode is what a provider's code of an error looks like.
 var errorCode = regexp.MustCompile(`^[a-zA-Z0-9_.:-]{1,64}$`)
 
-// LogCode is a provider's own code of an error for the log; "other" for a text that is no code, and that may repeat the request.
+// LogCode is a provider's own code of an error for the log; "other" for any other text, which may repeat the request.
 func LogCode(code string) string {
 	if code == "" || errorCode.MatchString(code) {
 		return code
