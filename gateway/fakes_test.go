@@ -141,6 +141,9 @@ type fakeBilling struct {
 	stripe  statusv1.Status
 	err     error
 	webhook func(*billingv1.ReceiveWebhookRequest) error
+
+	mu      sync.Mutex
+	refused []*billingv1.RefusedRequest
 }
 
 func (f *fakeBilling) ReceiveWebhook(_ context.Context, in *billingv1.ReceiveWebhookRequest) (*billingv1.ReceiveWebhookResponse, error) {
@@ -157,4 +160,11 @@ func (f *fakeBilling) ListPlans(context.Context, *billingv1.ListPlansRequest) (*
 
 func (f *fakeBilling) GetStatus(context.Context, *billingv1.GetStatusRequest) (*billingv1.GetStatusResponse, error) {
 	return &billingv1.GetStatusResponse{Service: condition(health.Operational), Provider: condition(f.stripe)}, f.err
+}
+
+func (f *fakeBilling) RecordRequests(_ context.Context, in *billingv1.RecordRequestsRequest) (*billingv1.RecordRequestsResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused = append(f.refused, in.GetRequests()...)
+	return &billingv1.RecordRequestsResponse{}, nil
 }

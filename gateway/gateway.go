@@ -22,11 +22,13 @@ import (
 
 	"github.com/trivet-dev/trivet/gateway/internal/clientip"
 	"github.com/trivet-dev/trivet/gateway/internal/concurrency"
+	"github.com/trivet-dev/trivet/gateway/internal/refusals"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
 	"github.com/trivet-dev/trivet/gateway/internal/status"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/credential"
 	"github.com/trivet-dev/trivet/platform/ratelog"
 	"github.com/trivet-dev/trivet/platform/tracing"
@@ -81,6 +83,7 @@ type Gateway struct {
 	meters      *meters
 	limited     *ratelog.Limiter
 	status      *status.Page
+	refusals    *refusals.Log
 	running     sync.WaitGroup
 	certificate atomic.Pointer[tls.Certificate] // nil where TLS does not end here
 }
@@ -128,6 +131,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Gateway, error) {
 		return nil, err
 	}
 	g.status = status.New(asked, g.operator, deps.Now)
+	g.refusals = refusals.New(billingv1.NewBillingServiceClient(deps.Billing), deps.Logger, deps.Now)
 	if g.routes, err = g.table(ctx, deps); err != nil {
 		return nil, fmt.Errorf("routes of the edge: %w", err)
 	}
@@ -145,10 +149,11 @@ func (d *Deps) check() error {
 func (g *Gateway) Handler() http.Handler { return http.HandlerFunc(g.serve) }
 
 // Run keeps the status page up to date until ctx ends. It also follows auth's revocations, so that the edge forgets a
-// revoked credential at once. When Deps has Credentials, the owner of that exchanger follows the revocations instead.
+// revoked credential at once, and logs the calls that the edge refuses. When Deps has Credentials, the owner of that exchanger follows the revocations instead.
 func (g *Gateway) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { g.status.Run(ctx) })
+	running.Go(func() { g.refusals.Run(ctx) })
 	if g.own != nil {
 		g.own.Run(ctx, g.logger)
 	}

@@ -56,7 +56,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 
 	defer func() {
 		g.recovered(x, recover())
-		g.finish(x, r.Method, time.Since(start))
+		took := time.Since(start)
+		g.finish(x, r.Method, took)
+		g.logRefusal(x, took)
 		if x.Broken {
 			// Cut the connection: a client would take an orderly end for a complete response.
 			panic(http.ErrAbortHandler)
@@ -97,6 +99,9 @@ func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.S
 	body := g.body
 	body.Max = cmp.Or(route.MaxBody, body.Max)
 	if err := body.TooLarge(r); err != nil {
+		if _, logged := modelCalls[route.Pattern]; logged { // the log of requests names the caller
+			_, _ = g.identify(r, state)
+		}
 		w.Header().Set("Connection", "close")
 		state.Fail(r.Context(), w, err)
 		return

@@ -35,6 +35,7 @@ func TestARequestIDLeadsToItsRecord(t *testing.T) {
 			{"/v1/chat/completions", `{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}`, "OUTCOME_COMPLETED", "", http.StatusOK},
 			{"/v1/chat/completions", `{"model": "gpt-0", "messages": [{"role": "user", "content": "Hello"}]}`, "OUTCOME_REFUSED", "MODEL_NOT_FOUND", http.StatusNotFound},
 			{"/api/v1/chat", `{"model": "gpt-4o-mini"}`, "OUTCOME_REFUSED", "INVALID_ARGUMENT", http.StatusBadRequest},
+			{"/api/v1/chat", `{"modell": "gpt-4o-mini"}`, "OUTCOME_REFUSED", "INVALID_ARGUMENT", http.StatusBadRequest}, // by the edge
 		} {
 			a := in.call(t.Context(), http.MethodPost, c.path, alice, c.body)
 			require.Equal(t, c.status, a.status, "%s", a.body)
@@ -58,6 +59,6 @@ func TestARequestIDLeadsToItsRecord(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, in.call(t.Context(), http.MethodPost, "/v1/chat/completions", "", "{}").status)
 		var all requestPage
 		in.get("/api/v1/requests", alice, &all)
-		require.Len(t, all.Requests, 3, "a call without an identity is not logged")
+		require.Len(t, all.Requests, 4, "a call without an identity is not logged")
 	})
 }

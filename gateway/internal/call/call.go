@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
@@ -35,6 +36,8 @@ type State struct {
 	Passports Passports
 	// Account is the account that pays; "" on public routes.
 	Account string
+	// Called tells that a service was called for the request, which it logs itself. Some requests call several services at once.
+	Called atomic.Bool
 	// IdempotencyKey is the caller's; "" when the request has none.
 	IdempotencyKey string
 	// Failure is the error in the response; nil when the request succeeded.

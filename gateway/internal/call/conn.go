@@ -24,6 +24,7 @@ type passportConn struct {
 
 // Invoke implements grpc.ClientConnInterface.
 func (c *passportConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	From(ctx).Called.Store(true)
 	token := tokenOf(ctx, c.service)
 	err := c.conn.Invoke(outgoing(ctx, token), method, args, reply, opts...)
 	if err == nil || !passport.IsClockError(err) {
@@ -38,6 +39,7 @@ func (c *passportConn) Invoke(ctx context.Context, method string, args, reply an
 
 // NewStream implements grpc.ClientConnInterface.
 func (c *passportConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	From(ctx).Called.Store(true)
 	token := tokenOf(ctx, c.service)
 	begin := func(token string) (grpc.ClientStream, error) {
 		return c.conn.NewStream(outgoing(ctx, token), desc, method, opts...)

@@ -13,6 +13,7 @@ func Plain[Req, Res any](
 ) func(context.Context, *Req, func(*Res) error) error {
 	return func(ctx context.Context, in *Req, send func(*Res) error) error {
 		token := tokenOf(ctx, service)
+		From(ctx).Called.Store(true)
 		sent := false
 		err := rpc(ctx, token, in, func(m *Res) error { sent = true; return send(m) })
 		if err == nil || sent || !passport.IsClockError(err) {

@@ -7044,7 +7044,7 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x1cPLAN_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_CREATE\x10\x01\x12\x1b\n" +
 	"\x17PLAN_CHANGE_KIND_UPDATE\x10\x02\x12\x1c\n" +
-	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xe91\n" +
+	"\x18PLAN_CHANGE_KIND_ARCHIVE\x10\x032\xf21\n" +
 	"\x0eBillingService\x12\\\n" +
 	"\aReserve\x12!.trivet.billing.v1.ReserveRequest\x1a\".trivet.billing.v1.ReserveResponse\"\n" +
 	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12e\n" +
@@ -7062,9 +7062,8 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\vExportUsage\x12%.trivet.billing.v1.ExportUsageRequest\x1a&.trivet.billing.v1.ExportUsageResponse\"8Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/billing/usage:export0\x01\x12\x8d\x01\n" +
 	"\fListRequests\x12&.trivet.billing.v1.ListRequestsRequest\x1a'.trivet.billing.v1.ListRequestsResponse\",Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/requests\x12\x8c\x01\n" +
 	"\n" +
-	"GetRequest\x12$.trivet.billing.v1.GetRequestRequest\x1a%.trivet.billing.v1.GetRequestResponse\"1Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/requests/{id}\x12q\n" +
-	"\x0eRecordRequests\x12(.trivet.billing.v1.RecordRequestsRequest\x1a).trivet.billing.v1.RecordRequestsResponse\"\n" +
-	"Ҁ\x19\x06\b\x05\x1a\x02ai\x12\x91\x01\n" +
+	"GetRequest\x12$.trivet.billing.v1.GetRequestRequest\x1a%.trivet.billing.v1.GetRequestResponse\"1Ҁ\x19\x10\b\x02\x12\fbilling.read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/requests/{id}\x12z\n" +
+	"\x0eRecordRequests\x12(.trivet.billing.v1.RecordRequestsRequest\x1a).trivet.billing.v1.RecordRequestsResponse\"\x13Ҁ\x19\x0f\b\x05\x1a\x02ai\x1a\agateway\x12\x91\x01\n" +
 	"\vListEntries\x12%.trivet.billing.v1.ListEntriesRequest\x1a&.trivet.billing.v1.ListEntriesResponse\"3Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/billing/entries\x12\x8e\x01\n" +
 	"\n" +
 	"GetOverage\x12$.trivet.billing.v1.GetOverageRequest\x1a%.trivet.billing.v1.GetOverageResponse\"3Ҁ\x19\x10\b\x03\x12\fbilling.read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/billing/overage\x12\xa1\x01\n" +

@@ -107,7 +107,7 @@ type BillingServiceClient interface {
 	// GetRequest reads one record of the log. Errors: NOT_FOUND (unknown, of another account, still running, or older than
 	// BILLING_CALL_RETENTION).
 	GetRequest(ctx context.Context, in *GetRequestRequest, opts ...grpc.CallOption) (*GetRequestResponse, error)
-	// RecordRequests logs calls that were refused before anything was held; idempotent by batch_id.
+	// RecordRequests logs calls that were refused before anything was held, by ai or by the edge; idempotent by batch_id.
 	RecordRequests(ctx context.Context, in *RecordRequestsRequest, opts ...grpc.CallOption) (*RecordRequestsResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
@@ -722,7 +722,7 @@ type BillingServiceServer interface {
 	// GetRequest reads one record of the log. Errors: NOT_FOUND (unknown, of another account, still running, or older than
 	// BILLING_CALL_RETENTION).
 	GetRequest(context.Context, *GetRequestRequest) (*GetRequestResponse, error)
-	// RecordRequests logs calls that were refused before anything was held; idempotent by batch_id.
+	// RecordRequests logs calls that were refused before anything was held, by ai or by the edge; idempotent by batch_id.
 	RecordRequests(context.Context, *RecordRequestsRequest) (*RecordRequestsResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)

@@ -3698,7 +3698,7 @@ export declare const BillingService: GenService<{
     output: typeof GetRequestResponseSchema;
   },
   /**
-   * RecordRequests logs calls that were refused before anything was held; idempotent by batch_id.
+   * RecordRequests logs calls that were refused before anything was held, by ai or by the edge; idempotent by batch_id.
    *
    * @generated from rpc trivet.billing.v1.BillingService.RecordRequests
    */
