@@ -99,7 +99,7 @@ export function Badge({ tone, children }: { tone: Tone; children: ReactNode }) {
 /** A table that scrolls by itself when it is wider than the page. */
 export function Table({ caption, head, children }: { caption: string; head: ReactNode; children: ReactNode }) {
   return (
-    <div className="-mx-4 overflow-x-auto px-4 sm:-mx-5 sm:px-5" role="region" aria-label={caption} tabIndex={0}>
+    <div className="relative -mx-4 overflow-x-auto px-4 sm:-mx-5 sm:px-5" role="region" aria-label={caption} tabIndex={0}>
       <table className="w-full border-collapse text-sm">
         <caption className="sr-only">{caption}</caption>
         <thead><tr className="border-b border-line text-left text-xs text-mute">{head}</tr></thead>
