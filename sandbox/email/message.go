@@ -54,9 +54,10 @@ func (m *Mail) parts(header textproto.MIMEHeader, body io.Reader) {
 		return
 	}
 	text := strings.ReplaceAll(string(raw), "\r\n", "\n")
-	if kind == "text/html" {
+	switch kind {
+	case "text/html":
 		m.HTML = text
-	} else if kind == "text/plain" {
+	case "text/plain":
 		m.Text = text
 	}
 }

@@ -3441,6 +3441,7 @@ export interface components {
                 clerk: components["schemas"]["IntegrationStatus"];
                 openai: components["schemas"]["IntegrationStatus"];
                 stripe: components["schemas"]["IntegrationStatus"];
+                email?: components["schemas"]["IntegrationStatus"];
             };
         };
         /** @description Subscription is what an account has bought at Stripe. */
