@@ -154,7 +154,7 @@ func (l *live) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, e
 
 // Info describes the protocol.
 func (l *live) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", SecurityVersion: "1.3", ServerName: l.service}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: l.service}
 }
 
 // Clone returns a copy.
