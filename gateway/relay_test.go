@@ -1,12 +1,12 @@
 package gateway_test
 
 import (
-	"fmt"
 	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -118,7 +118,9 @@ func TestForms(t *testing.T) {
 		return answers(&aiv1.RelayHead{Status: 200, Headers: map[string]string{"content-type": "application/json"}}, `{}`)(in, s)
 	}
 	const uploads, share = 32, 8
-	of := func(user int) func(*http.Request) { return header("Authorization", fmt.Sprintf("Bearer %suser_%d", goodToken, user)) }
+	of := func(user int) func(*http.Request) {
+		return header("Authorization", fmt.Sprintf("Bearer %suser_%d", goodToken, user))
+	}
 	var group sync.WaitGroup
 	var statuses [uploads]int
 	for i := range uploads {

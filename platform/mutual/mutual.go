@@ -154,7 +154,7 @@ func (l *live) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, e
 
 // Info describes the protocol.
 func (l *live) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: l.service}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: l.service} //nolint:staticcheck // gRPC takes the name to verify from here
 }
 
 // Clone returns a copy.

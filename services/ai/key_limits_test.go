@@ -111,7 +111,7 @@ func (b *bubble) open(claims passport.Claims, body string) (leave func(), err er
 	case <-begun:
 		return func() {
 			cancel()
-			_ = <-ended // that the caller left
+			<-ended //nolint:errcheck // it says that the caller left
 		}, nil
 	case err := <-ended:
 		cancel()

@@ -30,7 +30,7 @@ func TestFreeCreditForVerifiedPeople(t *testing.T) {
 		},
 		"the subscription": func(h *fixture, claims passport.Claims) error {
 			_, err := h.from("gateway").GetSubscription(h.as(claims), &billingv1.GetSubscriptionRequest{})
-			requireReason(h.t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
+			_ = requireReason(h.t, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, err)
 			return nil
 		},
 		"a limit": func(h *fixture, claims passport.Claims) error {
@@ -50,7 +50,7 @@ func TestFreeCreditForVerifiedPeople(t *testing.T) {
 			claims := passport.Claims{UserID: "user " + name, AccountID: "org " + name, OrganizationID: "org " + name, Role: "admin", Admin: true}
 			require.NoError(t, read(h, claims), name)
 			_, err := h.from("ai").Reserve(t.Context(), call(claims, "r1"))
-			requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
+			_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
 			claims.Verified = true
 			require.NoError(t, read(h, claims), name)
 			claims.Verified = false // a passport from before does not take it back

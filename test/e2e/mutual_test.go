@@ -55,7 +55,9 @@ func certificates(t *testing.T) []string {
 // The processes of split mode reach each other by TLS in both directions, and a caller without a certificate is refused.
 func TestTLSBetweenServices(t *testing.T) {
 	in := split(t, certificates(t)...)
-	in.awaitReport(func(s statusReport) bool { return s.Services["auth"] == "operational" && s.Services["ai"] == "operational" && s.Services["billing"] == "operational" })
+	in.awaitReport(func(s statusReport) bool {
+		return s.Services["auth"] == "operational" && s.Services["ai"] == "operational" && s.Services["billing"] == "operational"
+	})
 	in.account(in.token("user_alice", nil)) // the edge asks auth and billing
 	at := slices.IndexFunc(in.grpc, func(setting string) bool { return strings.HasPrefix(setting, "TRIVET_AUTH_ADDR=") })
 	_, address, _ := strings.Cut(in.grpc[at], "=")

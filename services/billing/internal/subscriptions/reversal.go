@@ -72,7 +72,9 @@ func (r Reversal) Notice() (n notices.Notice, ok bool) {
 }
 
 // Disputed tells a dispute from a refund and a credit note, by Stripe's prefixes of ids.
-func (r Reversal) Disputed() bool { return strings.HasPrefix(r.ID, "dp_") || strings.HasPrefix(r.ID, "du_") }
+func (r Reversal) Disputed() bool {
+	return strings.HasPrefix(r.ID, "dp_") || strings.HasPrefix(r.ID, "du_")
+}
 
 // nano turns cents into nano-dollars, at most maxGrant.
 func nano(cents int64) int64 { return min(cents, maxGrant/plans.Cent) * plans.Cent }
