@@ -56,7 +56,7 @@ func newForger(t *testing.T) *forger {
 		"TRIVET_DATA_DIR": t.TempDir(), "CLERK_SECRET_KEY": "sk_test_x", "CLERK_ISSUER": clerkIssuer, "CLERK_JWT_KEY": m.clerkPEM(),
 		"CLERK_API_URL": "http://127.0.0.1:1", "OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "http://127.0.0.1:1", "LOG_LEVEL": "error",
 		"TRIVET_OPERATORS": "user_operator", "CLERK_WEBHOOK_SECRET": "whsec_bXkgb3duIHNlY3JldCBoZXJl", "STRIPE_WEBHOOK_SECRET": "whsec_myownsecret",
-		"TRIVET_STREAM_KEEPALIVE": "10ms", // a stream without messages shows its status with the first of them
+		"TRIVET_STREAM_KEEPALIVE": "1s", // a stream without messages shows its status with the first of them; a refusal must come before
 	}
 	c, err := load(settings.Env{Get: withDatabase(func(name string) string { return env[name] })}, nil)
 	require.NoError(t, err)
