@@ -33,7 +33,7 @@ func (p program) events() *cobra.Command {
 		"  trivet events list --state dead\n  trivet events show evt_1jEz5aC1nOR34uvnzORwfQLQ\n  trivet events redrive --state dead",
 		e.list(), e.show(), e.redrive())
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&e.source, "source", "", "show one source only: clerk or stripe (events received), or webhook (notices sent)")
+	flags.StringVar(&e.source, "source", "", "show one source only: clerk or stripe (events received), webhook or email (notices sent)")
 	flags.BoolVar(&e.json, "json", false, "print the edge's answer as JSON")
 	return cmd
 }

@@ -21,7 +21,7 @@ import (
 // rotation changes one of the keys in a folder that `trivet keys --dir` made. After each step, all processes must have read the files
 // before the next one.
 type rotation struct {
-	// add makes a new key that is accepted and not used yet, use has it used, and drop ends the old one.
+	// add makes a new key that is accepted but not yet used, use switches to it, and drop removes the old one.
 	add, use, drop func() error
 }
 
@@ -40,8 +40,8 @@ func (p program) rotate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate internal|passport add|use|drop",
 		Short: "Replace the internal secret, or the key that signs passports, in three steps",
-		Long: "Replace a key in the files that `trivet keys --dir` made, without a refused request. `add` makes a new key that is accepted and\n" +
-			"not used yet, `use` has it used, and `drop` ends the old one. After each step, wait until every process has logged\n" +
+		Long: "Replace a key in the files that `trivet keys --dir` made, without a refused request. `add` makes a new key that is accepted but\n" +
+			"not yet used, `use` switches to it, and `drop` removes the old one. After each step, wait until every process has logged\n" +
 			"\"the secrets were read again\": within two TRIVET_SECRET_RELOAD_INTERVAL, or at once after SIGHUP. Processes whose settings hold\n" +
 			"the keys themselves, in place of the names of the files, must be restarted, one after another.",
 		Example: "  trivet keys rotate internal add --dir /keys\n  trivet keys rotate internal use --dir /keys\n  trivet keys rotate internal drop --dir /keys",

@@ -76,8 +76,10 @@ type aviary struct {
 	panics    atomic.Bool
 	edge      string
 
-	mu      sync.Mutex
-	refused []string // the answers with an error
+	mu       sync.Mutex
+	refused  []string // the answers with an error
+	answered int      // the answers of models
+	expected int      // the canaries that were found where they may be
 }
 
 // ServeHTTP is Clerk, OpenAI, Stripe, and the receiver of webhooks and alerts.
@@ -167,7 +169,7 @@ func newAviary(t *testing.T, more map[string]string) *aviary {
 	t.Cleanup(front.Close)
 	a.edge = front.URL
 	var made struct{ Secret string }
-	require.NoError(t, json.Unmarshal(a.send(http.MethodPost, "/api/v1/apiKeys", a.token("user_canary"), `{"name":"server"}`).body, &made))
+	require.NoError(t, json.Unmarshal(a.sendWithin(time.Minute, http.MethodPost, "/api/v1/apiKeys", a.token("user_canary"), `{"name":"server"}`).body, &made))
 	a.key = made.Secret
 	require.NotEmpty(t, a.key)
 	return a
@@ -224,10 +226,15 @@ type canaryResponse struct {
 	body   []byte
 }
 
-// send makes a request and keeps its answer if it is an error.
+// send makes a request and keeps its answer if it is an error. It gives up soon, because some providers do not answer.
 func (a *aviary) send(method, path, credential, body string) canaryResponse {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(a.t.Context(), 2*time.Second)
+	return a.sendWithin(2*time.Second, method, path, credential, body)
+}
+
+func (a *aviary) sendWithin(limit time.Duration, method, path, credential, body string) canaryResponse {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.t.Context(), limit)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, a.edge+path, strings.NewReader(body))
 	require.NoError(a.t, err)
@@ -247,9 +254,12 @@ func (a *aviary) do(request *http.Request) canaryResponse {
 	defer func() { _ = response.Body.Close() }()
 	got := canaryResponse{status: response.StatusCode}
 	got.body, _ = io.ReadAll(response.Body) // a stream of states ends with its time
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if got.status == http.StatusOK && request.URL.Path == "/v1/chat/completions" {
+		a.answered++
+	}
 	if got.status >= http.StatusBadRequest {
-		a.mu.Lock()
-		defer a.mu.Unlock()
 		a.refused = append(a.refused, fmt.Sprintf("%d %v %s", got.status, response.Header, got.body))
 	}
 	return got

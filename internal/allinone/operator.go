@@ -14,7 +14,7 @@ type OperatorSettings struct {
 	// URL is the address of the edge.
 	URL string `env:"TRIVET_URL" help:"address of the edge that the operator's commands call; default: TRIVET_HTTP_ADDR on this machine"`
 	// Token is a session token.
-	Token settings.Secret `env:"TRIVET_TOKEN" help:"session token of an operator, for the operator's commands; default: one of the sandbox's user_operator"`
+	Token settings.Secret `env:"TRIVET_TOKEN" help:"session token for the commands that call the edge: an operator's, or for trivet apikeys that of an admin of the account or an API key with keys.manage; default: one of the sandbox's user_operator"`
 }
 
 // Operator reads the settings of the operator's commands. Without TRIVET_URL they call the edge on this machine.

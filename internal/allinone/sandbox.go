@@ -25,7 +25,7 @@ type SandboxSettings struct {
 	// Addr is the address that the sandbox listens on.
 	Addr string `env:"TRIVET_SANDBOX_ADDR" default:"127.0.0.1:8090" help:"address of the sandbox, which stands in for Clerk, OpenAI and Stripe in development"`
 	// SMTPAddr is the address of its mail server.
-	SMTPAddr string `env:"TRIVET_SANDBOX_SMTP_ADDR" default:"127.0.0.1:0" help:"address of the sandbox's mail server, which delivers nothing; port 0 takes a free port, which the log shows"`
+	SMTPAddr string `env:"TRIVET_SANDBOX_SMTP_ADDR" default:"127.0.0.1:0" help:"address of the sandbox's mail server, which delivers nothing; port 0 takes a free port, which the log of trivet sandbox shows"`
 	// AllowedHosts lists host names of the sandbox in addition to this machine's names.
 	AllowedHosts []string `env:"TRIVET_SANDBOX_ALLOWED_HOSTS" help:"host names or addresses, separated by commas, by which the sandbox may be reached and whose pages may use it; always: localhost, loopback addresses and the host of TRIVET_SANDBOX_ADDR"`
 	// Webhooks is the address of the edge that receives the sandbox's webhooks.

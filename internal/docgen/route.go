@@ -17,6 +17,8 @@ func route(method protoreflect.MethodDescriptor) string {
 		return "`GET " + pattern.Get + "`"
 	case *annotations.HttpRule_Post:
 		return "`POST " + pattern.Post + "`"
+	case *annotations.HttpRule_Patch:
+		return "`PATCH " + pattern.Patch + "`"
 	case *annotations.HttpRule_Delete:
 		return "`DELETE " + pattern.Delete + "`"
 	default:

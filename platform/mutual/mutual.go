@@ -19,7 +19,7 @@ import (
 // Settings say by which certificates a process is known, and which it accepts.
 type Settings struct {
 	// Cert and Key are the process's own.
-	Cert string          `env:"TRIVET_GRPC_TLS_CERT" help:"certificate chain in PEM of this process, for TLS in both directions between the processes of split mode; usually given as TRIVET_GRPC_TLS_CERT_FILE, which is read again when it changes; its DNS names must contain the service's name (auth, ai, billing); empty is plain text"`
+	Cert string          `env:"TRIVET_GRPC_TLS_CERT" help:"certificate chain in PEM of this process, for TLS in both directions between the processes of split mode; usually given as TRIVET_GRPC_TLS_CERT_FILE, which is read again when it changes; its DNS names must contain the service's name (auth, ai, billing); empty means plain text"`
 	Key  settings.Secret `env:"TRIVET_GRPC_TLS_KEY" help:"private key of TRIVET_GRPC_TLS_CERT in PEM; usually given as TRIVET_GRPC_TLS_KEY_FILE"`
 	// CA signs the certificates of the others.
 	CA string `env:"TRIVET_GRPC_TLS_CA" help:"certificates in PEM of the authority whose certificates callers and services must show; usually given as TRIVET_GRPC_TLS_CA_FILE; several while the authority changes"`
@@ -37,7 +37,7 @@ func (s Settings) Validate(settings.Modes) error {
 		return nil
 	}
 	if s.Cert == "" || !s.Key.IsSet() || s.CA == "" {
-		return settings.Invalid("TRIVET_GRPC_TLS_CERT", "TRIVET_GRPC_TLS_KEY and TRIVET_GRPC_TLS_CA belong together, and not all of them are set", "set all three, or none in a network that encrypts")
+		return settings.Invalid("TRIVET_GRPC_TLS_CERT", "must be set together with TRIVET_GRPC_TLS_KEY and TRIVET_GRPC_TLS_CA", "set all three, or none if the network itself encrypts")
 	}
 	_, err := s.parse()
 	return err

@@ -3,6 +3,7 @@ package provider
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -53,12 +54,16 @@ func (t *Transport) Do(ctx context.Context, method string, fn func(ctx context.C
 		span.Set(attribute.String("trivet.integration", t.config.Integration), attribute.String("trivet.method", method),
 			attribute.String("trivet.target", cmp.Or(t.config.Target, t.config.Integration)))
 	}
-	err := c.admit(nil)
-	if err == nil {
-		if c.reply, err = fn(traced); c.reply != nil {
-			c.status, c.firstByte = c.reply.Code, time.Since(c.start)
-		}
+	if err := c.admit(nil); err != nil {
+		c.end(err)
+		return err
 	}
-	c.end(err)
+	err := errPanicked
+	defer func() { c.end(err) }() // also after a panic, which the caller may recover: the call's place must be free again
+	if c.reply, err = fn(traced); c.reply != nil {
+		c.status, c.firstByte = c.reply.Code, time.Since(c.start)
+	}
 	return err
 }
+
+var errPanicked = errors.New("the call panicked")

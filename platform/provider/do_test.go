@@ -58,3 +58,20 @@ func TestCallsThatAreNotHTTP(t *testing.T) {
 	require.ErrorAs(t, transport.Do(t.Context(), "send", nil), &open, "three failures open the breaker")
 	require.Positive(t, transport.Wait())
 }
+
+// A call that panics gives its place back: whoever recovers can go on calling.
+func TestCallsThatPanic(t *testing.T) {
+	var ends []provider.End
+	transport, err := provider.New(provider.Config{
+		Integration: "email", MaxConcurrent: 1, Ended: func(e provider.End) { ends = append(ends, e) },
+	}, slog.New(slog.DiscardHandler), noop.Meter{})
+	require.NoError(t, err)
+	for range 2 {
+		require.PanicsWithValue(t, "x", func() {
+			_ = transport.Do(t.Context(), "send", func(context.Context) (*provider.Reply, error) { panic("x") })
+		})
+	}
+	require.Len(t, ends, 2)
+	require.True(t, ends[0].Failed)
+	require.NoError(t, transport.Do(t.Context(), "send", func(context.Context) (*provider.Reply, error) { return &provider.Reply{Code: 250}, nil }))
+}

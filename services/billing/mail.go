@@ -26,11 +26,11 @@ import (
 // MailSettings say how notices are mailed.
 type MailSettings struct {
 	// Addr is the mail server; "" turns mails off.
-	Addr string `env:"SMTP_ADDR" help:"host:port of the mail server that sends billing notices to customers; empty sends no mails; trivet dev uses the sandbox's"`
+	Addr string `env:"SMTP_ADDR" help:"host:port of the mail server that sends billing notices to customers; empty sends no mails; trivet dev uses the sandbox's mail server while the sandbox stands in for a provider"`
 	// TLS is how the connection is encrypted.
 	TLS string `env:"SMTP_TLS" default:"starttls" oneof:"starttls,tls,none" help:"how the connection to SMTP_ADDR is encrypted: starttls (port 587), tls from the first byte (port 465), or none, for a server on this machine only"`
 	// Username and Password sign in.
-	Username string          `env:"SMTP_USERNAME" help:"user name at SMTP_ADDR; empty does not sign in"`
+	Username string          `env:"SMTP_USERNAME" help:"user name at SMTP_ADDR; empty means no sign-in"`
 	Password settings.Secret `env:"SMTP_PASSWORD" help:"password of SMTP_USERNAME"`
 	// From is the sender and ReplyTo gets the replies.
 	From    string `env:"SMTP_FROM" help:"sender of mails, such as Acme <billing@acme.example>; the name signs them; needed with SMTP_ADDR"`
@@ -43,7 +43,7 @@ type MailSettings struct {
 	Retry time.Duration `env:"BILLING_MAIL_RETRY" default:"72h" min:"1h" max:"720h" help:"how long a mail is tried until it is dead; trivet events redrive sends it again"`
 	// BreakerFailures and ProbeInterval say when the server is left alone, and how often it is asked.
 	BreakerFailures int           `env:"SMTP_BREAKER_FAILURES" default:"5" min:"0" help:"failed calls to the mail server within 10s that stop all calls for a while, if they are half of its calls; 0 never stops them; mails wait meanwhile"`
-	ProbeInterval   time.Duration `env:"SMTP_PROBE_INTERVAL" default:"5m" min:"0s" max:"24h" help:"how often the mail server is connected to, without a mail, to learn whether it works, while no mail tells; 0s turns it off"`
+	ProbeInterval   time.Duration `env:"SMTP_PROBE_INTERVAL" default:"5m" min:"0s" max:"24h" help:"how often Trivet connects to the mail server, without sending a mail, to check that it works while no mails are sent; 0s turns this off"`
 }
 
 // validateMail checks how mails are sent.
@@ -67,7 +67,7 @@ func (c *Config) validateMail() error {
 		found = append(found, settings.Invalid("SMTP_REPLY_TO", "is not a mail address", "write an address such as help@example.com"))
 	}
 	if (m.Username == "") == m.Password.IsSet() {
-		found = append(found, settings.Invalid("SMTP_PASSWORD", "and SMTP_USERNAME go together: set both, or none for a server that asks for no password", ""))
+		found = append(found, settings.Invalid("SMTP_PASSWORD", "must be set together with SMTP_USERNAME", "set both, or neither for a server that asks for no password"))
 	}
 	if m.Username != "" && m.TLS == smtp.Plain {
 		found = append(found, settings.Invalid("SMTP_TLS", "does not encrypt the password of SMTP_USERNAME", "write starttls or tls"))

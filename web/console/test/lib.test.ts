@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { decimals, minorUnits, nanoOf, percent, step } from '../src/lib/money';
+import { decimals, minorUnits, nanoOf, percent, step, typedDollars } from '../src/lib/money';
 import { emptyFilter, requestQuery } from '../src/lib/requests';
 import { curl, openai } from '../src/lib/snippets';
 import { formatShare } from '../src/lib/status';
@@ -11,7 +11,13 @@ const row = (day: string, model: string, cost: string): UsageRow => ({ day, mode
 test.each([
   ['5', '5000000000'], [' $12.50 ', '12500000000'], ['1,000', '1000000000000'], ['0.000000001', '1'], ['0', '0'], ['999999999', '999999999000000000'],
   ['', undefined], ['five', undefined], ['-1', undefined], ['1e3', undefined], ['.5', undefined], ['5.', undefined], ['0.0000000001', undefined], ['9999999999', undefined],
+  ['12,50', undefined], ['1,5', undefined], ['1,00', undefined], ['1,0000', undefined], [',5', undefined], ['12,345,678.9', '12345678900000000'],
 ])('nanoOf(%s) is %s', (typed, want) => expect(nanoOf(typed)).toBe(want));
+
+test.each([['0', '0.00'], ['1', '0.000000001'], ['5000000000', '5.00'], ['5001000000', '5.001'], ['12500000000', '12.50'], ['1234567000000000', '1234567.00']])('%s nano-dollars are typed as %s', (nano, want) => {
+  expect(typedDollars(nano)).toBe(want);
+  expect(nanoOf(want)).toBe(nano);
+});
 
 test.each([
   [0n, 10n, 0], [1n, 3n, 33.3], [2n, 3n, 66.7], [10n, 10n, 100], [20n, 10n, 100], [5n, 0n, 0], [-1n, 10n, 0], [9_007_199_254_740_993n, 18_014_398_509_481_986n, 50],

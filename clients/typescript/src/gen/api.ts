@@ -3667,7 +3667,7 @@ export interface components {
          *
          *      - TOP_UP_STATE_UNSPECIFIED: Not set; no account has it.
          *      - TOP_UP_STATE_ON: It is on.
-         *      - TOP_UP_STATE_OFF: It is off.
+         *      - TOP_UP_STATE_OFF: It is off: never set up, turned off, or off after a refund of an automatic purchase.
          *      - TOP_UP_STATE_DECLINED: Three payments in a row failed. It is off until it is set again.
          *      - TOP_UP_STATE_AUTHENTICATION_REQUIRED: The bank asks the payer to authenticate, which only a checkout can. It is off until it is set again.
          *      - TOP_UP_STATE_NO_CARD: The account has no payment method at Stripe any more. It is off until it is set again.

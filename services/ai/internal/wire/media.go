@@ -206,7 +206,7 @@ func (r *Request) takeMediaText(name string, value []byte) error {
 		m.Format = string(value)
 	case "stream":
 		if string(value) != "false" && r.Endpoint == Speech {
-			return invalid("stream", "must be false: speech is always sent as raw audio while it arrives")
+			return invalid("stream", "must be false: speech is streamed anyway; set stream_format to \"sse\" for events")
 		}
 		if string(value) != "false" && string(value) != "true" {
 			return invalid("stream", "must be true or false")

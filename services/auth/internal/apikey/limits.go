@@ -60,6 +60,17 @@ func (l Limits) Within(above []Key) error {
 	return bad.as(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "An API key cannot have higher limits than the key that made it.")
 }
 
+// changedWithin is Within for those limits that a change makes different. Earlier versions compared a new key with its direct parent only, so a key may
+// have a limit above an older ancestor's, and can still be renamed.
+func (l Limits) changedWithin(current Limits, above []Key) error {
+	for _, r := range rates() {
+		if *r.of(&l) == *r.of(&current) {
+			*r.of(&l) = 0
+		}
+	}
+	return l.Within(above)
+}
+
 func (l Limits) beyond(above []Key) (bad faults) {
 	bound := tightest(above)
 	for _, r := range rates() {

@@ -59,7 +59,7 @@ func (m *Manager) Update(ctx context.Context, by Maker, id string, change Change
 			return Key{}, ErrParentEnded
 		}
 		next := change.apply(key[0])
-		if err := next.Within(key[1:]); err != nil {
+		if err := next.changedWithin(key[0].Limits, key[1:]); err != nil {
 			return Key{}, err
 		}
 		return next, mayGrant(key[0].Limits, next.Limits, caller)

@@ -210,8 +210,10 @@ func TestEncryptionIsRequired(t *testing.T) {
 	s.config.TLSConfig = nil // a certificate that nobody vouches for
 	err = s.client(t).Send(t.Context(), mail())
 	require.ErrorContains(t, err, "the server's certificate is not valid")
+}
 
-	s = newServer(t, true, false)
+func TestMailPasswordsRotate(t *testing.T) {
+	s := newServer(t, true, false)
 	s.config.Password = settings.NewLive(settings.NewSecret("old-canary"))
 	client := s.client(t)
 	require.ErrorContains(t, client.Check(t.Context()), "the mail server answered 535 to the connection")

@@ -15,6 +15,9 @@ const KINDS: Partial<Record<Kind, [string, Tone]>> = {
   NOTICE_KIND_ENDED: ['plan ended', 'mute'], NOTICE_KIND_CHANGED: ['plan changed', 'ok'], NOTICE_KIND_WILL_CHANGE: ['plan will change', 'warn'],
   NOTICE_KIND_DUPLICATE_SUBSCRIPTION: ['second subscription', 'bad'], NOTICE_KIND_UNMAPPED: ['unknown price', 'bad'], NOTICE_KIND_REFUNDED: ['refunded', 'mute'],
   NOTICE_KIND_DISPUTED: ['disputed', 'bad'], NOTICE_KIND_CHECKOUT_FAILED: ['checkout failed', 'bad'], NOTICE_KIND_OVERAGE_REFUSED: ['overage refused', 'bad'],
+  NOTICE_KIND_CREDIT_THRESHOLD: ['credit used', 'warn'], NOTICE_KIND_LIMIT_THRESHOLD: ['spend limit used', 'warn'], NOTICE_KIND_OVERAGE_THRESHOLD: ['overage used', 'warn'],
+  NOTICE_KIND_TOP_UP_SUCCEEDED: ['topped up', 'ok'], NOTICE_KIND_TOP_UP_FAILED: ['top-up failed', 'bad'], NOTICE_KIND_TOP_UP_DISABLED: ['top-up turned off', 'bad'],
+  NOTICE_KIND_TOP_UP_AUTHENTICATION: ['bank asks for confirmation', 'bad'], NOTICE_KIND_SEATS_EXCEEDED: ['too few seats', 'bad'],
 };
 
 /** Other kinds come from a later version of the server. */
@@ -47,7 +50,7 @@ export function Notices() {
             return (
               <tr key={n.id}>
                 <Td>{n.createTime && formatTime(n.createTime)}</Td><Td><Badge tone={tone}>{text}</Badge></Td><Td wrap>{about(n, planName)}</Td><Td right>{n.amountNanoUsd !== '0' && usd(n.amountNanoUsd)}</Td>
-                <Td right>{n.payUrl && <a className="underline" href={n.payUrl} target="_blank" rel="noopener noreferrer">Pay</a>}</Td>
+                <Td right>{n.payUrl && <a className="underline" href={n.payUrl} target="_blank" rel="noopener noreferrer" aria-label={`Pay ${usd(n.amountNanoUsd)}, opens Stripe in a new tab`}>Pay</a>}</Td>
               </tr>
             );
           })}
@@ -60,9 +63,11 @@ export function Notices() {
 
 const LATER: readonly Kind[] = ['NOTICE_KIND_TRIAL_STARTED', 'NOTICE_KIND_TRIAL_WILL_END', 'NOTICE_KIND_WILL_END', 'NOTICE_KIND_WILL_CHANGE'];
 
-/** The plan with its seats, and the day that the notice is about if it lies ahead. */
+/** The plan with its seats, the day that the notice is about if it lies ahead, what is used and by which member or key, and the problem. */
 function about(n: Schemas['Notice'], planName: (id: string) => string): string {
   const seats = n.seats > 1 ? `${n.seats.toLocaleString()} seats` : '';
   const day = n.time && LATER.includes(n.kind) ? `on ${formatDate(n.time)}` : '';
-  return [n.planId && planName(n.planId), seats, day].filter(Boolean).join(', ');
+  const members = n.members > 0 ? `${n.members.toLocaleString()} members` : '';
+  const used = n.thresholdPercent > 0 ? `${n.thresholdPercent} %: ${usd(n.usedNanoUsd)} used` : '';
+  return [n.planId && planName(n.planId), seats, members, day, used, n.userId || n.apiKeyId, n.problem].filter(Boolean).join(', ');
 }

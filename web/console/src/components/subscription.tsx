@@ -37,7 +37,7 @@ export function Subscription({ paused }: { paused: boolean }) {
   const planName = usePlanName();
   const plans = usePlans();
   const { organization } = useOrganization();
-  const seats = plans.data?.plans.find((p) => p.id === subscription.data?.planId)?.seats;
+  const seats = plans.data?.plans.find((p) => p.id === subscription.data?.planId && p.version === subscription.data?.planVersion)?.seats; // an earlier version may have others
   const s = subscription.data;
   const problem = s && PROBLEMS[s.access];
   const [state, tone] = (s && ACCESS[s.access]) ?? ['unknown', 'mute'];
@@ -93,7 +93,7 @@ function seatsOf(s: Schemas['Subscription'], seats: Schemas['PlanSeats'], member
 
 function facts(s: Schemas['Subscription'], planName: (id: string) => string, seats: Schemas['PlanSeats'] | undefined, members: number | undefined): [string, string][] {
   const all: [string, string | false | undefined][] = [
-    ['Plan', planName(s.planId)], ['Charged', every(s.interval)], ['Seats', seats && seatsOf(s, seats, members)],
+    ['Plan', planName(s.planId)], ['Charged', every(s.interval)], ['Seats', seats ? seatsOf(s, seats, members) : s.seats > 1 && s.seats.toLocaleString()],
     ['Trial ends', s.trialEndTime && formatDate(s.trialEndTime)],
     s.cancelTime ? ['Ends', formatDate(s.cancelTime)] : ['Renews', s.access !== 'SUBSCRIPTION_ACCESS_ENDED' && s.periodEndTime && formatDate(s.periodEndTime)],
     ['Changes', s.scheduledChange && laterPlan(s.scheduledChange, planName(s.scheduledChange.planId))],

@@ -2,7 +2,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { Schemas } from '@trivet/client';
 import { useState } from 'react';
 import { useApi, useApiQuery, usePlans } from '../app/api';
-import { nanoOf, percent, usd } from '../lib/money';
+import { nanoOf, percent, typedDollars, usd } from '../lib/money';
 import { formatTime } from '../lib/time';
 import { Dialog } from './dialog';
 import { Badge, Button, Card, Failure, Field, Loading, Table, Td, Th, inputClass, type Tone } from './ui';
@@ -11,7 +11,7 @@ type TopUp = Schemas['TopUp'];
 
 const STATES: Partial<Record<Schemas['TopUpState'], [string, Tone]>> = {
   TOP_UP_STATE_ON: ['on', 'ok'], TOP_UP_STATE_OFF: ['off', 'mute'], TOP_UP_STATE_DECLINED: ['declined', 'bad'],
-  TOP_UP_STATE_AUTHENTICATION_REQUIRED: ['the bank asks', 'bad'], TOP_UP_STATE_NO_CARD: ['no card', 'bad'], TOP_UP_STATE_DISPUTED: ['disputed', 'bad'],
+  TOP_UP_STATE_AUTHENTICATION_REQUIRED: ['needs confirmation', 'bad'], TOP_UP_STATE_NO_CARD: ['no card', 'bad'], TOP_UP_STATE_DISPUTED: ['disputed', 'bad'],
 };
 
 const REASONS: Partial<Record<Schemas['TopUpState'], string>> = {
@@ -22,7 +22,7 @@ const REASONS: Partial<Record<Schemas['TopUpState'], string>> = {
 };
 
 const PURCHASES: Partial<Record<Schemas['TopUpPurchaseState'], [string, Tone]>> = {
-  TOP_UP_PURCHASE_STATE_PENDING: ['being paid', 'warn'], TOP_UP_PURCHASE_STATE_PAID: ['paid', 'ok'],
+  TOP_UP_PURCHASE_STATE_PENDING: ['pending', 'warn'], TOP_UP_PURCHASE_STATE_PAID: ['paid', 'ok'],
   TOP_UP_PURCHASE_STATE_DECLINED: ['declined', 'bad'], TOP_UP_PURCHASE_STATE_CANCELED: ['canceled', 'mute'],
 };
 
@@ -46,7 +46,7 @@ export function AutomaticTopUp({ paused }: { paused: boolean }) {
   const t = query.data;
   if (t && !t.offered && !t.packId) return null; // neither the plan nor an earlier one offers it
   const [state, tone] = (t && STATES[t.state]) ?? ['unknown', 'mute'];
-  const reason = t && REASONS[t.state];
+  const reason = t && (REASONS[t.state] ?? (t.packId && t.state === 'TOP_UP_STATE_OFF' && 'The automatic top-up is off. Set it up again to use it.'));
   return (
     <Card title="Automatic top-up" action={t && <Badge tone={tone}>{state}</Badge>}>
       {query.isPending && <Loading label="Loading the automatic top-up" rows={2} />}
@@ -96,25 +96,32 @@ function Purchases({ purchases }: { purchases: Schemas['TopUpPurchase'][] }) {
   );
 }
 
+const AMOUNT = 'Write an amount such as 12.50.';
+
 /** Asks for the threshold, the pack and the monthly cap. The server says what is out of bounds. */
 function EditTopUp({ topUp: t, onClose }: { topUp: TopUp; onClose: () => void }) {
-  const packs = usePlans().data?.packs ?? [];
-  const [packId, setPack] = useState(t.packId || packs[0]?.id || '');
-  const [threshold, setThreshold] = useState(dollars(t.thresholdNanoUsd, '5'));
-  const [cap, setCap] = useState(dollars(t.monthlyCapNanoUsd, '100'));
+  const plans = usePlans();
+  const packs = plans.data?.packs ?? [];
+  const [chosen, setPack] = useState(t.packId);
+  const packId = packs.some((p) => p.id === chosen) ? chosen : packs[0]?.id ?? ''; // the pack of an earlier setting may be off sale
+  const [threshold, setThreshold] = useState(t.packId ? typedDollars(t.thresholdNanoUsd) : '5');
+  const [cap, setCap] = useState(t.packId ? typedDollars(t.monthlyCapNanoUsd) : '100');
   const set = useSetTopUp(onClose);
   const thresholdNanoUsd = nanoOf(threshold), monthlyCapNanoUsd = nanoOf(cap);
   const ready = packId !== '' && thresholdNanoUsd !== undefined && monthlyCapNanoUsd !== undefined;
   return (
     <Dialog title="Automatic top-up" onClose={onClose}>
       <form className="space-y-3" onSubmit={(e) => { e.preventDefault(); if (ready) set.mutate({ enabled: true, packId, thresholdNanoUsd, monthlyCapNanoUsd }); }}>
-        <Field label="Pack"><select className={inputClass} value={packId} onChange={(e) => setPack(e.target.value)} data-autofocus>
+        {plans.isPending && <Loading label="Loading the packs" rows={1} />}
+        {plans.isError && <Failure error={plans.error} retry={() => void plans.refetch()} />}
+        {plans.isSuccess && packs.length === 0 && <p className="text-sm text-mute">No credit pack is on sale.</p>}
+        {packs.length > 0 && <Field label="Pack"><select className={inputClass} value={packId} onChange={(e) => setPack(e.target.value)} data-autofocus>
           {packs.map((p) => <option key={p.id} value={p.id}>{p.name || p.id} for {usd(p.priceNanoUsd)}</option>)}
-        </select></Field>
-        <Field label="Buy at a balance of, in dollars" hint={`At most ${usd(t.maxThresholdNanoUsd)} with your plan.`}>
+        </select></Field>}
+        <Field label="Buy at a balance of, in dollars" hint={thresholdNanoUsd === undefined ? AMOUNT : `At most ${usd(t.maxThresholdNanoUsd)} with your plan.`}>
           <input className={inputClass} inputMode="decimal" value={threshold} onChange={(e) => setThreshold(e.target.value)} aria-invalid={thresholdNanoUsd === undefined} />
         </Field>
-        <Field label="Spend at most in a month, in dollars" hint={`At most ${usd(t.maxMonthlyCapNanoUsd)} with your plan, before tax.`}>
+        <Field label="Spend at most in a month, in dollars" hint={monthlyCapNanoUsd === undefined ? AMOUNT : `At most ${usd(t.maxMonthlyCapNanoUsd)} with your plan, before tax.`}>
           <input className={inputClass} inputMode="decimal" value={cap} onChange={(e) => setCap(e.target.value)} aria-invalid={monthlyCapNanoUsd === undefined} />
         </Field>
         <p className="text-sm text-mute">The saved card is charged without asking again. The top-up turns itself off when the bank refuses.</p>
@@ -127,6 +134,3 @@ function EditTopUp({ topUp: t, onClose }: { topUp: TopUp; onClose: () => void })
     </Dialog>
   );
 }
-
-/** An amount as a person types it. */
-const dollars = (nano: string, otherwise: string): string => (nano === '0' ? otherwise : usd(nano).replace(/[$,]/g, ''));

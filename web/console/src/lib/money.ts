@@ -3,10 +3,17 @@ import { formatNanoUsd } from '@trivet/client';
 /** An amount for a card or a table: cents, and more digits below a cent. */
 export const usd = (nano: string | bigint, digits?: number): string => formatNanoUsd(nano, digits === undefined ? {} : { digits });
 
-/** The nano-dollars of an amount that a person has typed, such as "12.50"; undefined when it is not one. */
+/** The nano-dollars of an amount that a person has typed, such as "12.50" or "1,000"; undefined when it is not one. "12,50" is none: its comma does not
+ * group thousands, and must not make it 1,250 dollars. */
 export function nanoOf(typed: string): string | undefined {
-  const match = /^\$?(\d{1,9})(?:\.(\d{1,9}))?$/.exec(typed.trim().replaceAll(',', ''));
-  return match?.[1] && (BigInt(match[1]) * 1_000_000_000n + BigInt((match[2] ?? '').padEnd(9, '0'))).toString();
+  const match = /^\$?(\d{1,9}|\d{1,3}(?:,\d{3}){1,2})(?:\.(\d{1,9}))?$/.exec(typed.trim());
+  return match?.[1] && (BigInt(match[1].replaceAll(',', '')) * 1_000_000_000n + BigInt((match[2] ?? '').padEnd(9, '0'))).toString();
+}
+
+/** An amount of nano-dollars as a person types it, exact and in no locale: nanoOf reads it. */
+export function typedDollars(nano: string): string {
+  const digits = nano.padStart(10, '0');
+  return `${digits.slice(0, -9)}.${digits.slice(-9).replace(/0+$/, '').padEnd(2, '0')}`;
 }
 
 /** What share of whole a part is, in percent from 0 to 100, rounded to a tenth. */

@@ -401,7 +401,7 @@ const (
 	TopUpState_TOP_UP_STATE_UNSPECIFIED TopUpState = 0
 	// It is on.
 	TopUpState_TOP_UP_STATE_ON TopUpState = 1
-	// It is off.
+	// It is off: never set up, turned off, or off after a refund of an automatic purchase.
 	TopUpState_TOP_UP_STATE_OFF TopUpState = 2
 	// Three payments in a row failed. It is off until it is set again.
 	TopUpState_TOP_UP_STATE_DECLINED TopUpState = 3

@@ -81,7 +81,7 @@ func (x *BatchRequest) GetCancelledIds() []uint32 {
 // BatchedCall is one call of an RPC between services.
 type BatchedCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Tells the calls of a stream apart. Example: 17.
+	// Identifies the call within its stream. Example: 17.
 	Id uint32 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The name of an RPC of this service between services. Example: "Reserve".
 	Method string `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`

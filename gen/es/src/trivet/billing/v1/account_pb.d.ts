@@ -1652,7 +1652,7 @@ export enum TopUpState {
   ON = 1,
 
   /**
-   * It is off.
+   * It is off: never set up, turned off, or off after a refund of an automatic purchase.
    *
    * @generated from enum value: TOP_UP_STATE_OFF = 2;
    */

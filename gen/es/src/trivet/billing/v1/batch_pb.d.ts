@@ -45,7 +45,7 @@ export declare const BatchRequestSchema: GenMessage<BatchRequest>;
  */
 export declare type BatchedCall = Message<"trivet.billing.v1.BatchedCall"> & {
   /**
-   * Tells the calls of a stream apart. Example: 17.
+   * Identifies the call within its stream. Example: 17.
    *
    * @generated from field: uint32 id = 1;
    */

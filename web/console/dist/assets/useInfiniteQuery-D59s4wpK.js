@@ -1,1 +1,0 @@
-import{U as e,Z as t}from"./index-DBVtoq9L.js";function n(n,r){return e(n,t,r)}export{n as t};
