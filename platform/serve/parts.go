@@ -32,6 +32,7 @@ type result struct {
 func (h *Host) Run(ctx context.Context, parts ...Part) error {
 	h.lines.Hold()
 	defer h.lines.Release()
+	defer h.captureLibraries()()
 	// Reading settings and migrations leaves several times as much garbage as a running process has memory in use.
 	debug.FreeOSMemory()
 	r := running{host: h, parts: parts, stops: make([]context.CancelFunc, len(parts)), results: make(chan result, len(parts)), ended: map[int]error{}}
