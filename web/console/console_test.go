@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/integration"
 	console "github.com/trivet-dev/trivet/web/console"
 )
 
@@ -56,6 +57,17 @@ func TestPaths(t *testing.T) {
 }
 
 // Each answer has a nonce of its own, in the policy and in the page.
+// The pages name every integration for people; one without a name would be shown by its key.
+func TestEveryIntegrationHasAName(t *testing.T) {
+	source, err := os.ReadFile(filepath.Join("src", "lib", "status.ts"))
+	require.NoError(t, err)
+	names := regexp.MustCompile(`integrationNames.*= \{(.*)\}`).FindSubmatch(source)
+	require.NotNil(t, names)
+	for _, i := range integration.All() {
+		require.Regexp(t, `\b`+i.Name+`: '[^']+'`, string(names[1]))
+	}
+}
+
 func TestNonce(t *testing.T) {
 	seen := map[string]bool{}
 	for range 3 {

@@ -1,1 +1,0 @@
-import{Q as e,W as t}from"./index-B9EL3KJW.js";function n(n,r){return t(n,e,r)}export{n as t};
