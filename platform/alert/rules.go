@@ -79,7 +79,7 @@ func events() []Rule {
 		},
 		{
 			Name: "EventsOld", Severity: Page, For: time.Minute, Summary: "An event of {source} waits for more than 5 minutes.",
-			When: above(300, level(Selector{Metric: "trivet_inbox_oldest_age_seconds"}.except("source", "erasure-late|webhook"), "source")),
+			When: above(300, level(Selector{Metric: "trivet_inbox_oldest_age_seconds"}.except("source", "erasure-late|webhook|email"), "source")),
 		},
 		{
 			Name: "EventsDead", Severity: Ticket, Summary: "Events of {source} are dead.",
