@@ -168,6 +168,23 @@ func TestComposePassesEverySetting(t *testing.T) {
 	}
 }
 
+// Certificates are files that change while a process runs. A service that may read a file of the operator's has the folder.
+func TestComposePassesFiles(t *testing.T) {
+	file := compose(t)
+	for _, name := range []string{"auth", "ai", "billing", "gateway"} {
+		s := file.Services[name]
+		files := []string{"TRIVET_GRPC_TLS_CERT_FILE", "TRIVET_GRPC_TLS_KEY_FILE", "TRIVET_GRPC_TLS_CA_FILE"}
+		if name == "gateway" {
+			files = append(files, "TRIVET_TLS_CERT_FILE", "TRIVET_TLS_KEY_FILE")
+		}
+		for _, setting := range files {
+			require.Equal(t, "${"+setting+":-}", s.Environment[setting], name)
+			require.Equal(t, "${"+strings.TrimSuffix(setting, "_FILE")+":-}", s.Environment[strings.TrimSuffix(setting, "_FILE")], name)
+		}
+		require.Contains(t, s.Volumes, "./config:/config:ro", name)
+	}
+}
+
 // Secrets in .env must reach neither a commit nor an image.
 func TestEnvFilesAreIgnored(t *testing.T) {
 	for _, name := range []string{".gitignore", ".dockerignore"} {

@@ -66,23 +66,39 @@ func mounted(s composeService, path string) bool {
 	})
 }
 
-// Grafana finds Prometheus and the dashboard.
-func TestGrafanaIsProvisioned(t *testing.T) {
+// source is a data source of Grafana.
+type source struct {
+	Name, UID, Type, Access, URL string
+	Default                      bool `yaml:"isDefault"`
+}
+
+// dataSource reads a file of provisioned sources, and checks that its address is one of compose.
+func dataSource(t *testing.T, file string) source {
+	t.Helper()
 	var sources struct {
-		Version int `yaml:"apiVersion"`
-		All     []struct {
-			Name, UID, Type, Access, URL string
-			Default                      bool `yaml:"isDefault"`
-		} `yaml:"datasources"`
+		Version int      `yaml:"apiVersion"`
+		All     []source `yaml:"datasources"`
 	}
-	load(t, &sources, "deploy", "grafana", "provisioning", "datasources", "prometheus.yaml")
+	load(t, &sources, "deploy", "grafana", "provisioning", "datasources", file)
 	require.Len(t, sources.All, 1)
-	require.True(t, sources.All[0].Default, "the dashboard's variable takes the default source")
-	file := compose(t)
 	host, port, err := net.SplitHostPort(strings.TrimPrefix(sources.All[0].URL, "http://"))
 	require.NoError(t, err)
-	require.Contains(t, file.Services, host)
-	require.True(t, strings.HasSuffix(file.Services[host].Ports[0], ":"+port), "%s does not listen on %s", host, port)
+	services := compose(t).Services
+	require.Contains(t, services, host)
+	require.True(t, strings.HasSuffix(services[host].Ports[0], ":"+port), "%s does not listen on %s", host, port)
+	require.Contains(t, services["grafana"].DependsOn, host)
+	return sources.All[0]
+}
+
+// Grafana finds Prometheus, Tempo and the dashboard.
+func TestGrafanaIsProvisioned(t *testing.T) {
+	metrics, traces := dataSource(t, "prometheus.yaml"), dataSource(t, "tempo.yaml")
+	require.True(t, metrics.Default, "the dashboard's variable takes the default source")
+	require.Equal(t, "prometheus", metrics.Type)
+	require.False(t, traces.Default)
+	require.Equal(t, "tempo", traces.Type)
+	require.NotEqual(t, metrics.UID, traces.UID)
+	file := compose(t)
 	var dashboards struct {
 		Version   int `yaml:"apiVersion"`
 		Providers []struct {
@@ -95,6 +111,54 @@ func TestGrafanaIsProvisioned(t *testing.T) {
 		slices.ContainsFunc(file.Services["grafana"].Volumes, func(v string) bool {
 			return strings.Contains(v, ":"+dashboards.Providers[0].Options.Path+"/trivet.json")
 		}))
+}
+
+// The address that the documentation gives for traces is the one where Tempo takes them, and Tempo keeps them in its volume.
+func TestTempoTakesTraces(t *testing.T) {
+	var config struct {
+		Server struct {
+			Port int `yaml:"http_listen_port"`
+		}
+		Distributor struct {
+			Receivers map[string]struct {
+				Protocols map[string]struct{ Endpoint string }
+			}
+		}
+		Storage struct {
+			Trace struct {
+				Backend    string
+				Wal, Local struct{ Path string }
+			}
+		}
+		Compactor   struct{ Compaction map[string]string }
+		UsageReport map[string]bool `yaml:"usage_report"`
+	}
+	load(t, &config, "deploy", "tempo", "tempo.yaml")
+	file := compose(t)
+	tempo := file.Services["tempo"]
+	require.Equal(t, []string{"observability"}, tempo.Profiles)
+	require.Equal(t, []string{"-config.file=/etc/tempo.yaml"}, tempo.Command)
+	require.True(t, mounted(tempo, "/etc/tempo.yaml"))
+	require.Equal(t, []string{fmt.Sprintf("127.0.0.1:%d:%[1]d", config.Server.Port)}, tempo.Ports)
+	require.Equal(t, "local", config.Storage.Trace.Backend)
+	require.True(t, mounted(tempo, config.Storage.Trace.Wal.Path))
+	require.True(t, mounted(tempo, config.Storage.Trace.Local.Path))
+	require.NotEmpty(t, config.Compactor.Compaction["block_retention"], "traces are not kept without end")
+
+	host, port, err := net.SplitHostPort(config.Distributor.Receivers["otlp"].Protocols["http"].Endpoint)
+	require.NoError(t, err)
+	require.Equal(t, "0.0.0.0", host, "other containers reach it")
+	command := "OTEL_EXPORTER_OTLP_ENDPOINT=http://tempo:" + port + " docker compose --profile observability up"
+	for _, document := range []string{"docker-compose.yml", "docs/operations.md"} {
+		raw, err := os.ReadFile(filepath.Join("..", "..", document))
+		require.NoError(t, err)
+		require.Contains(t, string(raw), command, document)
+	}
+	for name, s := range file.Services {
+		if s.Image == "trivet" && s.Environment["TRIVET_OPS_ADDR"] != "" {
+			require.Equal(t, "${OTEL_EXPORTER_OTLP_ENDPOINT:-}", s.Environment["OTEL_EXPORTER_OTLP_ENDPOINT"], "%s: traces are off unless they are wanted", name)
+		}
+	}
 }
 
 // Images of others are pinned, ports are published on this machine only, and each check of health asks a port that the service has.
