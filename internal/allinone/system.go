@@ -17,6 +17,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/connect"
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
@@ -95,8 +96,14 @@ func (s *system) assemble(ctx context.Context, secrets trust) (err error) {
 
 func (s *system) addServices(ctx context.Context) error {
 	now, log, c := s.host.Now, s.host.Logger, s.config
+	var process database.Process
+	store := func(service string) database.Config {
+		config := c.Store.For(service)
+		config.Process = &process
+		return config
+	}
 	billingService, err := billing.New(ctx, c.Billing, billing.Deps{
-		Logger: log, Meter: s.host.Meter("billing"), Now: now, Database: c.Store.For("billing"), Models: c.Prices.List(),
+		Logger: log, Meter: s.host.Meter("billing"), Now: now, Database: store("billing"), Models: c.Prices.List(),
 		LoopbackOrigins: s.development.LoopbackOrigins, PrivateReceivers: s.development.LoopbackOrigins, ApplyPlans: s.sellsAtSandbox(),
 	})
 	if err != nil {
@@ -104,7 +111,7 @@ func (s *system) addServices(ctx context.Context) error {
 	}
 	s.add("billing", billingService)
 	authService, err := auth.New(ctx, c.Auth, auth.Deps{
-		Logger: log, Meter: s.host.Meter("auth"), Now: now, Database: c.Store.For("auth"), Models: c.Prices.List(), Passports: s.issuer,
+		Logger: log, Meter: s.host.Meter("auth"), Now: now, Database: store("auth"), Models: c.Prices.List(), Passports: s.issuer,
 		AI: aiv1.NewAIServiceClient(s.conns["auth"]), Billing: billingv1.NewBillingServiceClient(s.conns["auth"]),
 	})
 	if err != nil {
@@ -116,7 +123,7 @@ func (s *system) addServices(ctx context.Context) error {
 		return err
 	}
 	aiService, err := ai.New(ctx, c.AI, ai.Deps{
-		Logger: log, Meter: s.host.Meter("ai"), Now: now, Database: c.Store.For("ai"), Models: c.Prices.List(), Billing: toBilling,
+		Logger: log, Meter: s.host.Meter("ai"), Now: now, Database: store("ai"), Models: c.Prices.List(), Billing: toBilling,
 		Secrets: c.files.Secrets,
 	})
 	if err != nil {
@@ -125,7 +132,7 @@ func (s *system) addServices(ctx context.Context) error {
 	s.add("ai", aiService)
 	s.checkModels = aiService.CheckModels
 	s.rotating = rotating{auth: authService, ai: aiService, billing: billingService}
-	return nil
+	return process.WarnOfConnections(ctx, log)
 }
 
 // sellsAtSandbox reports whether the sandbox stands in for Stripe.

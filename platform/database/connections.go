@@ -5,6 +5,8 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
+	"slices"
+	"sync"
 )
 
 // PerProcess returns how many connections to PostgreSQL a process opens at most for a store: those that read, those that write, and
@@ -40,20 +42,52 @@ func connections(ctx context.Context, pool *sql.DB) (c Connections, err error) {
 	return c, err
 }
 
-// warnOfConnections looks whether the server has room for the connections that this process may open later. Behind a pooler, they are
-// the pooler's.
-func (p *postgresServer) warnOfConnections(ctx context.Context, readers *sql.DB) error {
-	if p.pooled {
+// Process counts the connections of all stores that one process has on a server. The zero value has no store.
+type Process struct {
+	mu     sync.Mutex
+	stores []*DB
+}
+
+func (p *Process) add(db *DB) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stores = append(p.stores, db)
+}
+
+// WarnOfConnections logs a warning if the server lacks room for the connections that the stores may open later. A pooler bounds
+// connections itself.
+func (p *Process) WarnOfConnections(ctx context.Context, log *slog.Logger) error {
+	p.mu.Lock()
+	stores := slices.Clone(p.stores)
+	p.mu.Unlock()
+	var more int
+	for _, db := range stores {
+		if db.dialect == SQLite || db.config.DirectURL.IsSet() {
+			return nil
+		}
+		more += db.config.PerProcess() - db.writers.Stats().OpenConnections - db.readers.Stats().OpenConnections
+	}
+	if len(stores) == 0 {
 		return nil
 	}
-	c, err := connections(ctx, readers)
+	c, err := connections(ctx, stores[0].readers)
 	if err != nil {
-		return p.unreachable(err)
+		return stores[0].target.unreachable(err)
 	}
-	// The lanes and one reader are open.
-	if more := p.config.MaxReaders; c.Open+more > c.Usable {
-		p.config.Logger.WarnContext(ctx, "PostgreSQL may run out of connections: raise max_connections, lower DATABASE_READ_CONNECTIONS, "+
+	if c.Open+more > c.Usable {
+		log.WarnContext(ctx, "PostgreSQL may run out of connections: raise max_connections, lower DATABASE_READ_CONNECTIONS, "+
 			"use a pooler, or run fewer processes", slog.Int("allowed", c.Usable), slog.Int("open", c.Open), slog.Int("this_process_may_open", more))
 	}
 	return nil
+}
+
+// warnOfConnections warns for a process that has one store. A process with several asks when all of them are open.
+func (db *DB) warnOfConnections(ctx context.Context) error {
+	if db.config.Process != nil {
+		db.config.Process.add(db)
+		return nil
+	}
+	var alone Process
+	alone.add(db)
+	return alone.WarnOfConnections(ctx, db.config.Logger)
 }

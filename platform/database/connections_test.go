@@ -1,6 +1,7 @@
 package database_test
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -34,6 +35,39 @@ func TestTooFewConnectionsAreAnnouncedAtTheStart(t *testing.T) {
 	_, log = logged(t, c.Usable+1)
 	require.Contains(t, log, "PostgreSQL may run out of connections")
 	require.Contains(t, log, "DATABASE_READ_CONNECTIONS")
+}
+
+// A process with several stores has room for each of them alone, and not for all.
+func TestConnectionsOfAllStoresAreCounted(t *testing.T) {
+	var log strings.Builder
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	var process database.Process
+	require.NoError(t, process.WarnOfConnections(t.Context(), logger), "without a store")
+	open := func(readers int) *database.DB {
+		return databasetest.Postgres(t, wallet, func(c *database.Config) { c.MaxReaders, c.Logger, c.Process = readers, logger, &process })
+	}
+	c, err := open(10).Connections(t.Context())
+	require.NoError(t, err)
+	open(c.Usable / 2)
+	require.NoError(t, process.WarnOfConnections(t.Context(), logger))
+	require.NotContains(t, log.String(), "run out")
+
+	open(c.Usable / 2)
+	require.NotContains(t, log.String(), "run out", "a store leaves the warning to its process")
+	require.NoError(t, process.WarnOfConnections(t.Context(), logger))
+	require.Contains(t, log.String(), "PostgreSQL may run out of connections")
+	require.Contains(t, log.String(), fmt.Sprintf("allowed=%d", c.Usable))
+	// Each store has its writers and one reader open. Its other readers and its listener may follow.
+	require.Contains(t, log.String(), fmt.Sprintf("this_process_may_open=%d", 10+c.Usable/2*2))
+}
+
+// Behind a pooler, and on SQLite, the connections of the process are not the server's.
+func TestConnectionsThatAreNotTheServersAreNotCounted(t *testing.T) {
+	var log strings.Builder
+	var process database.Process
+	databasetest.SQLite(t, wallet, func(c *database.Config) { c.Process = &process })
+	require.NoError(t, process.WarnOfConnections(t.Context(), slog.New(slog.NewTextHandler(&log, nil))))
+	require.Empty(t, log.String())
 }
 
 func TestProcessesThatListenAreCounted(t *testing.T) {

@@ -65,6 +65,8 @@ type Config struct {
 	Beside bool
 	// Observe, when set, is called for every batch; it runs on the lane and must be quick.
 	Observe func(Batch)
+	// Process, when set, counts the connections of this store with those of the process's other stores.
+	Process *Process
 	// Logger gets migrations and panics; default: silent.
 	Logger *slog.Logger
 }
@@ -162,8 +164,8 @@ func (db *DB) open(ctx context.Context) (err error) {
 	}
 	if err != nil {
 		err = db.target.unreachable(err)
-	} else {
-		err = db.target.check(ctx, db.readers)
+	} else if err = db.target.check(ctx, db.readers); err == nil {
+		err = db.warnOfConnections(ctx)
 	}
 	if err != nil {
 		return errors.Join(err, db.writers.Close(), db.readers.Close())

@@ -127,7 +127,7 @@ func (p *postgresServer) check(ctx context.Context, readers *sql.DB) error {
 		return p.unreachable(err)
 	}
 	if p.config.Schema == "" || ok {
-		return p.warnOfConnections(ctx, readers)
+		return nil
 	}
 	if !p.pooled {
 		return fmt.Errorf("the connection to the database leads to the schema %q, and the one of this service is %q: "+
