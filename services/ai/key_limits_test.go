@@ -97,12 +97,12 @@ func (b *bubble) keyCaller(claims passport.Claims) (context.Context, context.Can
 }
 
 // open makes a call that runs until it is left; it returns when the caller has the first bytes, or with the error.
-func (b *bubble) open(claims passport.Claims, body string) (leave func(), err error) {
+func (b *bubble) open(claims passport.Claims, endpoint aiv1.Endpoint, body string) (leave func(), err error) {
 	ctx, cancel := b.keyCaller(claims)
 	begun, ended := make(chan struct{}), make(chan error, 1)
 	once := sync.OnceFunc(func() { close(begun) })
 	go func() {
-		ended <- b.server.Relay(&aiv1.RelayRequest{Endpoint: chatEndpoint, Body: []byte(body)}, &callerStream{ctx: ctx, take: func([]byte) error {
+		ended <- b.server.Relay(&aiv1.RelayRequest{Endpoint: endpoint, Body: []byte(body)}, &callerStream{ctx: ctx, take: func([]byte) error {
 			once()
 			return ctx.Err()
 		}})
@@ -119,39 +119,57 @@ func (b *bubble) open(claims passport.Claims, body string) (leave func(), err er
 	}
 }
 
+// streams are the calls of an endpoint: one with a stream and one without, the first event, the answer in one piece, and how long a
+// stream is read after its caller has left.
+type streams struct {
+	endpoint      aiv1.Endpoint
+	stream, whole string
+	event         string
+	kind, answer  string
+	read          time.Duration
+}
+
 // TestAnAbortedStreamGivesItsPlaceBack, and calls that are not streams take none: of the key, of the key that made it, of the plan.
 func TestAnAbortedStreamGivesItsPlaceBack(t *testing.T) {
+	talk := streams{chatEndpoint, request("gpt-4o", `,"stream":true`), request("gpt-4o", ""), delta(" hello"), "application/json", wholeAnswer(13, 1), time.Second}
+	draw := streams{generations, drawStream, strings.Replace(drawStream, `"stream":true,"partial_images":2`, `"n":2`, 1), partialImage, "application/json", `{"data":[{}]}`, 11 * time.Minute}
+	speak := streams{speech, speakStream, spoken, spokenEvents, "audio/mpeg", "sound", time.Second}
+	key, plan := passport.Claims{APIKeyID: "key_1", ConcurrentStreams: 2}, &billingv1.Limits{ConcurrentStreams: 2}
 	for name, c := range map[string]struct {
+		streams
 		claims passport.Claims
 		plan   *billingv1.Limits
 	}{
-		"api_key_concurrent_streams":            {claims: passport.Claims{APIKeyID: "key_1", ConcurrentStreams: 2}},
-		"api_key_concurrent_streams, of parent": {claims: passport.Claims{APIKeyID: "key_1", ParentLimits: []passport.KeyLimit{{APIKeyID: "key_0", ConcurrentStreams: 2}}}},
-		"concurrent_streams":                    {plan: &billingv1.Limits{ConcurrentStreams: 2}},
+		"api_key_concurrent_streams":            {talk, key, nil},
+		"api_key_concurrent_streams, of parent": {talk, passport.Claims{APIKeyID: "key_1", ParentLimits: []passport.KeyLimit{{APIKeyID: "key_0", ConcurrentStreams: 2}}}, nil},
+		"concurrent_streams":                    {talk, passport.Claims{}, plan},
+		"api_key_concurrent_streams, of images": {draw, key, nil},
+		"concurrent_streams, of images":         {draw, passport.Claims{}, plan},
+		"api_key_concurrent_streams, of speech": {speak, key, nil},
+		"concurrent_streams, of speech":         {speak, passport.Claims{}, plan},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBubble(t, func(e *exchange) {
-					if strings.Contains(e.body, `"stream":true`) {
+					if strings.Contains(e.body, `"stream":true`) || strings.Contains(e.body, `"stream_format":"sse"`) {
 						e.start("text/event-stream")
-						e.say(delta(" hello"))
+						e.say(c.event)
 						e.wait(time.Hour)
 						return
 					}
-					e.start("application/json")
-					e.say(wholeAnswer(13, 1))
+					e.start(c.kind)
+					e.say(c.answer)
 				}, nil)
 				b.billing.Plan = &billingv1.GetEntitlementsResponse{Limits: c.plan}
-				stream, whole := request("gpt-4o", `,"stream":true`), request("gpt-4o", "")
 				var leave []func()
 				for range 2 {
-					l, err := b.open(c.claims, stream)
+					l, err := b.open(c.claims, c.endpoint, c.stream)
 					require.NoError(t, err)
 					leave = append(leave, l)
 				}
 				refused := func() {
 					t.Helper()
-					_, err := b.open(c.claims, stream)
+					_, err := b.open(c.claims, c.endpoint, c.stream)
 					e := errs.From(err)
 					require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, e.Reason)
 					limit, _, _ := strings.Cut(name, ",")
@@ -160,20 +178,20 @@ func TestAnAbortedStreamGivesItsPlaceBack(t *testing.T) {
 				}
 				refused()
 				for range 3 {
-					done, err := b.open(c.claims, whole)
+					done, err := b.open(c.claims, c.endpoint, c.whole)
 					require.NoError(t, err, "a call that is not a stream")
 					done()
 				}
 				refused()
 				leave[0]()
-				time.Sleep(time.Second)
+				time.Sleep(c.read)
 				synctest.Wait()
-				again, err := b.open(c.claims, stream)
+				again, err := b.open(c.claims, c.endpoint, c.stream)
 				require.NoError(t, err, "the place of the caller who left")
 				refused()
 				again()
 				leave[1]()
-				time.Sleep(time.Second)
+				time.Sleep(c.read)
 				b.stop()
 			})
 		})

@@ -52,7 +52,7 @@ func (i *Invoker) admit(ctx context.Context, claims *passport.Claims, req *wire.
 		return nil, notAllowed("Your plan", m.ID, plan.GetModels())
 	}
 	ask := limitsOf(claims, plan.GetLimits())
-	ask.Tokens, ask.Stream = tokens, req.Stream
+	ask.Tokens, ask.Stream = tokens, req.Stream || req.Media != nil && req.Media.Stream
 	return i.deps.Limiter.Admit(ctx, ask)
 }
 
