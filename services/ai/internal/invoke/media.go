@@ -75,7 +75,7 @@ func (c *call) measureText(body []byte, kind string) error {
 			return &failedAnswer{c.refusalOf(f)}
 		}
 	}
-	c.priced.read, c.priced.size = true, int64(len(body))
+	c.priced.answer, c.priced.read, c.priced.size = wire.NewMediaAnswer(), true, int64(len(body))
 	if c.req.Media.Format != "text" {
 		c.priced.shown = wire.LastShown(body)
 	}
@@ -201,8 +201,15 @@ func (c *call) owedMedia(final hold.Final, cause error) hold.Final {
 	case c.brokeOff(cause):
 		seen := c.counted()
 		q, _ = c.priced.used(c.req.Media, seen)
-		q.Output, final.Estimated = max(q.Output, seen), true
-		if c.priced.most.ImageOutput > 0 {
+		final.Estimated = true
+		most := c.priced.most
+		if most.Image != "" { // an early image costs as much as the complete one
+			q.Images = max(q.Images, c.priced.begun().Images)
+		}
+		if most.Output > 0 { // other prices do not depend on it
+			q.Output = max(q.Output, seen)
+		}
+		if most.ImageOutput > 0 {
 			q.ImageOutput = q.Output
 		}
 		c.noteUnreported(0)

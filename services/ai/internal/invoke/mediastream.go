@@ -3,6 +3,7 @@ package invoke
 import (
 	"bytes"
 	"io"
+	"strings"
 	"time"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -25,6 +26,13 @@ func (c *call) streamsMedia() bool { return c.req.Media != nil && c.req.Media.St
 // streamMedia passes on a stream of images, sound or a transcript. An answer in one piece becomes one.
 func (c *call) streamMedia(answer *Answer) error {
 	c.stage, c.priced.answer = answered, wire.NewMediaAnswer()
+	switch kind := answer.Headers["content-type"]; {
+	case isEvents(kind):
+	case wantsText(c.req.Media.Format): // a text may begin like an event
+		return c.spreadMedia(answer.Body, answer)
+	case c.req.Endpoint == wire.Speech && isAudio(kind):
+		return c.speak(answer)
+	}
 	s := c.invoker.scanners.Scanner(answer.Body)
 	defer s.Close()
 	s.Max = maxImageEvent
@@ -41,6 +49,11 @@ func (c *call) streamMedia(answer *Answer) error {
 		return c.spreadMedia(resume(s, answer.Body, err), answer)
 	}
 }
+
+// isEvents reports whether a Content-Type is that of a stream of events, and isAudio whether it is that of sound.
+func isEvents(kind string) bool { return strings.HasPrefix(strings.ToLower(kind), "text/event-stream") }
+
+func isAudio(kind string) bool { return strings.HasPrefix(strings.ToLower(kind), "audio/") }
 
 // rest is a body of which a part was read.
 type rest struct {
@@ -88,8 +101,9 @@ func (c *call) observeMedia(data []byte) error {
 		return c.streamError(e.Error)
 	}
 	p.ended = e.Last
-	p.read = p.read || e.Image || e.Text != nil || e.Last
-	if e.Text != nil {
+	p.read = p.read || e.Image || e.Part != wire.PartNone || e.Last
+	if e.Part != wire.PartNone && (p.part == wire.PartNone || e.Part <= p.part) { // a larger part repeats what was counted
+		p.part = e.Part
 		c.chunk.Pieces = append(c.chunk.Pieces[:0], wire.Piece{Raw: e.Text, Escaped: e.Escaped})
 		c.meter.Add(&c.chunk)
 		p.seen.Store(c.meter.Guess())

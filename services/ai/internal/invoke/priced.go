@@ -31,9 +31,11 @@ type priced struct {
 	read   bool  // answer was read
 	size   int64 // of answer, in bytes
 	shown  int64 // the last time that subtitles show, in milliseconds
-	// Of a stream: whether its last event has come, how many incomplete images have, and the output tokens so far, for checkpoints.
+	// Of a stream: whether its last event has come, how many incomplete images have, the smallest part of a transcript that was
+	// counted, and the output tokens so far, for checkpoints.
 	ended    bool
 	partials int64
+	part     wire.Part
 	seen     atomic.Int64
 	details  wire.Details
 }
@@ -42,7 +44,7 @@ type priced struct {
 func (p *priced) reset() {
 	if p != nil {
 		p.answer, p.read, p.size, p.shown, p.details = wire.MediaAnswer{}, false, 0, 0, wire.Details{}
-		p.ended, p.partials = false, 0
+		p.ended, p.partials, p.part = false, 0, wire.PartNone
 		p.seen.Store(0)
 	}
 }

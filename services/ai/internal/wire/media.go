@@ -211,7 +211,9 @@ func (r *Request) takeMediaText(name string, value []byte) error {
 		if string(value) != "false" && string(value) != "true" {
 			return invalid("stream", "must be true or false")
 		}
-		m.Stream = string(value) == "true"
+		if r.Endpoint != Speech { // there stream_format alone decides
+			m.Stream = string(value) == "true"
+		}
 	case "partial_images":
 		n, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil || n < 0 || n > MaxPartials {

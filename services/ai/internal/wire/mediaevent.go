@@ -9,20 +9,37 @@ import (
 type MediaEvent struct {
 	// Image tells that the event has an image, and Partial that the image is an early, incomplete one.
 	Image, Partial bool
-	// Text is a part of a transcript: the inside of a JSON string; Escaped tells that it holds escapes.
+	// Text is a part of a transcript: the inside of a JSON string; Escaped tells that it holds escapes, and Part how much of the
+	// transcript it is.
 	Text    []byte
 	Escaped bool
+	Part    Part
 	// Last tells that the event ends a good stream.
 	Last bool
 	// Error is the error that the provider sends in place of the rest, as JSON; nil if none exists.
 	Error []byte
 }
 
+// Part is how much of a transcript the text of an event is. A larger part repeats the smaller ones that came before it.
+type Part uint8
+
+// The parts, from small to large. PartNone stands for an event without text.
+const (
+	PartNone Part = iota
+	PartDelta
+	PartSegment
+	PartWhole
+)
+
+// textParts are the types of events with text.
+var textParts = map[string]Part{textDelta: PartDelta, textSegment: PartSegment, textDone: PartWhole}
+
 // The types of events that decide what is billed.
 const (
 	imagePartial, imageCompleted = "image_generation.partial_image", "image_generation.completed"
 	editPartial, editCompleted   = "image_edit.partial_image", "image_edit.completed"
 	textDelta, textDone          = "transcript.text.delta", "transcript.text.done"
+	textSegment                  = "transcript.text.segment"
 	speechDone                   = "speech.audio.done"
 )
 
@@ -54,16 +71,15 @@ func (a *MediaAnswer) ReadEvent(data []byte) (e MediaEvent, ok bool) {
 		return e, false
 	}
 	kind, usage := "", NewMediaAnswer()
+	var delta, whole words
 	for key := range c.Members() {
 		switch string(key) {
 		case "type":
 			kind = string(text(&c))
 		case "delta":
-			if c.Kind() == jsonscan.String {
-				e.Text, e.Escaped = c.String()
-			} else {
-				c.Skip()
-			}
+			delta.take(&c)
+		case "text":
+			whole.take(&c)
 		case "usage":
 			usage.readUsage(&c)
 		case "error":
@@ -83,11 +99,28 @@ func (a *MediaAnswer) ReadEvent(data []byte) (e MediaEvent, ok bool) {
 	e.Partial = kind == imagePartial || kind == editPartial
 	e.Image = e.Partial || kind == imageCompleted || kind == editCompleted
 	e.Last = e.Image && !e.Partial || kind == textDone || kind == speechDone
-	if kind != textDelta {
-		e.Text = nil
+	if e.Part = textParts[kind]; e.Part == PartDelta {
+		e.Text, e.Escaped = delta.text, delta.escaped
+	} else if e.Part != PartNone {
+		e.Text, e.Escaped = whole.text, whole.escaped
 	}
 	a.join(&usage)
 	return e, true
+}
+
+// words are the inside of a JSON string.
+type words struct {
+	text    []byte
+	escaped bool
+}
+
+// take reads a string and skips any other value.
+func (w *words) take(c *jsonscan.Cursor) {
+	if c.Kind() == jsonscan.String {
+		w.text, w.escaped = c.String()
+		return
+	}
+	c.Skip()
 }
 
 // join adds a usage.
