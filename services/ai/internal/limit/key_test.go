@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/redistest"
 	"github.com/trivet-dev/trivet/services/ai/internal/limit"
 )
 
@@ -190,4 +192,24 @@ func TestExactlyTheLimitOfAKeyPasses(t *testing.T) {
 			require.EqualValues(t, 180, refusals.Load(), name)
 		}
 	})
+}
+
+// TestAnOlderReplicaShortensNoDay: older versions let the hash of an API key expire after three minutes. They must not know the
+// name of the one that has the count of the day.
+func TestAnOlderReplicaShortensNoDay(t *testing.T) {
+	server := redistest.New(t)
+	m := newRedis(t, server, nil)
+	key := limit.Key{ID: "k", RequestsPerDay: 1}
+	_, err := tryKeys(t, m, 0, true, key)
+	require.NoError(t, err)
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	older := redis.NewClient(options)
+	defer func() { require.NoError(t, older.Close()) }()
+	known, err := older.PExpire(t.Context(), "trivet:limit:{a}:key:k", time.Millisecond).Result()
+	require.NoError(t, err)
+	require.False(t, known)
+	life, err := older.PTTL(t.Context(), "trivet:limit:{a}:k2:k").Result()
+	require.NoError(t, err)
+	require.Greater(t, life, 24*time.Hour)
 }

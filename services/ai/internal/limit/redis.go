@@ -107,6 +107,10 @@ func (r *Redis) now() string {
 	return strconv.FormatInt(r.options.Now().UnixMicro(), 10)
 }
 
+// keyPart stands before the id of an API key. Replicas of older versions count in "…:key:ID" and let it expire after three minutes,
+// which would end the day's count.
+const keyPart = ":k2:"
+
 // account returns the key of an account. The braces keep all keys of an account together in a cluster.
 func (r *Redis) account(id string) string { return r.options.Prefix + "{" + id + "}" }
 
@@ -127,7 +131,7 @@ func (r *Redis) take(ctx context.Context, ask Ask) (*redisTicket, error) {
 	args := append(make([]any, 0, 11+4*len(ask.Keys)), r.now(), ask.AccountRequests, ask.AccountRequestsPerDay, ask.Concurrent, ask.TokensPerMinute,
 		ask.Tokens, t.shares[0].taken, t.id, ticketLife.Microseconds(), flag(ask.Stream), ask.Streams)
 	for _, key := range ask.Keys {
-		counts := base + ":key:" + key.ID
+		counts := base + keyPart + key.ID
 		s := redisShare{counts: counts, streams: counts + ":streams", taken: key.taken(ask.Tokens)}
 		t.shares = append(t.shares, s)
 		keys, args = append(keys, s.counts, s.streams), append(args, key.Requests, key.RequestsPerDay, key.Streams, key.TokensPerMinute)
