@@ -52,6 +52,8 @@ type Deps struct {
 	Billing  billingv1.BillingServiceClient
 	// Secrets reads the setting of a target's key by the name in the price list. It may be nil if no target has a key.
 	Secrets func(name string) (settings.Secrets, error)
+	// RedisTimeout bounds every wait for Redis; 0 means the default of 250 ms.
+	RedisTimeout time.Duration
 	// Transport connects to the provider; nil means the service's own connection pools.
 	Transport http.RoundTripper
 }
@@ -140,7 +142,7 @@ func newLimiter(config Config, deps Deps) (limit.Limiter, *limit.Failover, error
 	if err != nil || !config.Redis.IsSet() {
 		return memory, nil, err
 	}
-	redis, err := limit.NewRedis(limit.RedisOptions{URL: config.Redis.Reveal()})
+	redis, err := limit.NewRedis(limit.RedisOptions{URL: config.Redis.Reveal(), Timeout: deps.RedisTimeout})
 	if err != nil {
 		return nil, nil, err
 	}

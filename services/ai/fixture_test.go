@@ -109,6 +109,7 @@ func newFixture(t testing.TB, options ...option) *fixture {
 	h.place = at
 	h.service, err = ai.New(t.Context(), p.config, ai.Deps{
 		Logger: slog.New(slog.NewTextHandler(h.logged, nil)), Meter: noop.NewMeterProvider().Meter("ai"), Now: p.now, Models: list, Billing: h.billing, Database: at,
+		RedisTimeout: 30 * time.Second, // on a busy machine too, all replicas count in Redis
 	})
 	require.NoError(t, err)
 	require.NoError(t, h.service.Migrate(t.Context()))

@@ -34,7 +34,9 @@ func TestExactlyTheLimitOfAKeyPasses(t *testing.T) {
 			"one process": {newFixture(t)}, "two replicas with Redis": {newFixture(t, shared), newFixture(t, shared)},
 		} {
 			t.Run(name+", "+replicas, func(t *testing.T) {
-				for _, h := range all {
+				before := make([]int64, len(all))
+				for i, h := range all {
+					before[i] = h.openai.Stats().Calls
 					h.claims.AccountID = "acct_" + name
 					h.claims.APIKeyID, h.claims.RequestsPerMinute, h.claims.RequestsPerDay = "key_"+name, limits.RequestsPerMinute, limits.RequestsPerDay
 				}
@@ -57,6 +59,12 @@ func TestExactlyTheLimitOfAKeyPasses(t *testing.T) {
 					})
 				}
 				callers.Wait()
+				sent := int64(0)
+				for i, h := range all {
+					sent += h.openai.Stats().Calls - before[i]
+					require.NotContains(t, h.logged.String(), "level=ERROR")
+				}
+				require.EqualValues(t, 20, sent)
 				require.EqualValues(t, 20, passed.Load())
 				require.EqualValues(t, 40, refused.Load())
 			})
