@@ -33,6 +33,8 @@ type answer struct {
 	response bool
 	// sound tells that the answer is sound, which the client may play while it comes.
 	sound bool
+	// speaks tells that raw sound came when the stream of events had started.
+	speaks bool
 	// refusal is the provider's error when it came after the stream had started; otherwise nil.
 	refusal *refusal
 }
@@ -47,7 +49,7 @@ func (a *answer) plain(next func() (piece, error)) {
 }
 
 // streamed relays a response to a caller who may have asked for a stream.
-func (a *answer) streamed(s source, keepAlive time.Duration, request []byte) {
+func (a *answer) streamed(s source, keepAlive time.Duration, request *aiv1.RelayRequest) {
 	first, late, err := s.Within(keepAlive)
 	switch {
 	case late && wantsStream(request):
@@ -136,11 +138,16 @@ func (a *answer) events(s source, keepAlive time.Duration) {
 // piece writes one piece of a stream. A piece with a head arrived after the stream had started.
 func (a *answer) piece(m piece) error {
 	if head := m.GetHead(); head != nil && !head.GetStreamed() {
-		a.refusal = &refusal{status: head.GetStatus()}
+		if a.speaks = isSound(head); !a.speaks {
+			a.refusal = &refusal{status: head.GetStatus()}
+		}
 	}
-	if a.refusal != nil {
+	switch {
+	case a.refusal != nil:
 		a.refusal.add(m.GetBody())
 		return nil
+	case a.speaks:
+		return a.speak(m.GetBody())
 	}
 	_, err := a.out.Write(m.GetBody())
 	return err
@@ -151,6 +158,9 @@ func (a *answer) piece(m piece) error {
 // orderly end for success.
 func (a *answer) end(err error, events bool) {
 	if errors.Is(err, io.EOF) && a.refusal == nil {
+		if a.speaks {
+			_, _ = a.out.Write([]byte(speechDone)) // if this fails, the client is gone
+		}
 		return
 	}
 	a.state.Broken = true

@@ -21,7 +21,7 @@ var errClosed = errors.New("the response has ended")
 // timer sends the comments. One lock keeps both apart, and from the end of the response.
 type pushed struct {
 	answer
-	request   []byte
+	request   *aiv1.RelayRequest
 	keepAlive time.Duration
 	cancel    context.CancelFunc // ends the call; nil when no comments are sent, as then only an error of send ends it
 
@@ -38,9 +38,9 @@ func (h *Relay) push(w http.ResponseWriter, r *http.Request, state *call.State, 
 	ctx := provider.WithAttempt(r.Context(), &state.Attempt)
 	p := &pushed{
 		answer:  answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w), response: isResponse(in)},
-		request: in.GetBody(), keepAlive: h.KeepAlive,
+		request: in, keepAlive: h.KeepAlive,
 	}
-	if h.KeepAlive > 0 && mayStream(in.GetBody()) {
+	if h.KeepAlive > 0 && mayStream(in) {
 		ctx, p.cancel = context.WithCancel(ctx)
 		defer p.cancel()
 		p.last = time.Now()

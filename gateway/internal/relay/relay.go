@@ -8,9 +8,7 @@
 package relay
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -122,28 +120,16 @@ func (h *Relay) pull(w http.ResponseWriter, r *http.Request, state *call.State, 
 		return
 	}
 	a := answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w), response: isResponse(in)}
-	if !mayStream(in.GetBody()) {
+	if !mayStream(in) {
 		a.plain(stream.Recv)
 		return
 	}
 	source := frames.Read(ctx, cancel, stream.Recv)
 	defer source.Close()
-	a.streamed(source, h.KeepAlive, in.GetBody())
+	a.streamed(source, h.KeepAlive, in)
 }
 
 // isResponse reports whether a request is for a response of the Responses API.
 func isResponse(in *aiv1.RelayRequest) bool {
 	return in.GetEndpoint() == aiv1.Endpoint_ENDPOINT_RESPONSES
-}
-
-// mayStream reports whether a request may ask for a stream; other responses need no reading ahead. A body that hides the
-// name in escapes is still streamed piece by piece, but without keep-alive comments.
-func mayStream(body []byte) bool { return bytes.Contains(body, []byte(`"stream"`)) }
-
-// wantsStream parses the body. It is called only when a response is late.
-func wantsStream(body []byte) bool {
-	var wish struct {
-		Stream bool `json:"stream"`
-	}
-	return json.Unmarshal(body, &wish) == nil && wish.Stream
 }

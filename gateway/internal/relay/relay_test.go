@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -136,6 +137,81 @@ func TestSlowAnswers(t *testing.T) {
 				serve(t.Context(), h, w, &call.State{}, tc.request)
 				require.Equal(t, 200, w.Code)
 				require.Equal(t, tc.want, w.Body.String())
+			})
+		})
+	}
+}
+
+// formBody writes the fields of a form by name and value, and a file.
+func formBody(t *testing.T, fields ...string) (kind, body string) {
+	t.Helper()
+	var b strings.Builder
+	w := multipart.NewWriter(&b)
+	for i := 0; i < len(fields); i += 2 {
+		require.NoError(t, w.WriteField(fields[i], fields[i+1]))
+	}
+	file, err := w.CreateFormFile("file", "stream")
+	require.NoError(t, err)
+	_, err = file.Write([]byte("stream=true"))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return w.FormDataContentType(), b.String()
+}
+
+// TestSlowMedia: streams of images, sound and transcripts are kept alive, too, before their head and after it.
+func TestSlowMedia(t *testing.T) {
+	const (
+		edits, speech  = aiv1.Endpoint_ENDPOINT_IMAGES_EDITS, aiv1.Endpoint_ENDPOINT_AUDIO_SPEECH
+		transcriptions = aiv1.Endpoint_ENDPOINT_AUDIO_TRANSCRIPTIONS
+		images         = aiv1.Endpoint_ENDPOINT_IMAGES_GENERATIONS
+		ping, event    = ": ping\n", "data: x\n\n"
+		alive          = ping + event + ping + event
+		waited         = event + event
+	)
+	stream := &aiv1.RelayHead{Status: 200, Streamed: true}
+	whole := &aiv1.RelayHead{Status: 200, Headers: map[string]string{"content-type": "text/plain"}}
+	sound := &aiv1.RelayHead{Status: 200, Headers: map[string]string{"content-type": "audio/mpeg"}}
+	type fields []string
+	for name, tc := range map[string]struct {
+		endpoint aiv1.Endpoint
+		json     string
+		form     fields
+		head     *aiv1.RelayHead
+		want     string
+	}{
+		"images":                         {images, `{"stream":true}`, nil, stream, alive},
+		"images without a stream":        {images, `{"stream":false}`, nil, whole, waited},
+		"speech":                         {speech, `{"stream_format":"sse","stream":false}`, nil, stream, alive},
+		"speech as sound":                {speech, `{"stream_format":"audio"}`, nil, sound, waited},
+		"stream means nothing in speech": {speech, `{"stream":true}`, nil, sound, waited},
+		"sound in place of events": {
+			speech, `{"stream_format":"sse"}`, nil, sound,
+			ping + "data: {\"type\":\"speech.audio.delta\",\"audio\":\"ZGF0YTogeAoK\"}\n\n" + ping + "data: {\"type\":\"speech.audio.delta\",\"audio\":\"ZGF0YTogeAoK\"}\n\ndata: {\"type\":\"speech.audio.done\"}\n\n",
+		},
+		"a transcript":             {transcriptions, "", fields{"stream", "true"}, stream, alive},
+		"a transcript in JSON":     {transcriptions, "", fields{"response_format", "json", "stream", "true"}, stream, alive},
+		"a transcript in one":      {transcriptions, "", fields{"stream", "false"}, whole, waited},
+		"a transcript as a text":   {transcriptions, "", fields{"stream", "true", "response_format", "text"}, whole, waited},
+		"subtitles":                {transcriptions, "", fields{"response_format", "srt", "stream", "true"}, whole, waited},
+		"a file that says stream":  {transcriptions, "", fields{"prompt", "x"}, whole, waited},
+		"a prompt that says it":    {transcriptions, "", fields{"prompt", "name=\"stream\"\r\n\r\ntrue"}, whole, waited},
+		"a field that is too long": {transcriptions, "", fields{"stream", "true" + strings.Repeat(" ", 100)}, whole, waited},
+		"an edit":                  {edits, "", fields{"stream", "true"}, stream, alive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := slow{after: 16 * time.Second, head: tc.head, body: event, rest: []late{{16 * time.Second, event}}}
+			bothWays(t, s, 15*time.Second, func(t *testing.T, h *relay.Relay) {
+				kind, body := "application/json", tc.json
+				if tc.form != nil {
+					kind, body = formBody(t, tc.form...)
+					h.Form = true
+				}
+				w, state := httptest.NewRecorder(), &call.State{}
+				r := httptest.NewRequestWithContext(call.With(t.Context(), state), http.MethodPost, "/", strings.NewReader(body))
+				r.Header.Set("Content-Type", kind)
+				h.Endpoint(tc.endpoint).ServeHTTP(w, r)
+				require.Equal(t, tc.want, w.Body.String())
+				require.False(t, state.Broken)
 			})
 		})
 	}
