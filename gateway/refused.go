@@ -17,7 +17,8 @@ var modelCalls = map[string]struct{}{
 }
 
 // logRefusal logs a call of a model that the edge refused itself. The ai service logs what it refuses. A request without a known
-// caller is not logged, nor is one whose client left while it sent the body.
+// caller is not logged, nor is one whose client left while it sent the body, nor one that found no ai service: whether that
+// service has the call is unknown.
 func (g *Gateway) logRefusal(x *exchange, took time.Duration) {
 	if x.Failure == nil || x.Called.Load() || x.Failure.Reason == errorsv1.ErrorReason_ERROR_REASON_CANCELLED {
 		return

@@ -72,46 +72,51 @@ func (l *Log) Add(c Call) {
 	}
 }
 
-// Run sends batches until ctx ends, and then what still waits, once.
+// Run sends batches until ctx ends, and then what still waits, once. A batch that is under way when ctx ends is completed: the
+// attempt continues, and if it fails, one more follows.
 func (l *Log) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			l.send(context.WithoutCancel(ctx), 1)
+			l.send(ctx)
 			return
 		case <-l.wake:
 		}
 		if !pause(ctx, every) { // for more calls
-			l.send(context.WithoutCancel(ctx), 1)
+			l.send(ctx)
 			return
 		}
-		l.send(ctx, tries)
+		l.send(ctx)
 	}
 }
 
 // send sends what waits as one batch. An attempt whose outcome is unknown is repeated with the same id, which billing records once.
-func (l *Log) send(ctx context.Context, attempts int) {
+// The attempts that begin after the end of ctx are one.
+func (l *Log) send(ctx context.Context) {
 	l.mu.Lock()
 	batch, dropped := &billingv1.RecordRequestsRequest{BatchId: "batch_" + uuid.NewString(), Requests: l.waiting}, l.dropped
 	l.waiting, l.accounts, l.dropped = nil, map[string]int{}, 0
 	l.mu.Unlock()
 	var err error
 	for attempt := 1; len(batch.GetRequests()) > 0; attempt++ {
+		last := attempt >= tries || ctx.Err() != nil
 		if err = l.try(ctx, batch); err == nil {
 			break
 		}
-		if attempt >= attempts || !pause(ctx, every) {
+		if last {
 			dropped += len(batch.GetRequests())
 			break
 		}
+		pause(ctx, every)
 	}
 	if dropped > 0 {
 		l.logger.WarnContext(ctx, "the log of requests lacks calls that the edge refused", slog.Int("calls", dropped), slog.Any("error", err))
 	}
 }
 
+// try makes one attempt, which the end of ctx does not cut off: its outcome would be unknown.
 func (l *Log) try(ctx context.Context, batch *billingv1.RecordRequestsRequest) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	_, err := l.billing.RecordRequests(ctx, batch)
 	return err

@@ -22,11 +22,17 @@ import (
 type ledger struct {
 	billingv1.BillingServiceClient
 	failures int
+	slow     time.Duration // how long each answer takes
 	batches  []*billingv1.RecordRequestsRequest // all that came, also those that failed
 }
 
-func (l *ledger) RecordRequests(_ context.Context, in *billingv1.RecordRequestsRequest, _ ...grpc.CallOption) (*billingv1.RecordRequestsResponse, error) {
+func (l *ledger) RecordRequests(ctx context.Context, in *billingv1.RecordRequestsRequest, _ ...grpc.CallOption) (*billingv1.RecordRequestsResponse, error) {
 	l.batches = append(l.batches, in)
+	select {
+	case <-time.After(l.slow):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if l.failures > 0 {
 		l.failures--
 		return nil, errors.New("billing is away")
@@ -111,5 +117,34 @@ func TestBatchesAreRepeated(t *testing.T) {
 			require.Equal(t, l.batches[0].GetBatchId(), batch.GetBatchId())
 		}
 		require.Equal(t, lost, logged != "", logged)
+	}
+}
+
+// A process that stops completes the batch that is under way, whether billing is slow or between two attempts, and sends what waits.
+func TestABatchUnderWaySurvivesTheStop(t *testing.T) {
+	for name, c := range map[string]struct {
+		ledger
+		stop     time.Duration // after the batch began
+		attempts int
+		lost     bool
+	}{
+		"a slow answer":           {ledger{slow: 2 * time.Second}, time.Second, 1, false},
+		"an answer that fails":    {ledger{slow: 2 * time.Second, failures: 1}, time.Second, 2, false},
+		"between two attempts":    {ledger{failures: 1}, time.Second / 2, 2, false},
+		"billing stays away":      {ledger{failures: 100}, time.Second / 2, 2, true},
+		"billing does not answer": {ledger{slow: time.Hour}, time.Second, 2, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &c.ledger
+			logged := run(t, l, func(log *refusals.Log) {
+				log.Add(refusals.Call{Account: "user_1", Code: "MALFORMED_BODY"})
+				time.Sleep(time.Second + c.stop)
+			})
+			require.Len(t, l.batches, c.attempts)
+			for _, batch := range l.batches {
+				require.Equal(t, l.batches[0].GetBatchId(), batch.GetBatchId())
+			}
+			require.Equal(t, c.lost, logged != "", logged)
+		})
 	}
 }
