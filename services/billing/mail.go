@@ -36,7 +36,7 @@ type MailSettings struct {
 	From    string `env:"SMTP_FROM" help:"sender of mails, such as Acme <billing@acme.example>; the name signs them; needed with SMTP_ADDR"`
 	ReplyTo string `env:"SMTP_REPLY_TO" help:"address that gets replies to mails, and requests to unsubscribe; empty offers neither"`
 	// Kinds are the kinds of notices that are mailed.
-	Kinds []string `env:"BILLING_MAIL_KINDS" default:"changed,checkout_failed,disputed,downgraded,ended,payment_failed,recovered,refunded,trial_started,trial_will_end,will_change,will_end" oneof:"changed,checkout_failed,disputed,downgraded,ended,payment_failed,recovered,refunded,trial_started,trial_will_end,will_change,will_end" help:"kinds of notices that are mailed, separated by commas"`
+	Kinds []string `env:"BILLING_MAIL_KINDS" default:"changed,checkout_failed,credit_threshold,disputed,downgraded,ended,overage_threshold,payment_failed,recovered,refunded,seats_exceeded,top_up_authentication,top_up_disabled,top_up_failed,top_up_succeeded,trial_started,trial_will_end,will_change,will_end" oneof:"changed,checkout_failed,credit_threshold,disputed,downgraded,ended,limit_threshold,overage_threshold,payment_failed,recovered,refunded,seats_exceeded,top_up_authentication,top_up_disabled,top_up_failed,top_up_succeeded,trial_started,trial_will_end,will_change,will_end" help:"kinds of notices that are mailed, separated by commas"`
 	// ManageURL is linked in every mail.
 	ManageURL string `env:"BILLING_MAIL_URL" help:"page of your front end where people manage plan and payments, linked in mails; its origin must be in CORS_ALLOWED_ORIGINS; empty links none"`
 	// Retry is for how long a mail is tried.

@@ -5,6 +5,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +19,8 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox/email"
 	"github.com/trivet-dev/trivet/sandbox/fault"
+	"github.com/trivet-dev/trivet/services/billing"
+	"github.com/trivet-dev/trivet/services/billing/internal/mailing"
 )
 
 // mailServer is a mail server with the settings that send to it.
@@ -117,6 +122,25 @@ func TestNoticesAreMailed(t *testing.T) {
 	})
 }
 
+// The notices of a threshold and of an automatic top-up are mailed by default.
+func TestATopUpAndAThresholdAreMailed(t *testing.T) {
+	m := newMailServer(t)
+	each(t, m.env, func(t *testing.T, h *fixture) {
+		m.Reset()
+		h.topUpOn()
+		h.at(http.MethodPost, "/v1/customers/"+h.listed("/v1/customers")[0], url.Values{"email": {"ann@example.test"}})
+		h.spend("1")
+		stop := h.run()
+		defer stop()
+		require.Eventually(t, func() bool { return len(m.Mails()) == 2 }, time.Minute, 10*time.Millisecond)
+		var subjects []string
+		for _, mail := range m.Mails() {
+			subjects = append(subjects, mail.Subject)
+		}
+		require.ElementsMatch(t, []string{"50% of your credit is used", "Your automatic top-up was paid"}, subjects)
+	})
+}
+
 // A mail that the server refuses for good is dead at once, and is sent when an operator says so.
 func TestARefusedMailIsDead(t *testing.T) {
 	m := newMailServer(t)
@@ -204,6 +228,7 @@ func TestSettingsOfMails(t *testing.T) {
 		"a user without a password": {map[string]string{"SMTP_USERNAME": "u"}, "SMTP_PASSWORD: and SMTP_USERNAME go together"},
 		"a password without a user": {map[string]string{"SMTP_PASSWORD": "p"}, "SMTP_PASSWORD: and SMTP_USERNAME go together"},
 		"an unknown kind":           {map[string]string{"BILLING_MAIL_KINDS": "ended,unmapped"}, "BILLING_MAIL_KINDS"},
+		"every kind":                {map[string]string{"BILLING_MAIL_KINDS": everyKind()}, ""},
 		"a link elsewhere":          {map[string]string{"BILLING_MAIL_URL": "https://evil.test/billing", "CORS_ALLOWED_ORIGINS": "https://app.example.com"}, "BILLING_MAIL_URL: has an origin"},
 		"a link with a user":        {map[string]string{"BILLING_MAIL_URL": "https://u@app.example.com/x", "CORS_ALLOWED_ORIGINS": "https://app.example.com"}, "BILLING_MAIL_URL: has an origin"},
 		"a link":                    {map[string]string{"BILLING_MAIL_URL": "https://app.example.com/x", "CORS_ALLOWED_ORIGINS": "https://app.example.com"}, ""},
@@ -224,4 +249,30 @@ func TestSettingsOfMails(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
+}
+
+// everyKind lists the kinds that may be mailed, as the setting does.
+func everyKind() string {
+	var all []string
+	for _, kind := range mailing.Mailable() {
+		all = append(all, string(kind))
+	}
+	return strings.Join(all, ",")
+}
+
+// A kind of notice that the API gets must be mailed, or be one for operators. Each that may be mailed can be chosen, and is by default, but for spend limits,
+// whose windows may be an hour.
+func TestEveryKindOfNoticeIsMailedOrForOperators(t *testing.T) {
+	var kinds []string
+	for value, name := range billingv1.NoticeKind_name {
+		kind := strings.ToLower(strings.TrimPrefix(name, "NOTICE_KIND_"))
+		if value != 0 && !slices.Contains([]string{"unmapped", "duplicate_subscription", "overage_refused"}, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	require.Equal(t, strings.Join(kinds, ","), everyKind())
+	field, _ := reflect.TypeFor[billing.MailSettings]().FieldByName("Kinds")
+	require.Equal(t, everyKind(), field.Tag.Get("oneof"))
+	require.Equal(t, strings.Replace(everyKind(), "limit_threshold,", "", 1), field.Tag.Get("default"))
 }

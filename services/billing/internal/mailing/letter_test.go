@@ -36,10 +36,42 @@ func TestTheTextOfEachKind(t *testing.T) {
 			"Your purchase was not completed",
 			"The first payment of your subscription was not made in time, so the subscription has not started.\n\nYou can buy it again at any time.",
 		},
+		notices.CreditThreshold: {
+			"80% of your credit is used",
+			"Your account has reached 80% of its credit of $23.80 in the billing period that began on 1 March 2026, 21:30 UTC. $19.05 is used.\n\nWithout credit, calls are refused unless your plan allows overage.",
+		},
+		notices.LimitThreshold: {
+			"80% of a spend limit is used",
+			"The member user_2 has reached 80% of the spend limit of $23.80 in the week that began on 1 March 2026, 21:30 UTC. $19.05 is used.\n\nCalls that would exceed the limit are refused.",
+		},
+		notices.OverageThreshold: {
+			"80% of your overage is used",
+			"Your account has reached 80% of the overage of $23.80 that your plan allows in the billing period that began on 1 March 2026, 21:30 UTC. $19.05 is used.\n\nCalls that would exceed it are refused.",
+		},
+		notices.TopUpSucceeded: {"Your automatic top-up was paid", "Your automatic top-up bought credit for $23.80, without tax, on 9 March 2026."},
+		notices.TopUpFailed: {
+			"Your automatic top-up failed",
+			"An automatic top-up for $23.80 failed on 9 March 2026. No credit was bought.\n\nIf your payment method was declined, please update it.",
+		},
+		notices.TopUpAuthentication: {
+			"Your bank asks you to confirm a payment",
+			"Your bank asks you to authenticate a payment of $23.80 for an automatic top-up. The payment was canceled on 9 March 2026. No credit was bought.\n\nPlease buy the credit yourself, and then set up the automatic top-up again.",
+		},
+		notices.TopUpDisabled: {
+			"Your automatic top-up is off",
+			"Your automatic top-up is off since 9 March 2026 because several payments failed.\n\nIt buys no more credit until you set it up again.",
+		},
+		notices.SeatsExceeded: {
+			"Your organization has more members than seats",
+			"Your organization has 12 members. Pro <Team> has at most 10 seats.\n\nPlease change to a plan with more seats, or remove members.",
+		},
 	}
 	require.Len(t, mailing.Mailable(), len(want))
 	for _, kind := range mailing.Mailable() {
-		n := notices.Notice{ID: "ntc_1", Kind: kind, Data: notices.Data{Time: time.Date(2026, 3, 9, 23, 0, 0, 0, time.UTC), PlanID: "pro", Amount: 23_800_000_000}}
+		n := notices.Notice{ID: "ntc_1", Kind: kind, UserID: "user_2", Data: notices.Data{
+			Time: time.Date(2026, 3, 9, 23, 0, 0, 0, time.UTC), PlanID: "pro", Amount: 23_800_000_000, Problem: "declined", Seats: 10, Members: 12,
+			Percent: 80, Used: 19_050_000_000, Window: "week", WindowStart: time.Date(2026, 3, 1, 22, 30, 0, 0, time.FixedZone("", 3600)),
+		}}
 		got, err := letters().Write(n, "https://invoice.stripe.com/i/acct_1/test_1?s=ap&x=1")
 		require.NoError(t, err)
 		require.Equal(t, want[kind][0], got.Subject, kind)
@@ -71,4 +103,40 @@ func TestLinksLeadOnlyToAllowedOrigins(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, got.Text+got.HTML, "http")
 	require.Equal(t, "Your plan gone has ended", got.Subject, "a plan that is not known any more has its id")
+}
+
+func TestTheOwnerAndTheWindowOfALimit(t *testing.T) {
+	for name, c := range map[string]struct {
+		user, key, window, want string
+	}{
+		"a member":         {user: "user_2", window: "hour", want: "The member user_2 has reached 100% of the spend limit of $1.00 in the hour that began on 9 March 2026, 23:00 UTC."},
+		"an API key":       {key: "key_3", window: "billing_period", want: "The API key key_3 has reached 100% of the spend limit of $1.00 in the billing period that began on 9 March 2026, 23:00 UTC."},
+		"a key's window":   {key: "key_3", want: "The API key key_3 has reached 100% of the spend limit of $1.00 in the window that began on 9 March 2026, 23:00 UTC."},
+		"after an erasure": {window: "day", want: "A member has reached 100% of the spend limit of $1.00 in the day that began on 9 March 2026, 23:00 UTC."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := letters().Write(notices.Notice{Kind: notices.LimitThreshold, UserID: c.user, Data: notices.Data{
+				Percent: 100, Amount: 1_000_000_000, Used: 995_000_000, Window: c.window, APIKeyID: c.key, WindowStart: time.Date(2026, 3, 9, 23, 0, 0, 0, time.UTC),
+			}}, "")
+			require.NoError(t, err)
+			require.Contains(t, got.Text, c.want+" $0.995 is used.")
+		})
+	}
+}
+
+func TestTheReasonThatATopUpIsOff(t *testing.T) {
+	for problem, want := range map[string]string{
+		"declined": "several payments failed", "authentication": "your bank asks you to authenticate the payment", "no_card": "your account has no payment method",
+		"disputed": "a payment is disputed", "refunded": "a top-up was refunded", "<b>%a": "a payment failed",
+	} {
+		got, err := letters().Write(notices.Notice{Kind: notices.TopUpDisabled, Data: notices.Data{Problem: problem}}, "")
+		require.NoError(t, err)
+		require.Contains(t, got.Text, "because "+want+".")
+	}
+}
+
+func TestAMailOfAFailedTopUpHasNoTextOfStripe(t *testing.T) {
+	got, err := letters().Write(notices.Notice{Kind: notices.TopUpFailed, Data: notices.Data{Problem: "No such price: 'price_1'"}}, "")
+	require.NoError(t, err)
+	require.NotContains(t, got.Text+got.HTML, "price", "Stripe's text may name objects of the seller")
 }
