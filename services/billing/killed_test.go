@@ -195,7 +195,11 @@ func TestKilledAtEachCallOfStripe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			each(t, selling, func(t *testing.T, first *fixture) {
 				if strings.Contains(t.Name(), "/postgres") && os.Getenv("TRIVET_FAULTS") == "" {
-					return // processes are dear: the short form takes one database
+					// Processes are dear: the short form kills one on PostgreSQL, where the lease of the dead process is not taken over at once.
+					if name == "apply" {
+						require.True(t, first.killedAt(op, name, 2, true))
+					}
+					return
 				}
 				for call := 1; ; call++ {
 					for _, after := range []bool{false, true} {

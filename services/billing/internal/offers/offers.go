@@ -107,11 +107,13 @@ type Provider interface {
 	SetPriceActive(ctx context.Context, id string, active bool) error
 	// PortalExists tells whether there is a configuration of the portal.
 	PortalExists(ctx context.Context, id string) (bool, error)
+	// FindPortal returns the active configuration that CreatePortal made in an earlier run; "" for none.
+	FindPortal(ctx context.Context) (id string, err error)
 	// CreatePortal makes a configuration of the portal: cards, tax ids, invoices and cancelling, but no change of plan.
 	CreatePortal(ctx context.Context) (id string, err error)
 }
 
-// ErrBusy is returned while another apply is running.
+// ErrBusy is returned while another apply is running, and for at most Lease after its process has died.
 var ErrBusy = job.ErrBusy
 
 // InvalidError says why a plan file cannot be applied.
@@ -164,8 +166,8 @@ func New(o Options) *Applier { return &Applier{o} }
 const jobName = "apply plans"
 
 // Apply makes Stripe and the store match a plan file and returns what it changed; with dry it only lists the changes. It can be stopped
-// at any moment: the next Apply completes it. Errors: *InvalidError, *InUseError, *ModeError, ErrBusy, those of package
-// outcome.
+// at any moment: the next Apply completes it, after the lease of a process that died. Errors: *InvalidError, *InUseError, *ModeError, ErrBusy,
+// job.ErrLost, those of package outcome.
 func (a *Applier) Apply(ctx context.Context, data []byte, dry bool) ([]Change, error) {
 	file, err := a.parse(data)
 	if err != nil {
@@ -180,8 +182,8 @@ func (a *Applier) Apply(ctx context.Context, data []byte, dry bool) ([]Change, e
 		err = r.all(ctx)
 		return r.changes, err
 	}
-	err = job.Run(ctx, a.Database, jobName, job.Options{Now: a.Now, Alone: a.Alone}, func(ctx context.Context, h *job.Holder) error {
-		r.keep = h.Keep
+	err = job.Run(ctx, a.Database, jobName, job.Options{Lease: Lease, Now: a.Now, Alone: a.Alone}, func(ctx context.Context, h *job.Holder) error {
+		r.hold(h.Keep)
 		return r.all(ctx)
 	})
 	if err != nil {

@@ -49,12 +49,17 @@ type wire struct {
 	dieAt    int
 	answered bool
 	dead     bool
+	// before is called before each call.
+	before func()
 }
 
 var errKilled = errors.New("killed")
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.calls++
+	if w.before != nil {
+		w.before()
+	}
 	if w.dead || w.calls == w.dieAt && !w.answered {
 		w.dead = true
 		return nil, errKilled
@@ -74,6 +79,8 @@ type fixture struct {
 	t    *testing.T
 	fake *fake.Fake
 	wire *wire
+	// address is that of the fake.
+	address string
 }
 
 func newFixture(t *testing.T, db *database.DB, key string) *fixture {
@@ -81,6 +88,7 @@ func newFixture(t *testing.T, db *database.DB, key string) *fixture {
 	f := &fixture{t: t, wire: &wire{next: &http.Transport{DisableKeepAlives: true}}}
 	var address string
 	f.fake, address = billingtest.Stripe(t, fake.Config{Keys: []string{"sk_test_1", "sk_live_1"}})
+	f.address = address
 	f.Applier = f.with(db, address, key)
 	return f
 }
@@ -91,6 +99,17 @@ func (f *fixture) with(db *database.DB, address, key string) *offers.Applier {
 	require.NoError(f.t, err)
 	provider := stripe.New(stripe.Config{Key: settings.NewSecret(key), URL: address, HTTP: &http.Client{Transport: f.wire}, Logger: slog.New(slog.DiscardHandler)})
 	return offers.New(offers.Options{Database: db, Store: store.New(db), Provider: provider, Catalog: catalog, Now: time.Now, Alone: true})
+}
+
+// beside is another process on the same database, with another wire to the same Stripe.
+func (f *fixture) beside(clock *billingtest.Clock) *offers.Applier {
+	f.t.Helper()
+	o := f.Options
+	o.Provider = stripe.New(stripe.Config{
+		Key: settings.NewSecret("sk_test_1"), URL: f.address, HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, Logger: slog.New(slog.DiscardHandler),
+	})
+	o.Now, o.Alone = clock.Now, false
+	return offers.New(o)
 }
 
 func each(t *testing.T, test func(t *testing.T, f *fixture)) {
@@ -290,6 +309,58 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	})
 	require.ErrorIs(t, err, offers.ErrBusy)
 	require.Zero(t, f.wire.calls)
+}
+
+// An apply whose process died or hangs keeps others out until its lease ends, and not longer. When it wakes up, it calls Stripe no more.
+func TestAnApplyThatHangs(t *testing.T) {
+	for call := 1; ; call++ {
+		db := databasetest.SQLite(t, migrations())
+		require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+		clock := billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))
+		f := newFixture(t, db, "sk_test_1")
+		f.Now, f.Alone = clock.Now, false
+		other := f.beside(clock)
+		calls := 0
+		f.wire.before = func() {
+			if calls++; calls != call {
+				return
+			}
+			clock.Add(offers.Lease - time.Second)
+			_, err := other.Apply(t.Context(), []byte(first), false)
+			require.ErrorIs(t, err, offers.ErrBusy, "call %d", call)
+			clock.Add(time.Second)
+			_, err = other.Apply(t.Context(), []byte(first), false)
+			require.NoError(t, err, "call %d", call)
+		}
+		_, err := f.Apply(t.Context(), []byte(first), false)
+		// The time of a step cuts a call before another process has the lease. Here it arrives, and may leave a second configuration of the portal.
+		require.Equal(t, onSaleFirst(), slices.Compact(f.atStripe()), "call %d", call)
+		if calls < call {
+			require.NoError(t, err)
+			require.Greater(t, call, 5)
+			return
+		}
+		require.Error(t, err, "call %d", call) // job.ErrLost, or Stripe's refusal of what the other has made
+		require.Equal(t, call, calls, "it stops after the call in which it lost the lease")
+	}
+}
+
+// A Stripe whose every call takes nearly the time of a step does not let two runs apply at once.
+func TestASlowApplyKeepsItsLease(t *testing.T) {
+	db := databasetest.SQLite(t, migrations())
+	require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+	clock := billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))
+	f := newFixture(t, db, "sk_test_1")
+	f.Now, f.Alone = clock.Now, false
+	other := f.beside(clock)
+	f.wire.before = func() {
+		clock.Add(34 * time.Second)
+		_, err := other.Apply(t.Context(), []byte(first), false)
+		require.ErrorIs(t, err, offers.ErrBusy)
+	}
+	f.apply(first)
+	f.apply(second) // it also makes prices inactive
+	require.Equal(t, onSaleSecond(), f.atStripe())
 }
 
 // slowStore answers its first reader after another one has read what was applied since.

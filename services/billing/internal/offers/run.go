@@ -40,6 +40,13 @@ func (r *run) all(ctx context.Context) (err error) {
 	return nil
 }
 
+// hold has the run renew its lease before each step.
+func (r *run) hold(keep func(context.Context) error) {
+	o := r.Options
+	o.Provider = kept{Provider: o.Provider, keep: keep}
+	r.Applier, r.keep = New(o), keep
+}
+
 // do makes a change, unless the run is dry.
 func (r *run) do(ctx context.Context, change func() error) error {
 	if r.dry {
@@ -214,6 +221,9 @@ func (r *run) portal(ctx context.Context) error {
 	}
 	r.changes = append(r.changes, Change{Kind: Create, ID: "portal"})
 	return r.do(ctx, func() (err error) {
+		if r.catalog.Portal, err = r.Provider.FindPortal(ctx); err != nil || r.catalog.Portal != "" {
+			return err
+		}
 		r.catalog.Portal, err = r.Provider.CreatePortal(ctx)
 		return err
 	})

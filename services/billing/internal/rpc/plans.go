@@ -9,6 +9,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/saturate"
@@ -151,8 +152,10 @@ func applyError(err error) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
 			"The plans in this database were applied with a %s key, and STRIPE_SECRET_KEY is a %s key. Use a database for each mode.", e.Applied, e.Key)
 	}
-	if errors.Is(err, offers.ErrBusy) {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "Plans are being applied, by this replica or another. Wait until that has finished.").Cause(err)
+	if errors.Is(err, offers.ErrBusy) || errors.Is(err, job.ErrLost) {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT,
+			"Plans are being applied, by this replica or another. Wait until that has finished; if its process has died, retry after %d seconds.",
+			int(offers.Lease.Seconds())).Cause(err)
 	}
 	return stripeError(err)
 }

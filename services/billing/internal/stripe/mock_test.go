@@ -105,6 +105,7 @@ func TestTheSpecificationTakesEveryRequest(t *testing.T) {
 	}
 	took("deactivate price", c.SetPriceActive(ctx, "price_1", false))
 	value("read portal")(c.PortalExists(ctx, "bpc_1"))
+	value("configurations of the portal")(c.FindPortal(ctx))
 	value("configuration of the portal")(c.CreatePortal(ctx))
 
 	value("overage item")(c.NewOverageItem(ctx, overage.NewItem{

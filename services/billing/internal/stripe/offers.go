@@ -126,9 +126,6 @@ func (c *Client) PortalExists(ctx context.Context, id string) (bool, error) {
 // CreatePortal makes a configuration of the portal. Plans are changed by Trivet's own API, because the portal cannot change a
 // subscription with several products and does not know when a change takes effect.
 func (c *Client) CreatePortal(ctx context.Context) (string, error) {
-	if found, err := c.findPortal(ctx); err != nil || found != "" {
-		return found, err
-	}
 	on := func() *bool { return sdk.Bool(true) }
 	params := &sdk.BillingPortalConfigurationParams{
 		BusinessProfile: &sdk.BillingPortalConfigurationBusinessProfileParams{Headline: sdk.String("Cards, tax ids and invoices")},
@@ -159,8 +156,8 @@ func (c *Client) CreatePortal(ctx context.Context) (string, error) {
 // metadataPortal marks the configuration of the portal that Trivet made.
 const metadataPortal = "trivet_portal"
 
-// findPortal returns the configuration that an interrupted CreatePortal made, or "".
-func (c *Client) findPortal(ctx context.Context) (string, error) {
+// FindPortal returns the configuration that an interrupted CreatePortal made, or "".
+func (c *Client) FindPortal(ctx context.Context) (string, error) {
 	params := &sdk.BillingPortalConfigurationListParams{Active: sdk.Bool(true)}
 	params.Single = true
 	params.Limit = sdk.Int64(100)
