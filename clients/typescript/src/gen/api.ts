@@ -2807,7 +2807,7 @@ export interface components {
          *      - NOTICE_KIND_LIMIT_THRESHOLD: A member or an API key has used 50, 80 or 100 % of a spend limit. amount_nano_usd is the limit.
          *      - NOTICE_KIND_OVERAGE_THRESHOLD: 50, 80 or 100 % of the overage that the plan allows in the billing period are used. amount_nano_usd is the cap.
          *      - NOTICE_KIND_TOP_UP_SUCCEEDED: An automatic top-up was paid. amount_nano_usd is the price of the pack, without tax.
-         *      - NOTICE_KIND_TOP_UP_FAILED: The payment of an automatic top-up failed. problem says why.
+         *      - NOTICE_KIND_TOP_UP_FAILED: An automatic top-up failed: its payment was declined, or Stripe refused the purchase for another reason. problem says why.
          *      - NOTICE_KIND_TOP_UP_DISABLED: The automatic top-up is off until it is set again. problem says why.
          *      - NOTICE_KIND_TOP_UP_AUTHENTICATION: The bank asks the payer to authenticate the payment of an automatic top-up. The payment was canceled.
          *      - NOTICE_KIND_SEATS_EXCEEDED: The organization has more members than the plan has seats at most. seats is that maximum, and members how many there are.
@@ -4631,7 +4631,7 @@ export interface operations {
                  *      - NOTICE_KIND_LIMIT_THRESHOLD: A member or an API key has used 50, 80 or 100 % of a spend limit. amount_nano_usd is the limit.
                  *      - NOTICE_KIND_OVERAGE_THRESHOLD: 50, 80 or 100 % of the overage that the plan allows in the billing period are used. amount_nano_usd is the cap.
                  *      - NOTICE_KIND_TOP_UP_SUCCEEDED: An automatic top-up was paid. amount_nano_usd is the price of the pack, without tax.
-                 *      - NOTICE_KIND_TOP_UP_FAILED: The payment of an automatic top-up failed. problem says why.
+                 *      - NOTICE_KIND_TOP_UP_FAILED: An automatic top-up failed: its payment was declined, or Stripe refused the purchase for another reason. problem says why.
                  *      - NOTICE_KIND_TOP_UP_DISABLED: The automatic top-up is off until it is set again. problem says why.
                  *      - NOTICE_KIND_TOP_UP_AUTHENTICATION: The bank asks the payer to authenticate the payment of an automatic top-up. The payment was canceled.
                  *      - NOTICE_KIND_SEATS_EXCEEDED: The organization has more members than the plan has seats at most. seats is that maximum, and members how many there are.

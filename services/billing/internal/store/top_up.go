@@ -151,6 +151,10 @@ func (s *Store) SaveTopUp(ctx context.Context, c topup.Charge, now time.Time) er
 			return u.tellTopUp(ctx, c, notices.TopUpSucceeded, now)
 		case topup.Failed:
 			return u.topUpFailed(ctx, c, now)
+		case topup.Canceled:
+			if c.Problem != "" { // Stripe refused it for a reason other than the card
+				return u.tellTopUp(ctx, c, notices.TopUpFailed, now)
+			}
 		}
 		return nil
 	}))

@@ -459,7 +459,7 @@ func TestABankThatAsks(t *testing.T) {
 	})
 }
 
-// A refusal that is not the card's fault counts as no decline. The top-up stays on, and nothing is tried for a day.
+// A refusal that is not the card's fault is told, and counts as no decline. The top-up stays on, and nothing is tried for a day.
 func TestARefusalThatIsNotTheCards(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.set()
@@ -481,10 +481,78 @@ func TestARefusalThatIsNotTheCards(t *testing.T) {
 		require.Zero(t, shown.Spent)
 		require.Equal(t, topup.Canceled, shown.Charges[0].State)
 		require.Equal(t, "no", shown.Charges[0].Problem)
+		require.Equal(t, []string{"failed no"}, w.told())
 		w.fail = nil
 		w.Add(time.Hour)
 		w.buy()
 		require.Equal(t, []string{"paid", "void"}, w.statuses())
+		require.Equal(t, []string{"failed no", "succeeded"}, w.told())
+		w.check()
+	})
+}
+
+// A refusal of any call is told once, whichever call it is, with what it is for. An invoice that cannot be voided yet may still be paid: that is told at its end.
+func TestARefusalIsTold(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		for _, call := range []string{"POST /v1/invoices", "POST /v1/invoiceitems", "/finalize", "/pay"} {
+			w.low()
+			before := len(w.told())
+			voidable := false
+			w.fail = func(r *http.Request) string {
+				path := r.Method + " " + r.URL.Path
+				if strings.HasSuffix(path, call) || !voidable && (r.Method == http.MethodDelete || strings.HasSuffix(path, "/void")) {
+					return "invalid_request_error"
+				}
+				return ""
+			}
+			w.buy()
+			w.Add(time.Minute)
+			w.buy()
+			if call != "POST /v1/invoices" {
+				require.Len(t, w.told(), before, "%s: it may be paid", call)
+			}
+			voidable = true
+			w.Add(time.Hour)
+			w.buy()
+			w.Add(time.Hour)
+			w.buy()
+			told := w.told()
+			require.Len(t, told, before+1, call)
+			require.Equal(t, "failed no", told[before], call)
+			found, err := w.store.Notices(t.Context(), account, notices.TopUpFailed, "", 1)
+			require.NoError(t, err)
+			charge := w.shown().Charges[0]
+			require.Equal(t, notices.Data{Time: found[0].CreateTime, Amount: 20 * dollar, InvoiceID: charge.InvoiceID, ObjectID: charge.ID, Problem: "no"}, found[0].Data)
+			w.fail = nil
+			w.Add(25 * time.Hour)
+			require.NoError(t, w.grant(50))
+			w.buy()
+			require.Len(t, w.told(), before+1, call)
+		}
+		w.check()
+	})
+}
+
+// A key without permissions and a Stripe that does not serve say nothing about the purchase: it waits, and no notice tells of them.
+func TestOnlyARefusalOfThePurchaseIsTold(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		for _, how := range []string{"401", "403", "429", "500", "down"} {
+			w.fail = func(r *http.Request) string {
+				if r.Method == http.MethodPost {
+					return how
+				}
+				return ""
+			}
+			_ = w.run()
+			w.Add(time.Hour)
+			require.Empty(t, w.told(), how)
+		}
+		w.fail = nil
+		w.buy()
+		require.Equal(t, []string{"succeeded"}, w.told())
 		w.check()
 	})
 }

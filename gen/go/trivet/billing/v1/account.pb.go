@@ -567,7 +567,7 @@ const (
 	NoticeKind_NOTICE_KIND_OVERAGE_THRESHOLD NoticeKind = 18
 	// An automatic top-up was paid. amount_nano_usd is the price of the pack, without tax.
 	NoticeKind_NOTICE_KIND_TOP_UP_SUCCEEDED NoticeKind = 19
-	// The payment of an automatic top-up failed. problem says why.
+	// An automatic top-up failed: its payment was declined, or Stripe refused the purchase for another reason. problem says why.
 	NoticeKind_NOTICE_KIND_TOP_UP_FAILED NoticeKind = 20
 	// The automatic top-up is off until it is set again. problem says why.
 	NoticeKind_NOTICE_KIND_TOP_UP_DISABLED NoticeKind = 21

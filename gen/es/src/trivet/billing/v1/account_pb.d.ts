@@ -1886,7 +1886,7 @@ export enum NoticeKind {
   TOP_UP_SUCCEEDED = 19,
 
   /**
-   * The payment of an automatic top-up failed. problem says why.
+   * An automatic top-up failed: its payment was declined, or Stripe refused the purchase for another reason. problem says why.
    *
    * @generated from enum value: NOTICE_KIND_TOP_UP_FAILED = 20;
    */
