@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/follow"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/topup"
 )
 
 // Store is what is tested.
@@ -25,6 +26,9 @@ type Store interface {
 	Customer(ctx context.Context, accountID string) (string, error)
 	// AccountOfCustomer finds the account of a customer.
 	AccountOfCustomer(ctx context.Context, customer string) (string, error)
+	// SetTopUp replaces the setting of an account's automatic top-up, and TopUp reads it.
+	SetTopUp(ctx context.Context, t topup.Setting, pause time.Duration) error
+	TopUp(ctx context.Context, accountID string) (topup.Setting, error)
 	// EraseUser takes a person's id out of what is stored, for good.
 	EraseUser(ctx context.Context, userID string) error
 	// OpenHolds counts the open holds and returns the time of the oldest one.
@@ -74,6 +78,9 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"records of holds":         recordsOfHolds,
 		"refused calls":            refusedCalls,
 		"erasure of refused calls": erasureOfRefusedCalls,
+		"notices by source":        noticesBySource,
+		"notices after erasure":    noticesAfterErasure,
+		"stopping a top-up":        stopping,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
