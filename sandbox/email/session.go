@@ -105,9 +105,9 @@ func (s *session) do(name string, run func() error) error {
 	}
 	switch plan.Fault.Kind {
 	case fault.Status:
-		return s.refuse(plan.Fault.Status)
+		return s.refuse(name, plan.Fault.Status, plan.Fault.Body)
 	case fault.RateLimit:
-		return s.refuse(450)
+		return s.refuse(name, 450, plan.Fault.Body)
 	case fault.Hang:
 		<-s.ctx.Done()
 	case fault.CommitTimeout:
@@ -119,12 +119,19 @@ func (s *session) do(name string, run func() error) error {
 	return errEnd
 }
 
-func (s *session) refuse(code int) error {
-	class := "5.0.0"
-	if code < 500 {
-		class = "4.0.0"
+// refuse replies with a code, and with a text that may begin with an enhanced status code.
+func (s *session) refuse(name string, code int, text string) error {
+	if line, _, _ := strings.Cut(strings.ReplaceAll(text, "\r", "\n"), "\n"); line != "" {
+		return s.say(itoa(code) + " " + line)
 	}
-	return s.say(strings.Join([]string{itoa(code), class, "the sandbox was told to refuse this"}, " "))
+	status := "5.0.0"
+	switch {
+	case code < 500:
+		status = "4.0.0"
+	case name == "rcpt" && code == 550:
+		status = "5.1.1"
+	}
+	return s.say(strings.Join([]string{itoa(code), status, "the sandbox was told to refuse this"}, " "))
 }
 
 func (s *session) hello() error {

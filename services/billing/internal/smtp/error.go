@@ -22,7 +22,8 @@ type Error struct {
 	Stage string
 	// Code is the server's reply; 0 when none came.
 	Code int
-	// Permanent says that another attempt with the same mail gets the same reply.
+	// Permanent says that the server refuses this recipient or this text for good. A refusal of the sender or of the client is not permanent, because
+	// it concerns every mail until an operator has corrected its cause.
 	Permanent bool
 	// Unknown says that the server may have taken the mail.
 	Unknown bool
@@ -86,8 +87,7 @@ func explain(ctx context.Context, err error) *Error {
 	default:
 		out.Stage = "mail"
 	}
-	// A refusal of the sender, or a password that is needed, concerns every mail: it is repeated until an operator has corrected it.
-	out.Permanent = out.Code >= 500 && out.Stage != "mail"
+	out.Permanent = permanent(out.Stage, out.Code, enhanced(send))
 	return out
 }
 

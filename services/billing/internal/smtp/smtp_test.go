@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -67,9 +68,16 @@ func newServer(t *testing.T, encrypted, implicit bool) *server {
 		cancel()
 		require.NoError(t, <-done)
 	})
-	s.config.Calls, err = provider.New(provider.Config{Integration: "email", Breaker: provider.Breaker{Failures: 100}}, slog.New(slog.NewTextHandler(&s.log, nil)), noop.Meter{})
-	require.NoError(t, err)
+	s.config.Calls = s.calls(t, 100)
 	return s
+}
+
+// calls counts calls, and stops them after failures.
+func (s *server) calls(t *testing.T, failures int) *provider.Transport {
+	t.Helper()
+	calls, err := provider.New(provider.Config{Integration: "email", Breaker: provider.Breaker{Failures: failures}}, slog.New(slog.NewTextHandler(&s.log, nil)), noop.Meter{})
+	require.NoError(t, err)
+	return calls
 }
 
 func (s *server) client(t *testing.T) *smtp.Client {
@@ -132,6 +140,9 @@ func TestAMailIsNotSent(t *testing.T) {
 	status := func(path string, code int) fault.Fault {
 		return fault.Fault{Kind: fault.Status, Path: path, Status: code}
 	}
+	says := func(path string, code int, text string) fault.Fault {
+		return fault.Fault{Kind: fault.Status, Path: path, Status: code, Body: text}
+	}
 	for name, c := range map[string]struct {
 		fault              fault.Fault
 		stage              string
@@ -144,7 +155,9 @@ func TestAMailIsNotSent(t *testing.T) {
 		"no such mailbox":              {status("/rcpt", 550), "rcpt", 550, true, false, 0, "client_error", true},
 		"greylisting":                  {fault.Fault{Kind: fault.RateLimit, Path: "/rcpt"}, "rcpt", 450, false, false, 0, "rate_limited", true},
 		"a full disk":                  {status("/rcpt", 452), "rcpt", 452, false, false, 0, "rate_limited", true},
-		"a text that looks like spam":  {status("/data", 554), "data", 554, true, false, 0, "client_error", true},
+		"a text of a wrong form":       {says("/data", 554, "5.6.0 no"), "data", 554, true, false, 0, "client_error", true},
+		"a client that is refused":     {says("/rcpt", 554, "5.7.1 no"), "rcpt", 554, false, false, 0, "server_error", false},
+		"a sender that is unverified":  {says("/data", 554, "Message rejected: not verified"), "data", 554, false, false, 0, "server_error", false},
 		"a local error":                {status("/data", 451), "data", 451, false, false, 0, "rate_limited", true},
 		"a sender that is refused":     {status("/mail", 553), "mail", 553, false, false, 0, "server_error", false},
 		"a server that closes":         {status("/mail", 421), "mail", 421, false, false, 0, "server_error", false},
@@ -178,6 +191,88 @@ func TestAMailIsNotSent(t *testing.T) {
 			require.Equal(t, want, s.health.Condition().GetStatus())
 			s.Faults().Clear()
 			require.NoError(t, s.client(t).Send(t.Context(), mail()))
+		})
+	}
+}
+
+// A refusal is permanent only if it concerns the recipient or the text. Every other one makes the server unusable until an operator has corrected it.
+func TestRefusalsThatConcernEveryMail(t *testing.T) {
+	for _, c := range []struct {
+		path      string
+		code      int
+		text      string
+		permanent bool
+	}{
+		{"/rcpt", 550, "", true}, // the sandbox's own text
+		{"/rcpt", 550, "no such user", true},
+		{"/rcpt", 551, "user not local", true},
+		{"/rcpt", 553, "mailbox name not allowed", true},
+		{"/rcpt", 550, "no such user, ask 5.7.1.9", true}, // the address of a host, not a status
+		{"/rcpt", 550, "5.7.1.9 refused you", true},
+		{"/rcpt", 550, "4.7.1 contradicts itself", true},
+		{"/rcpt", 552, "over quota", false},
+		{"/rcpt", 554, "relay access denied", false},
+		{"/rcpt", 554, "no such user, ask 5.1.1.9", false},
+		{"/rcpt", 530, "sign in first", false},
+		{"/rcpt", 503, "5.5.1 MAIL comes first", false},
+		{"/rcpt", 550, "5.1.1", true},
+		{"/rcpt", 550, "5.1.1 no such user", true},
+		{"/rcpt", 501, "5.1.3 bad address", true},
+		{"/rcpt", 550, "5.1.6 moved", true},
+		{"/rcpt", 556, "5.1.10 takes no mail", true},
+		{"/rcpt", 550, "5.1.0 rejected", false},
+		{"/rcpt", 550, "5.1.7 bad sender", false},
+		{"/rcpt", 550, "5.1.8 sender's domain not found", false},
+		{"/rcpt", 554, "5.2.1 mailbox disabled", true},
+		{"/rcpt", 552, "5.2.2 mailbox full", true},
+		{"/rcpt", 550, "5.0.0 refused", false},
+		{"/rcpt", 550, "5.3.4 too large", false},
+		{"/rcpt", 550, "5.4.1 access denied", false},
+		{"/rcpt", 550, "5.7.1 client host blocked", false},
+		{"/rcpt", 553, "5.7.1 sender not owned", false},
+		{"/rcpt", 550, "5.7.23 SPF", false},
+		{"/rcpt", 550, "5.12.1 unknown subject", false},
+		{"/rcpt", 550, "5.22.1 unknown subject", false},
+		{"/data", 550, "", false},
+		{"/data", 550, "refused", false},
+		{"/data", 552, "too large", false},
+		{"/data", 554, "Message rejected: Email address is not verified.", false},
+		{"/data", 552, "5.2.3 too large for the mailbox", true},
+		{"/data", 552, "5.3.4 too large", true},
+		{"/data", 554, "5.6.0 malformed", true},
+		{"/data", 554, "5.6.9 no SMTPUTF8", true},
+		{"/data", 550, "5.1.1 no such user", false},
+		{"/data", 552, "5.2.2 mailbox full", false},
+		{"/data", 554, "5.3.0 refused", false},
+		{"/data", 554, "5.7.1 refused", false},
+		{"/data", 550, "5.7.26 not authenticated", false},
+		{"/mail", 550, "5.1.1 no such user", false},
+		{"/mail", 553, "5.1.8 sender's domain not found", false},
+	} {
+		t.Run(fmt.Sprintf("%s %d %s", c.path[1:], c.code, c.text), func(t *testing.T) {
+			s := newServer(t, false, false)
+			s.config.Calls = s.calls(t, 1)
+			_, err := s.Faults().Add(fault.Fault{Kind: fault.Status, Path: c.path, Status: c.code, Body: c.text})
+			require.NoError(t, err)
+			client := s.client(t)
+			told := (*smtp.Error)(nil)
+			require.ErrorAs(t, client.Send(t.Context(), mail()), &told)
+			require.Equal(t, c.code, told.Code)
+			require.Equal(t, c.permanent, told.Permanent)
+			condition, outcome := health.Degraded, "server_error"
+			if c.permanent {
+				condition, outcome = health.Operational, "client_error"
+			}
+			require.Equal(t, condition, s.health.Condition().GetStatus())
+			require.Contains(t, s.log.String(), "outcome="+outcome)
+			s.Faults().Clear()
+			err = client.Send(t.Context(), mail())
+			if c.permanent {
+				require.NoError(t, err, "other mails are sent")
+				return
+			}
+			open := (*provider.OpenError)(nil)
+			require.ErrorAs(t, err, &open, "the breaker counts it")
 		})
 	}
 }
