@@ -201,7 +201,36 @@ func TestAMailIsGivenUp(t *testing.T) {
 	})
 }
 
-// Nothing is sent to a customer that opted out, has no address or was deleted, and nothing of an erased account or of a kind that is off.
+// A mail of an account that was erased before it was sent is not sent.
+func TestMailsOfErasedAccountsAreNotSent(t *testing.T) {
+	m := newMailServer(t)
+	each(t, m.env, func(t *testing.T, h *fixture) {
+		m.Reset()
+		h.Set(time.Now().UTC())
+		h.apply(planFile)
+		ask := purchase("team", "")
+		ask.Seats = 2
+		session, err := h.from("gateway").CreateCheckoutSession(h.as(alice), ask)
+		require.NoError(t, err)
+		_, err = h.stripe.Pay(session.GetCheckoutSession().GetId(), "visa", "ann@example.test")
+		require.NoError(t, err)
+		h.news()
+		told, err := h.from("gateway").ListNotices(h.as(alice), &billingv1.ListNoticesRequest{})
+		require.NoError(t, err)
+		require.Len(t, told.GetNotices(), 1, "the trial began")
+		id := told.GetNotices()[0].GetId()
+		h.at(http.MethodPost, "/v1/customers/"+h.listed("/v1/customers")[0], url.Values{"email": {"ann@example.test"}})
+		_, err = m.Faults().Add(fault.Fault{Kind: fault.RateLimit, Path: "/rcpt", Count: 1})
+		require.NoError(t, err)
+		require.Equal(t, "the mail server answered 450 to the recipient", h.attemptMail(id).GetLastError(), "it would be sent")
+		_, err = h.from("auth").EraseUser(t.Context(), &billingv1.EraseUserRequest{UserId: alice.UserID})
+		require.NoError(t, err)
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, h.attemptMail(id).GetState())
+		require.Empty(t, m.Mails())
+	})
+}
+
+// Nothing is sent to a customer that opted out, has no address or was deleted, and nothing of a kind that is off.
 func TestMailsThatAreNotSent(t *testing.T) {
 	m := newMailServer(t)
 	for name, prepare := range map[string]func(h *fixture, customer string){
