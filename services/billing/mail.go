@@ -119,10 +119,22 @@ func (s *Service) mailer(deps Deps, client *stripe.Client) (*mailing.Mailer, err
 		kinds[i] = notices.Kind(kind)
 	}
 	mailer, err := mailing.New(mailing.Options{
-		Inbox: s.inbox, Store: s.rows, Recipient: client.Recipient, PayURL: s.payURL, Sender: s.smtp, Letters: s.letters(), Kinds: kinds,
+		Inbox: s.inbox, Store: s.rows, Recipient: client.Recipient, Invoice: s.mailedInvoice, Sender: s.smtp, Letters: s.letters(), Kinds: kinds,
 		RetryTime: m.Retry, Now: s.now, Logger: s.log,
 	})
 	return mailer, errors.Join(err, health.Observe(deps.Meter, emailIntegration, s.mailHealth.Condition))
+}
+
+// mailedInvoice reads the invoice of a notice.
+func (s *Service) mailedInvoice(ctx context.Context, n notices.Notice) (mailing.Invoice, error) {
+	if s.checkout == nil {
+		return mailing.Invoice{}, nil
+	}
+	inv, err := s.checkout.Invoice(ctx, n.AccountID, n.Data.InvoiceID)
+	if inv.Status != "open" {
+		return mailing.Invoice{Settled: inv.ID != ""}, err
+	}
+	return mailing.Invoice{PayURL: inv.URL}, err
 }
 
 // CheckMail connects to the mail server, encrypts and signs in. It sends no mail.

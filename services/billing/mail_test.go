@@ -141,6 +141,39 @@ func TestATopUpAndAThresholdAreMailed(t *testing.T) {
 	})
 }
 
+// What a notice says may stop being true while its mail waits for a server that greylists: then no mail is sent. Later mails of the account do not wait.
+func TestOutdatedNoticesAreNotMailed(t *testing.T) {
+	m := newMailServer(t)
+	each(t, m.env, func(t *testing.T, h *fixture) {
+		m.Reset()
+		failed := h.failedRenewal()
+		h.at(http.MethodPost, "/v1/customers/"+h.listed("/v1/customers")[0], url.Values{"email": {"ann@example.test"}})
+		defer m.Faults().Clear()
+		_, err := m.Faults().Add(fault.Fault{Kind: fault.RateLimit, Path: "/rcpt"})
+		require.NoError(t, err)
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_PENDING, h.attemptMail(failed.GetId()).GetState())
+		h.reach(h.Now().AddDate(0, 0, 7))
+		h.due(billingv1.SubscriptionAccess_SUBSCRIPTION_ACCESS_SUSPENDED)
+		downgraded := h.notices(billingv1.NoticeKind_NOTICE_KIND_DOWNGRADED)[0]
+		for h.mailState(downgraded.GetId()).GetAttempts() == 0 { // the job that suspends may have tried it
+			h.attemptMail(downgraded.GetId())
+		}
+		h.useCard("visa")
+		h.at(http.MethodPost, "/v1/invoices/"+failed.GetInvoiceId()+"/pay", nil)
+		h.Set(h.Now().Add(time.Second))
+		h.news()
+		recovered := h.notices(billingv1.NoticeKind_NOTICE_KIND_RECOVERED)[0]
+		m.Faults().Clear()
+		require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, h.attemptMail(recovered.GetId()).GetState(), "it does not wait for earlier mails")
+		for _, n := range []*billingv1.Notice{failed, downgraded} {
+			require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, h.attemptMail(n.GetId()).GetState())
+			require.Contains(t, h.log.String(), `msg="a notice is not mailed" notice=`+n.GetId()+" reason=outdated")
+		}
+		require.Len(t, m.Mails(), 1)
+		require.Equal(t, "Your payment was received", m.Mails()[0].Subject)
+	})
+}
+
 // A mail that the server refuses for good is dead at once, and is sent when an operator says so.
 func TestARefusedMailIsDead(t *testing.T) {
 	m := newMailServer(t)

@@ -25,7 +25,7 @@ func (s *Service) Invoices(ctx context.Context, accountID, after string, limit i
 	return page, more && len(page) > 0, nil
 }
 
-// payableInvoices is how many of the account's newest invoices PayURLs looks at.
+// payableInvoices is how many of the account's newest invoices PayURLs and Invoice look at.
 const payableInvoices = 100
 
 // PayURLs reads the payment links of the open invoices with these ids, among the account's newest 100. Errors: those of Invoices.
@@ -41,4 +41,18 @@ func (s *Service) PayURLs(ctx context.Context, accountID string, ids map[string]
 		}
 	}
 	return urls, nil
+}
+
+// Invoice reads one of the account's newest 100 invoices; a zero Invoice for another. Errors: those of Invoices.
+func (s *Service) Invoice(ctx context.Context, accountID, id string) (Invoice, error) {
+	found, _, err := s.Invoices(ctx, accountID, "", payableInvoices)
+	if err != nil {
+		return Invoice{}, err
+	}
+	for _, inv := range found {
+		if inv.ID == id {
+			return inv, nil
+		}
+	}
+	return Invoice{}, nil
 }

@@ -37,6 +37,8 @@ const (
 type Store interface {
 	// Notice reads a notice, or ledger.ErrNotFound.
 	Notice(ctx context.Context, id string) (notices.Notice, error)
+	// Notices lists at most limit notices of an account with ids below one, newest first; "" begins with the newest.
+	Notices(ctx context.Context, accountID string, kind notices.Kind, before string, limit int) ([]notices.Notice, error)
 	// Customer reads the id of an account's customer; "" for none.
 	Customer(ctx context.Context, accountID string) (string, error)
 }
@@ -60,9 +62,9 @@ type Options struct {
 	Store Store
 	// Recipient reads the address of a customer.
 	Recipient func(ctx context.Context, customerID string) (Recipient, error)
-	// PayURL reads the address where a notice's invoice can be paid; "" for none.
-	PayURL func(ctx context.Context, n notices.Notice) (string, error)
-	Sender Sender
+	// Invoice reads the invoice of a notice that a payment failed.
+	Invoice func(ctx context.Context, n notices.Notice) (Invoice, error)
+	Sender  Sender
 	// Letters writes the texts.
 	Letters Letters
 	// Kinds are the kinds that are sent.
@@ -100,15 +102,25 @@ func (m *Mailer) handle(ctx context.Context, job *inbox.Job) error {
 	if err != nil {
 		return err
 	}
-	to, payURL, err := m.ask(ctx, n)
+	old, err := m.outdated(ctx, n)
 	if err != nil {
+		return err
+	}
+	if old {
+		return m.skip(ctx, n, "outdated")
+	}
+	to, invoice, err := m.ask(ctx, n)
+	switch {
+	case err != nil:
 		return m.judge(job, err)
+	case to.OptedOut:
+		return m.skip(ctx, n, "opted_out")
+	case to.Address == "":
+		return m.skip(ctx, n, "no_address")
+	case invoice.Settled:
+		return m.skip(ctx, n, "outdated")
 	}
-	if to.Address == "" || to.OptedOut {
-		m.Logger.InfoContext(ctx, "a notice is not mailed", slog.String("notice", n.ID), slog.Bool("opted_out", to.OptedOut), slog.Bool("has_address", to.Address != ""))
-		return nil
-	}
-	letter, err := m.Letters.Write(n, payURL)
+	letter, err := m.Letters.Write(n, invoice.PayURL)
 	if err != nil {
 		return inbox.Permanent(err)
 	}
@@ -119,24 +131,30 @@ func (m *Mailer) handle(ctx context.Context, job *inbox.Job) error {
 	return m.judge(job, err)
 }
 
-// ask reads at Stripe who gets the mail, and where the invoice can be paid. It has a time of its own, so that a Stripe that hangs leaves time to send.
-func (m *Mailer) ask(ctx context.Context, n notices.Notice) (to Recipient, payURL string, err error) {
+// skip logs that a notice is not mailed. Its mail is done.
+func (m *Mailer) skip(ctx context.Context, n notices.Notice, reason string) error {
+	m.Logger.InfoContext(ctx, "a notice is not mailed", slog.String("notice", n.ID), slog.String("reason", reason))
+	return nil
+}
+
+// ask reads at Stripe who gets the mail, and the invoice of a payment that failed. It has a time of its own, so that a Stripe that hangs leaves time to send.
+func (m *Mailer) ask(ctx context.Context, n notices.Notice) (to Recipient, invoice Invoice, err error) {
 	ctx, cancel := context.WithTimeout(ctx, stripeTime)
 	defer cancel()
 	customer, err := m.Store.Customer(ctx, n.AccountID)
 	if err != nil || customer == "" {
-		return Recipient{}, "", err
+		return Recipient{}, Invoice{}, err
 	}
 	if to, err = m.Recipient(ctx, customer); err != nil {
-		return Recipient{}, "", fmt.Errorf("read the customer's address: %w", err)
+		return Recipient{}, Invoice{}, fmt.Errorf("read the customer's address: %w", err)
 	}
-	if to.Address == "" || to.OptedOut {
-		return to, "", nil
+	if to.Address == "" || to.OptedOut || n.Kind != notices.PaymentFailed {
+		return to, Invoice{}, nil
 	}
-	if payURL, err = m.PayURL(ctx, n); err != nil {
-		return Recipient{}, "", fmt.Errorf("read the link that pays the invoice: %w", err)
+	if invoice, err = m.Invoice(ctx, n); err != nil {
+		return Recipient{}, Invoice{}, fmt.Errorf("read the invoice: %w", err)
 	}
-	return to, payURL, nil
+	return to, invoice, nil
 }
 
 // judge decides what an attempt's error means: the mail is tried again until its time is over, except one that the server refuses.
