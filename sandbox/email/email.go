@@ -2,7 +2,8 @@
 //
 // Faults strike at an SMTP command. Their path is /connect, /ehlo, /auth, /mail, /rcpt or /data, in lower case; /data is the end of a mail's text.
 // A status of 4xx or 5xx is the code of the reply, and the body its text, such as "5.7.1 Sender rejected"; rate_limit replies 450 as a server that
-// greylists does; close cuts the connection before the command has an effect, commit_timeout after it; and hang never replies.
+// greylists does; close cuts the connection before the command has an effect, commit_timeout after it; and hang never replies,
+// until the client leaves or the faults are cleared.
 package email
 
 import (

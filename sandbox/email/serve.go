@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 )
 
 // Serve accepts connections until ctx ends, closes them, and returns when all have ended. It closes the listener.
@@ -42,6 +43,12 @@ func (f *Fake) converse(ctx context.Context, conn net.Conn) {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	defer func() { _ = conn.Close() }()
+	if secure, ok := conn.(*tls.Conn); ok {
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		if secure.HandshakeContext(ctx) != nil {
+			return
+		}
+	}
 	s := &session{fake: f, ctx: ctx}
 	s.use(conn)
 	s.run()

@@ -97,7 +97,7 @@ func (s *session) command(verb, rest string) error {
 // do runs a command, or the fault that strikes at it.
 func (s *session) do(name string, run func() error) error {
 	plan := s.fake.faults.Take((&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/" + name}}).WithContext(s.ctx))
-	if !fault.Sleep(s.ctx, plan.Delay) {
+	if !s.pause(plan.Delay) {
 		return errEnd
 	}
 	if plan.Fault == nil {
@@ -109,11 +109,11 @@ func (s *session) do(name string, run func() error) error {
 	case fault.RateLimit:
 		return s.refuse(name, 450, plan.Fault.Body)
 	case fault.Hang:
-		<-s.ctx.Done()
+		s.silent(nil, plan.Cleared)
 	case fault.CommitTimeout:
 		s.text.W.Reset(io.Discard) // the command takes effect, and its reply is lost
 		_ = run()
-		fault.Sleep(s.ctx, plan.Fault.Delay)
+		s.silent(time.After(plan.Fault.Delay), plan.Cleared)
 	default: // the others cut the connection
 	}
 	return errEnd

@@ -22,10 +22,12 @@ type Set struct {
 	next   int
 	struck int
 	faults []*Fault
+	// cleared is closed by the next Clear.
+	cleared chan struct{}
 }
 
 // NewSet returns an empty set; name starts the identifiers of its faults.
-func NewSet(name string) *Set { return &Set{name: name} }
+func NewSet(name string) *Set { return &Set{name: name, cleared: make(chan struct{})} }
 
 // Add validates f, gives it an identifier and puts it behind the others.
 func (s *Set) Add(f Fault) (Fault, error) {
@@ -72,6 +74,8 @@ func (s *Set) Clear() int {
 	n := len(s.faults)
 	s.faults = nil
 	s.armed.Store(false)
+	close(s.cleared)
+	s.cleared = make(chan struct{})
 	return n
 }
 
@@ -88,6 +92,8 @@ type Plan struct {
 	Delay time.Duration
 	// Fault is what happens then; nil for nothing.
 	Fault *Fault
+	// Cleared is closed when the faults are cleared: a fault without an end, such as Hang, ends then.
+	Cleared <-chan struct{}
 }
 
 // Take uses up the faults that act on a command. The request stands for the command: the faults match its path and method.
@@ -96,13 +102,14 @@ func (s *Set) Take(r *http.Request) Plan {
 		return Plan{}
 	}
 	p := s.take(r)
-	return Plan{Delay: p.delay, Fault: p.act}
+	return Plan{Delay: p.delay, Fault: p.act, Cleared: p.cleared}
 }
 
 // plan is what the faults do to a request.
 type plan struct {
-	delay time.Duration
-	act   *Fault
+	delay   time.Duration
+	act     *Fault
+	cleared <-chan struct{}
 }
 
 // take uses up the faults that act on the whole of r.
@@ -116,7 +123,7 @@ func (s *Set) take(r *http.Request) plan {
 		if p.act != nil {
 			return false
 		}
-		p.act = &f
+		p.act, p.cleared = &f, s.cleared
 		return true
 	})
 	return p
