@@ -216,21 +216,16 @@ func (r *reserving) decide(ctx context.Context, tx Tx) (answer, error) {
 // decideCall answers a repetition with the first answer, and a new request with a hold or a refusal. Nearly all requests are new, so the first
 // run looks for an earlier one only before it refuses.
 func (r *reserving) decideCall(ctx context.Context, tx Tx) (answer, error) {
-	if !tx.Assumes() || r.former != "" {
+	if !r.assumesNew(tx) {
 		if again, err := r.repeated(ctx, tx); !errors.Is(err, ErrNotFound) {
 			return again, err
 		}
-		return r.decideNew(ctx, tx)
 	}
-	a, err := r.decideNew(ctx, tx)
-	if err != nil || a.refusal == nil {
-		return a, err
-	}
-	if again, err := r.repeated(ctx, tx); !errors.Is(err, ErrNotFound) {
-		return again, err
-	}
-	return a, nil
+	return r.decideNew(ctx, tx)
 }
+
+// assumesNew is true in a run that takes the request for new without looking for an earlier one.
+func (r *reserving) assumesNew(tx Tx) bool { return tx.Assumes() && r.former == "" }
 
 // decideNew brings the account up to date and holds what it affords.
 func (r *reserving) decideNew(ctx context.Context, tx Tx) (answer, error) {
@@ -243,7 +238,7 @@ func (r *reserving) decideNew(ctx context.Context, tx Tx) (answer, error) {
 		now = account.PeriodStart // the clock is behind that of a replica that has begun the period
 	}
 	if refusal := r.allowed(account.Plan); refusal != nil {
-		return answer{refusal: refusal}, nil
+		return r.refuse(ctx, tx, refusal, func() error { return nil })
 	}
 	b, err := r.budget(ctx, tx, account, now)
 	if err != nil {
@@ -251,7 +246,7 @@ func (r *reserving) decideNew(ctx context.Context, tx Tx) (answer, error) {
 	}
 	h, ok := r.affordable(now, b.amount)
 	if !ok {
-		return answer{refusal: r.insufficient(account, b)}, r.telling.refused(ctx, tx, account, b.by)
+		return r.refuse(ctx, tx, r.insufficient(account, b), func() error { return r.telling.refused(ctx, tx, account, b.by) })
 	}
 	inserted, err := tx.InsertHold(ctx, h)
 	if err != nil {
@@ -265,6 +260,16 @@ func (r *reserving) decideNew(ctx context.Context, tx Tx) (answer, error) {
 		return answer{}, err
 	}
 	return answer{hold: h}, tx.SaveAccount(ctx, account)
+}
+
+// refuse refuses a new request, and tells that. A repetition gets the first answer and tells nothing: what it needs is held or charged already.
+func (r *reserving) refuse(ctx context.Context, tx Tx, refusal error, tell func() error) (answer, error) {
+	if r.assumesNew(tx) {
+		if again, err := r.repeated(ctx, tx); !errors.Is(err, ErrNotFound) {
+			return again, err
+		}
+	}
+	return answer{refusal: refusal}, tell()
 }
 
 // holdReader is a Store or a Tx.

@@ -157,6 +157,30 @@ func TestARefusalTellsThatNothingIsLeft(t *testing.T) {
 	})
 }
 
+// A repetition is answered like the first call, although the account cannot afford the call a second time. It tells nothing.
+func TestARepetitionDoesNotTellThatNothingIsLeft(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		b.account()
+		b.limit(b.Ledger, ledger.MemberSubject("ann"), ledger.PeriodDay, 1000)
+		b.spend(b.Ledger, "r1", "ann", "", 990)
+		told := []string{"50: 990 of 1000", "80: 990 of 1000"}
+		require.Equal(t, told, b.thresholds(notices.CreditThreshold))
+		h, err := b.by(b.Ledger, "r2", "ann", "", 10)
+		require.NoError(t, err)
+		for name, l := range map[string]*ledger.Ledger{"the same process": b.Ledger, "a restart": b.again(), "another process": b.replica()} {
+			again, err := b.by(l, "r2", "ann", "", 10)
+			require.NoError(t, err, name)
+			require.Equal(t, h.ID, again.ID, name)
+			_, err = b.by(l, "r1", "ann", "", 990)
+			require.ErrorAs(t, err, new(*ledger.RequestUsedError), name)
+		}
+		require.Equal(t, told, b.thresholds(notices.CreditThreshold))
+		require.Equal(t, []string{"50: 990 of 1000 ann", "80: 990 of 1000 ann"}, b.thresholds(notices.LimitThreshold))
+		_ = b.stops("r3", "ann", "", 10)
+		require.Len(t, append(b.thresholds(notices.LimitThreshold), b.thresholds(notices.CreditThreshold)...), 5, "a new call is refused")
+	})
+}
+
 // A late settlement of a swept call may reach a threshold, too.
 func TestACorrectionReachesThresholds(t *testing.T) {
 	each(t, "monthly", func(t *testing.T, b *fixture) {
