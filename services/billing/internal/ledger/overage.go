@@ -49,6 +49,14 @@ func (o *Overage) begin(start time.Time) {
 	}
 }
 
+// periodOverage is the overage of the present period. Used is that, too, unless earlier periods share the cap with it.
+func (a *Account) periodOverage(ctx context.Context, tx Tx) (int64, error) {
+	if a.Overage.Used == 0 || a.Overage.StartTime.Equal(a.PeriodStart) {
+		return a.Overage.Used, nil
+	}
+	return tx.PeriodOverage(ctx, a.ID, a.PeriodStart)
+}
+
 // OverageMove is overage that is added to a period of an account, or taken from it.
 type OverageMove struct {
 	AccountID string

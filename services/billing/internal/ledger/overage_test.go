@@ -190,13 +190,7 @@ func TestACapIsGivenOncePerPeriod(t *testing.T) {
 		s.requireOverage(0, 0, 400, 400)
 		s.refused("2", 1)
 		s.clock.Add(24 * time.Hour)
-		begin := s.clock.Now().Truncate(time.Second)
-		s.write(mirror.Subscription, fmt.Sprintf(`{"id":"sub_2","object":"subscription","customer":"cus_1","status":"active","created":%d,"start_date":%[1]d,
-			"billing_cycle_anchor":%[1]d,"current_period_start":%[1]d,"current_period_end":%[2]d,"items":{"data":[{"quantity":1,"price":{"id":"price_pro","object":"price"}}]}}`,
-			begin.Unix(), begin.AddDate(0, 1, 0).Unix()))
-		s.write(mirror.Invoice, fmt.Sprintf(`{"id":"in_2","object":"invoice","customer":"cus_1","subscription":"sub_2","status":"paid","created":%d,"lines":{"data":[
-			{"type":"subscription","amount":2000,"quantity":1,"price":{"id":"price_pro","object":"price"},"period":{"start":%[1]d,"end":%d}}]}}`,
-			begin.Unix(), begin.AddDate(0, 1, 0).Unix()))
+		begin := s.buyAgain()
 		s.requireOverage(1000, 0, 400, 400)
 		s.refused("3", 1101)
 		s.settle(s.hold("4", 1100), 1100)
@@ -205,6 +199,19 @@ func TestACapIsGivenOncePerPeriod(t *testing.T) {
 		require.Zero(t, s.account().Overage.Used, "the period after has the whole cap")
 		s.sound()
 	})
+}
+
+// buyAgain mirrors a second subscription, which begins now and is paid for. It returns when its period begins.
+func (s *subscriber) buyAgain() (begin time.Time) {
+	s.t.Helper()
+	begin = s.clock.Now().Truncate(time.Second)
+	s.write(mirror.Subscription, fmt.Sprintf(`{"id":"sub_2","object":"subscription","customer":"cus_1","status":"active","created":%d,"start_date":%[1]d,
+		"billing_cycle_anchor":%[1]d,"current_period_start":%[1]d,"current_period_end":%[2]d,"items":{"data":[{"quantity":1,"price":{"id":"price_pro","object":"price"}}]}}`,
+		begin.Unix(), begin.AddDate(0, 1, 0).Unix()))
+	s.write(mirror.Invoice, fmt.Sprintf(`{"id":"in_2","object":"invoice","customer":"cus_1","subscription":"sub_2","status":"paid","created":%d,"lines":{"data":[
+		{"type":"subscription","amount":2000,"quantity":1,"price":{"id":"price_pro","object":"price"},"period":{"start":%[1]d,"end":%d}}]}}`,
+		begin.Unix(), begin.AddDate(0, 1, 0).Unix()))
+	return begin
 }
 
 // Whoever does not pay gets no overage. A call that began before keeps what it may use, and so does one that runs when the plan ends.

@@ -175,6 +175,8 @@ type Tx interface {
 
 	// MoveOverage adds overage to a period, or takes it away.
 	MoveOverage(ctx context.Context, m OverageMove) error
+	// PeriodOverage reads the overage of the period that begins at a time; 0 for a period that has none. The account is locked.
+	PeriodOverage(ctx context.Context, accountID string, start time.Time) (int64, error)
 	// PlanOverage writes how the overage of an account is invoiced. A new cycle sets the time of the next charge, but never to a later one.
 	PlanOverage(ctx context.Context, p OveragePlan) error
 	// OveragePlan reads it, with the sum of the charges, or ErrNotFound.

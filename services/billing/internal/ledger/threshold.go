@@ -110,7 +110,11 @@ func limitMeasure(accountID string, w LimitedWindow) measure {
 // ofAccount tells of the credit of the period and of the overage. The credit is what the period has used and what is left: a charge does not change it.
 func (t *telling) ofAccount(ctx context.Context, tx Tx, account Account, refused bool) error {
 	period := Window{Start: account.PeriodStart, End: account.PeriodEnd}
-	used := max(account.Period.Cost-account.Overage.Used, 0)
+	overage, err := account.periodOverage(ctx, tx)
+	if err != nil {
+		return err
+	}
+	used := max(account.Period.Cost-overage, 0)
 	credit := measure{accountID: account.ID, kind: notices.CreditThreshold, Window: period, amount: max(account.Balance, -maxSum) + used}
 	if account.Balance > 0 {
 		credit.amount = plus(account.Balance, used)

@@ -211,6 +211,38 @@ func TestThresholdsOfOverage(t *testing.T) {
 	})
 }
 
+// A period that shares its cap with an earlier one counts its own overage alone: what the earlier one has used beyond its credit is not usage of this credit.
+func TestThresholdsOfAPeriodThatSharesItsCap(t *testing.T) {
+	metered(t, func(t *testing.T, s *subscriber) {
+		s.spend(s.Ledger, "r1", "", "", 2400)
+		s.clock.Add(24 * time.Hour)
+		s.sub(0, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+		s.clock.Add(24 * time.Hour)
+		s.buyAgain()
+		before := len(s.thresholds(notices.CreditThreshold))
+		for i, step := range []struct {
+			amount int64
+			want   []string
+		}{
+			{499, nil},
+			{1, []string{"50: 500 of 1000"}},
+			{299, []string{"50: 500 of 1000"}},
+			{1, []string{"50: 500 of 1000", "80: 800 of 1000"}},
+			{199, []string{"50: 500 of 1000", "80: 800 of 1000"}},
+			{50, []string{"50: 500 of 1000", "80: 800 of 1000", "100: 1000 of 1000"}},
+			{50, []string{"50: 500 of 1000", "80: 800 of 1000", "100: 1000 of 1000"}},
+		} {
+			s.spend(s.again(), fmt.Sprint("again", i), "", "", step.amount)
+			require.Equal(t, step.want, append([]string(nil), s.thresholds(notices.CreditThreshold)[before:]...), "step %d", i)
+		}
+		s.requireOverage(0, 0, 499, 499)
+		require.Equal(t, []string{"50: 400 of 500", "80: 400 of 500"}, s.thresholds(notices.OverageThreshold), "the periods share the cap and its notices")
+		_ = s.stops("refused", "", "", 2)
+		require.Len(t, s.thresholds(notices.CreditThreshold), before+3)
+		require.Len(t, s.thresholds(notices.OverageThreshold), 3)
+	})
+}
+
 // Calls of several processes at once tell each threshold once.
 func TestConcurrentCallsTellOnce(t *testing.T) {
 	each(t, "empty", func(t *testing.T, b *fixture) {

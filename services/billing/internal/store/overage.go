@@ -31,6 +31,15 @@ func (u *unit) MoveOverage(_ context.Context, m ledger.OverageMove) error {
 	return nil
 }
 
+func (u *unit) PeriodOverage(ctx context.Context, accountID string, start time.Time) (int64, error) {
+	k := overagePeriod{accountID, microsOrZero(start)}
+	stored, err := u.q.GetOveragePeriod(ctx, db.GetOveragePeriodParams{AccountID: k.account, StartTime: k.start})
+	if _, err := one(err); err != nil {
+		return 0, err
+	}
+	return stored + u.overage[k].amount, nil
+}
+
 // flushOverage writes in one order everywhere, so that transactions do not wait for each other in a circle.
 func (u *unit) flushOverage(ctx context.Context) error {
 	if len(u.overage) == 0 {

@@ -35,6 +35,22 @@ func (q *Queries) CountRefusedOverageCharges(ctx context.Context, accountID stri
 	return count, err
 }
 
+const getOveragePeriod = `-- name: GetOveragePeriod :one
+SELECT amount FROM overage_period WHERE account_id = $1 AND start_time = $2
+`
+
+type GetOveragePeriodParams struct {
+	AccountID string
+	StartTime int64
+}
+
+func (q *Queries) GetOveragePeriod(ctx context.Context, arg GetOveragePeriodParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, getOveragePeriod, arg.AccountID, arg.StartTime)
+	var amount int64
+	err := row.Scan(&amount)
+	return amount, err
+}
+
 const getOveragePlan = `-- name: GetOveragePlan :one
 SELECT account_id, subscription_id, plan, cycle, due_time, charged FROM overage_billing WHERE account_id = $1
 `

@@ -1,6 +1,9 @@
 -- name: ListOveragePeriods :many
 SELECT * FROM overage_period WHERE account_id = sqlc.arg(account_id) ORDER BY start_time DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
+-- name: GetOveragePeriod :one
+SELECT amount FROM overage_period WHERE account_id = $1 AND start_time = $2;
+
 -- name: PlanOverage :exec
 -- A new cycle sets when the next charge is due. A charge that is due earlier stays due: the cycle before is charged after its end, when the new
 -- one has begun.
