@@ -14,13 +14,13 @@ func (l *Ledger) Account(ctx context.Context, id, userID string) (Account, error
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Account{}, err
 	}
-	isNew := err != nil
+	isDue := err != nil || !l.now().Before(account.Due)
 	account.ID = id
-	claims, err := l.mayClaim(ctx, account, userID)
+	claims, err := l.mayClaim(ctx, account, userID, isDue)
 	if err != nil {
 		return Account{}, err
 	}
-	if !isNew && l.now().Before(account.Due) && !claims {
+	if !isDue && !claims {
 		return account, nil
 	}
 	err = l.store.Write(ctx, id, func(ctx context.Context, tx Tx) (err error) {

@@ -1,8 +1,8 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"time"
 )
 
@@ -48,10 +48,11 @@ func (l *Ledger) MayShare(userID string, verified bool) string {
 	return userID
 }
 
-// mayClaim tells whether an account that has no free credit may have some by now. userID is as in Account.
-func (l *Ledger) mayClaim(ctx context.Context, account Account, userID string) (bool, error) {
+// mayClaim tells whether an account that has no free credit may have some by now. userID is as in Account. isDue is true when the account's plan and period
+// may change before it claims.
+func (l *Ledger) mayClaim(ctx context.Context, account Account, userID string, isDue bool) (bool, error) {
 	switch {
-	case userID == "":
+	case userID == "" || !givesCredit(l.plans.Default()) || !isDue && !l.mayBeGiven(account, l.now()):
 		return false, nil
 	case l.free == FreeWithCard:
 		return account.Available() <= 0, nil
@@ -62,32 +63,38 @@ func (l *Ledger) mayClaim(ctx context.Context, account Account, userID string) (
 	return false, nil
 }
 
+// mayBeGiven tells whether an account is on the default plan, in a month of its own: the rest of a month after a subscription has no free credit.
+func (l *Ledger) mayBeGiven(account Account, now time.Time) bool {
+	start, _ := period(account.CreateTime, now)
+	return account.Plan == l.plans.Default().ID && account.PeriodStart.Equal(start)
+}
+
 // claim gives an account the free credit of its present month, if it has had none.
 func (l *Ledger) claim(ctx context.Context, tx Tx, account *Account, userID string, now time.Time) error {
-	if account.Plan != l.plans.Default().ID {
+	if !l.mayBeGiven(*account, now) {
 		return nil
 	}
-	if start, _ := period(account.CreateTime, now); !account.PeriodStart.Equal(start) { // the rest of a month after a subscription
-		return nil
-	}
-	if err := l.grantPlan(ctx, tx, account, userID, now); err != nil {
+	if given, err := l.grantPlan(ctx, tx, account, userID, now); err != nil || !given {
 		return err
 	}
 	return l.save(ctx, tx, account)
 }
 
-// reserveVerified tries a refused call again if the person who calls has been verified since the account got no free credit.
+// reserveVerified tries a refused call again if the account has got free credit since, because the person who calls has been verified.
 func (l *Ledger) reserveVerified(ctx context.Context, r Reservation, refusal error) (Hold, error) {
 	before, err := l.store.Account(ctx, r.AccountID)
 	if err != nil {
-		return Hold{}, errors.Join(refusal, err)
-	}
-	may, err := l.mayClaim(ctx, before, r.UserID)
-	if err != nil || !may {
-		return Hold{}, errors.Join(refusal, err)
-	}
-	if _, err := l.Account(ctx, r.AccountID, r.UserID); err != nil {
 		return Hold{}, err
+	}
+	if may, err := l.mayClaim(ctx, before, r.UserID, false); err != nil || !may {
+		return Hold{}, cmp.Or(err, refusal)
+	}
+	after, err := l.Account(ctx, r.AccountID, r.UserID)
+	if err != nil {
+		return Hold{}, err
+	}
+	if after.Available() <= before.Available() { // a request at the same time may have claimed the credit
+		return Hold{}, refusal
 	}
 	return l.reserve(ctx, r)
 }

@@ -1,8 +1,11 @@
 package ledger_test
 
 import (
+	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -119,10 +122,10 @@ func TestFreeCreditOfTheVerified(t *testing.T) {
 		require.EqualValues(t, 1005, ask(alice, alice, false), "the account has the share for good")
 		require.EqualValues(t, 1000, ask("org_1", bob, true), "another person's share")
 
-		for verified, want := range map[bool]bool{false: false, true: true} {
+		for _, verified := range []bool{false, true} { // the account keeps a share that it has, so the verified person comes last
 			may, err := s.MayHaveTrial(t.Context(), "org_3", s.MayShare(bob, verified))
 			require.NoError(t, err)
-			require.Equal(t, want, may)
+			require.Equal(t, verified, may)
 		}
 	})
 	for _, rule := range []ledger.FreeCredit{ledger.FreePerPerson, ledger.FreePerAccount, ledger.FreeWithCard, ledger.NoFreeCredit} {
@@ -192,6 +195,81 @@ func TestVerifiedAfterASubscription(t *testing.T) {
 		require.Equal(t, before, s.balance(alice, alice))
 		s.clock.Set(s.month(1).AddDate(0, 0, 6))
 		require.EqualValues(t, 1000, s.balance(alice, alice), "the next month has its own")
+	})
+}
+
+// locking counts the decisions that lock an account.
+type locking struct {
+	ledger.Store
+	decisions atomic.Int64
+}
+
+func (c *locking) Write(ctx context.Context, accountID string, fn func(ctx context.Context, tx ledger.Tx) error) error {
+	c.decisions.Add(1)
+	return c.Store.Write(ctx, accountID, fn)
+}
+
+func (c *locking) WriteCall(ctx context.Context, caller ledger.Caller, fn func(ctx context.Context, tx ledger.Tx) error) error {
+	c.decisions.Add(1)
+	return c.Store.WriteCall(ctx, caller, fn)
+}
+
+// A verified person whose share is free reads accounts that cannot have the credit: no read locks the account, and a refused call is not repeated.
+func TestReadsThatCannotClaimWriteNothing(t *testing.T) {
+	check := func(t *testing.T, s *subscriber) {
+		t.Helper()
+		counted := &locking{Store: s.store}
+		l := s.over(counted)
+		before, err := l.Account(t.Context(), alice, "")
+		require.NoError(t, err)
+		counted.decisions.Store(0)
+		for range 3 {
+			got, err := l.Account(t.Context(), alice, alice)
+			require.NoError(t, err)
+			require.Equal(t, before, got)
+		}
+		require.Zero(t, counted.decisions.Load(), "reads")
+		_, err = l.Reserve(t.Context(), ledger.Reservation{RequestID: "big", AccountID: alice, UserID: alice, Verified: true, Model: "embed", InputTokens: 1_000_000})
+		require.ErrorAs(t, err, new(*ledger.InsufficientError))
+		require.EqualValues(t, 1, counted.decisions.Load(), "a refused call")
+	}
+	for _, rule := range []ledger.FreeCredit{ledger.FreeVerified, ledger.FreeWithCard} {
+		for name, begin := range map[string]func(s *subscriber){
+			"a sold plan": func(s *subscriber) { s.invoice(0, "paid"); s.sub(0, "active") },
+			"the rest of a month after a subscription": func(s *subscriber) {
+				s.sub(0, "active")
+				s.clock.Add(24 * time.Hour)
+				s.sub(0, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+			},
+			"a default plan without credit": func(s *subscriber) { s.plans.fallback = "empty" },
+		} {
+			t.Run(string(rule)+", "+name, func(t *testing.T) {
+				subscribed(t, func(t *testing.T, s *subscriber) {
+					s.fixture.free = rule
+					s.Ledger = s.on(s.store)
+					begin(s)
+					check(t, s)
+				})
+			})
+		}
+	}
+	free(t, ledger.FreeVerified, func(t *testing.T, s *subscriber) {
+		require.EqualValues(t, 1000, s.balance(alice, alice))
+		check(t, s)
+	})
+}
+
+// Credit that the account has had already, by another rule of free credit, is not given again, and the account is not written.
+func TestAClaimOfCreditThatWasGiven(t *testing.T) {
+	free(t, ledger.FreePerAccount, func(t *testing.T, s *subscriber) {
+		require.EqualValues(t, 1000, s.balance(alice, alice))
+		counted := &locking{Store: s.store}
+		s.fixture.free = ledger.FreeVerified
+		s.Ledger = s.over(counted)
+		for range 3 {
+			require.EqualValues(t, 1000, s.balance(alice, alice))
+		}
+		require.EqualValues(t, 1, counted.decisions.Load(), "the account takes the share with its first read")
 	})
 }
 

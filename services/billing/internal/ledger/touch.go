@@ -40,7 +40,7 @@ func (l *Ledger) open(ctx context.Context, tx Tx, id, userID string, now time.Ti
 	case err != nil || !inserted: // another replica opened it first
 		return account, err
 	}
-	if err := l.grantPlan(ctx, tx, &account, userID, now); err != nil {
+	if _, err := l.grantPlan(ctx, tx, &account, userID, now); err != nil {
 		return Account{}, err
 	}
 	return account, tx.SaveAccount(ctx, account)
@@ -71,7 +71,7 @@ func (l *Ledger) roll(ctx context.Context, tx Tx, account *Account, userID strin
 		account.PeriodStart, account.PeriodEnd = period(account.CreateTime, now)
 		account.Period = UsageTotal{}
 		account.Overage.begin(account.PeriodStart)
-		if err := l.grantPlan(ctx, tx, account, userID, now); err != nil {
+		if _, err := l.grantPlan(ctx, tx, account, userID, now); err != nil {
 			return err
 		}
 	}
@@ -135,24 +135,26 @@ func (l *Ledger) expireTo(ctx context.Context, tx Tx, account *Account, g Grant,
 	})
 }
 
-// grantPlan grants the plan's credit for the present period, once. The plan is one that is not paid for.
-func (l *Ledger) grantPlan(ctx context.Context, tx Tx, account *Account, userID string, now time.Time) error {
+// grantPlan grants the plan's credit for the present period, once, and tells whether it did. The plan is one that is not paid for.
+func (l *Ledger) grantPlan(ctx context.Context, tx Tx, account *Account, userID string, now time.Time) (bool, error) {
 	plan, ok := l.plans.Get(account.Plan)
 	if !ok {
 		l.log.ErrorContext(ctx, "the account's plan is not in the plan file; no credit granted", "account", account.ID, "plan", account.Plan)
-		return nil
+		return false, nil
 	}
-	if plan.IncludedCredit == 0 || plan.Sold() { // a sold plan's credit comes from its subscription
-		return nil
+	if !givesCredit(plan) {
+		return false, nil
 	}
 	if free, err := l.mayHaveFree(ctx, tx, account.ID, userID); err != nil || !free {
-		return err
+		return false, err
 	}
-	_, err := l.give(ctx, tx, account, Grant{
+	return l.give(ctx, tx, account, Grant{
 		Source: planSource(plan, account.PeriodStart), Amount: plan.IncludedCredit, ExpireTime: account.PeriodEnd,
 	}, now)
-	return err
 }
+
+// givesCredit tells whether a plan gives credit without a payment. The credit of a sold plan comes from its subscription.
+func givesCredit(plan plans.Plan) bool { return plan.IncludedCredit > 0 && !plan.Sold() }
 
 func planSource(plan plans.Plan, start time.Time) string {
 	return sourcePlan + plan.ID + ":" + start.Format(time.DateOnly)
