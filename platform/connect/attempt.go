@@ -29,8 +29,7 @@ const (
 // attempt is one try of a call. The balancer notes in it which replica got the call.
 type attempt struct {
 	stream   bool
-	batch    bool       // a stream of batches, whose reader judges the replica
-	avoid    []*replica // those that have such a stream already
+	batch    *batcher // of a stream of batches, whose reader judges the replica
 	picked   atomic.Pointer[pick]
 	mayLeave atomic.Bool // of a stream: the replica does not have the request yet, and tells when it takes it
 	verdict  atomic.Int32

@@ -102,18 +102,25 @@ func (p *picker) newest() *picker { return p.all.newest.Load() }
 // Pick implements balancer.Picker.
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	a := attemptFrom(info.Ctx)
-	r := p.next(time.Now(), a)
-	if a != nil {
+	var r *replica
+	switch {
+	case a == nil:
+		r = p.next(time.Now(), nil, nil)
+	case a.batch != nil:
+		r = a.batch.choose(p, a)
+	default:
+		r = p.next(time.Now(), a, nil)
 		a.picked.Store(&pick{replica: r, from: p})
 	}
 	return balancer.PickResult{SubConn: r.conn, Done: func(done balancer.DoneInfo) { r.done(a, done) }}, nil
 }
 
-func (p *picker) next(now time.Time, a *attempt) *replica {
+// next returns the next replica that answers and is not to be avoided, if there is one.
+func (p *picker) next(now time.Time, a *attempt, avoid []*replica) *replica {
 	n := uint64(len(p.replicas))
 	first := p.turn.Add(1)
 	for i := range n {
-		if r := p.replicas[(first+i)%n]; a != nil && len(a.avoid) > 0 && !slices.Contains(a.avoid, r) && r.available(now, a) {
+		if r := p.replicas[(first+i)%n]; len(avoid) > 0 && !slices.Contains(avoid, r) && r.available(now, a) {
 			return r
 		}
 	}
@@ -138,7 +145,7 @@ func (p *picker) elsewhere(r *replica) bool {
 // done learns from how a call ended.
 func (r *replica) done(a *attempt, info balancer.DoneInfo) {
 	switch {
-	case a != nil && a.batch: // its reader knows more
+	case a != nil && a.batch != nil: // its reader knows more
 	case info.BytesReceived:
 		r.suspectUntil.Store(0)
 	case a != nil && a.left(), status.Code(info.Err) == codes.DeadlineExceeded:

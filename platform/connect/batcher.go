@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,10 @@ var batched = map[string]batchRPC{ //nolint:gochecknoglobals // never changes
 type batchRPC struct{ stream, name string }
 
 const (
-	// maxLanes bounds the streams of a connection; there is one for each replica.
+	// maxLanes bounds the streams of a connection that are not to be replaced; there is one for each replica.
 	maxLanes = 8
+	// maxOpen bounds all streams of a connection, also those that end when their calls are answered.
+	maxOpen = 4 * maxLanes
 	// laneAge is when a stream is replaced, so that new replicas get calls.
 	laneAge = 10 * time.Second
 	// maxWaiting bounds the calls of a stream without an answer; further ones are made alone.
@@ -62,32 +65,36 @@ type batchedCall struct {
 // batcher makes calls in batches over one stream for each replica. Each call is answered, refused and repeated by itself: one whose
 // stream breaks, or whose replica does not answer while another one does, is made again on another stream.
 type batcher struct {
-	conn   *Conn
-	method string // of the stream
+	conn    *Conn
+	method  string        // of the stream
+	laneAge time.Duration // when a stream is replaced
 
 	ctx    context.Context //nolint:containedctx // ends with the connection
 	end    context.CancelFunc
 	lanes  sync.WaitGroup
 	lastID atomic.Uint32
 
-	mu     sync.Mutex
-	closed bool
-	open   []*lane
-	turn   int
-	alone  time.Time // until when calls are made alone
+	// mu may be locked before a stream's, never after it.
+	mu    sync.Mutex
+	open  []*lane
+	turn  int
+	from  *picker   // of the last stream; nil before the first one
+	alone time.Time // until when calls are made alone
 }
+
+// errClosed is the error of calls that wait when their connection is closed.
+var errClosed = status.Error(codes.Canceled, "the connection is closed")
 
 func newBatcher(conn *Conn, method string) *batcher {
 	ctx, end := context.WithCancel(context.Background())
-	return &batcher{conn: conn, method: method, ctx: ctx, end: end}
+	return &batcher{conn: conn, method: method, laneAge: laneAge, ctx: ctx, end: end}
 }
 
 // close ends the streams. Calls that wait fail.
 func (b *batcher) close() {
 	b.mu.Lock()
-	b.closed = true
+	b.end() // no stream is opened after this
 	b.mu.Unlock()
-	b.end()
 	b.lanes.Wait()
 }
 
@@ -109,7 +116,7 @@ func (b *batcher) invoke(ctx context.Context, name string, args, reply any) (mad
 		}}
 		l := b.lane(left)
 		if l == nil || !l.add(call) {
-			return false, nil
+			return b.ctx.Err() != nil, errClosed
 		}
 		if err := l.await(ctx, call); err != nil {
 			return true, err
@@ -148,30 +155,11 @@ func (b *batcher) lane(left *lane) *lane {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if b.closed || now.Before(b.alone) {
+	if b.ctx.Err() != nil || now.Before(b.alone) {
 		return nil
 	}
-	var best *lane
-	var bestRank, fresh, replicas int
-	b.turn++
-	for i := range b.open {
-		l := b.open[(b.turn+i)%len(b.open)]
-		rank := l.rank(now)
-		switch rank {
-		case rankOver:
-			continue
-		case rankReady, rankOpening:
-			fresh++
-		}
-		replicas = max(replicas, l.replicas())
-		if l == left {
-			rank = rankLeft
-		}
-		if best == nil || rank < bestRank || rank == bestRank && l.load() < best.load() {
-			best, bestRank = l, rank
-		}
-	}
-	if fresh < max(1, min(replicas, maxLanes)) {
+	best, bestRank := b.best(now, left)
+	if len(b.open) < maxOpen && b.streams(now) < b.wanted(now) {
 		opened := newLane(b)
 		b.open = append(b.open, opened)
 		b.lanes.Go(opened.run)
@@ -183,6 +171,72 @@ func (b *batcher) lane(left *lane) *lane {
 		b.leaveOld(now)
 	}
 	return best
+}
+
+// best returns the stream with the best rank, and of those the one with the fewest calls; nil when none takes a call. The caller holds mu.
+func (b *batcher) best(now time.Time, left *lane) (best *lane, bestRank int) {
+	b.turn++
+	for i := range b.open {
+		l := b.open[(b.turn+i)%len(b.open)]
+		rank := l.rank(now)
+		if rank == rankOver {
+			continue
+		}
+		if l == left {
+			rank = rankLeft
+		}
+		if best == nil || rank < bestRank || rank == bestRank && l.load() < best.load() {
+			best, bestRank = l, rank
+		}
+	}
+	return best, bestRank
+}
+
+// wanted is how many streams there should be: one for each replica that may get one now. The caller holds mu.
+func (b *batcher) wanted(now time.Time) int {
+	wanted := 0
+	if b.from != nil {
+		for _, r := range b.from.newest().replicas {
+			if r.suspectUntil.Load() <= now.UnixNano() {
+				wanted++
+			}
+		}
+	}
+	return max(1, min(wanted, maxLanes))
+}
+
+// streams is how many replicas have a stream that is not to be replaced, or will have one. The caller holds mu.
+func (b *batcher) streams(now time.Time) int {
+	taken := make([]*replica, 0, maxOpen)
+	opening := 0
+	for _, l := range b.open {
+		if !fresh(l.rank(now)) {
+			continue
+		}
+		if p := l.pick.picked.Load(); p == nil {
+			opening++
+		} else if !slices.Contains(taken, p.replica) {
+			taken = append(taken, p.replica)
+		}
+	}
+	return opening + len(taken)
+}
+
+// choose picks the replica of a stream: one without a stream if possible. Streams that open at the same time choose one after the other.
+func (b *batcher) choose(p *picker, a *attempt) *replica {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	var taken []*replica
+	for _, l := range b.open {
+		if other := l.pick.picked.Load(); l.pick != a && other != nil && fresh(l.rank(now)) {
+			taken = append(taken, other.replica)
+		}
+	}
+	b.from = p
+	r := p.next(now, a, taken)
+	a.picked.Store(&pick{replica: r, from: p})
+	return r
 }
 
 // leaveOld ends the streams that others replace.

@@ -28,10 +28,14 @@ const (
 	rankReady   = iota // a replica has accepted it
 	rankOld            // it is to be replaced
 	rankOpening        // no replica has accepted it yet
-	rankSuspect        // its replica does not answer
+	rankTrying         // the same, and the replica did not answer before
+	rankSuspect        // its replica does not answer, and another one does
 	rankLeft           // the call has left it
 	rankOver           // it takes no further call
 )
+
+// fresh reports whether a stream of this rank is not to be replaced.
+func fresh(rank int) bool { return rank == rankReady || rank == rankOpening || rank == rankTrying }
 
 // lane is one stream to one replica. One goroutine writes and one reads.
 type lane struct {
@@ -56,12 +60,7 @@ type lane struct {
 func newLane(b *batcher) *lane {
 	ctx, cancel := context.WithCancel(b.ctx)
 	l := &lane{b: b, ctx: ctx, cancel: cancel, opened: time.Now(), wake: make(chan struct{}, 1), waiting: map[uint32]*batchedCall{}}
-	l.pick = &attempt{batch: true}
-	for _, other := range b.open {
-		if p := other.pick.picked.Load(); p != nil {
-			l.pick.avoid = append(l.pick.avoid, p.replica)
-		}
-	}
+	l.pick = &attempt{batch: b}
 	return l
 }
 
@@ -81,18 +80,22 @@ func (l *lane) run() {
 	reading.Wait()
 }
 
-// rank tells how good the stream is for a call.
+// rank tells how good the stream is for a call. The only replica that is connected is not avoided.
 func (l *lane) rank(now time.Time) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch p := l.pick.picked.Load(); {
+	p := l.pick.picked.Load()
+	suspect := p != nil && p.replica.suspectUntil.Load() != 0 && p.from.elsewhere(p.replica)
+	switch {
 	case l.leaving, l.ended:
 		return rankOver
-	case p != nil && p.replica.suspectUntil.Load() != 0:
-		return rankSuspect
+	case !l.accepted && suspect:
+		return rankTrying
 	case !l.accepted:
 		return rankOpening
-	case now.Sub(l.opened) > laneAge:
+	case suspect:
+		return rankSuspect
+	case now.Sub(l.opened) > l.b.laneAge:
 		return rankOld
 	default:
 		return rankReady
@@ -104,15 +107,6 @@ func (l *lane) load() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.queue) + len(l.waiting)
-}
-
-// replicas is how many replicas are connected, as far as this stream knows.
-func (l *lane) replicas() int {
-	p := l.pick.picked.Load()
-	if p == nil {
-		return 0
-	}
-	return len(p.from.newest().replicas)
 }
 
 // add queues a call. It reports false if the stream takes no further one.
@@ -369,6 +363,7 @@ func (l *lane) hear(m *billingv1.BatchResponse) {
 
 // fail ends the stream and decides of each of its calls whether it moves on.
 func (l *lane) fail(err error) {
+	outcome, err := l.outcomeOf(err) // before l.mu is locked: it may lock the batcher, which locks streams
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cancel()
@@ -376,35 +371,31 @@ func (l *lane) fail(err error) {
 		return
 	}
 	l.ended = true
-	outcome := l.outcomeOf(err)
-	if errors.Is(err, io.EOF) {
-		err = status.Error(codes.Unavailable, "the replica ended a stream before it answered")
-	}
 	for _, call := range l.pending() {
 		l.finish(call, outcome, nil, err)
 	}
 	l.queue, l.waiting = nil, nil
 }
 
-// outcomeOf tells what happens to the calls of a stream that failed: they move on if a replica was lost, fail if no replica could be reached,
-// and are made alone otherwise, so that the service itself says what is wrong. A replica of an older version does not know the stream, and
-// not every service may use it.
-func (l *lane) outcomeOf(err error) int {
+// outcomeOf tells what happens to the calls of a stream that failed: they move on if a replica was lost, fail if no replica could be reached
+// or the connection is closed, and are made alone otherwise, so that the service itself says what is wrong. A replica of an older version does
+// not know the stream, and not every service may use it.
+func (l *lane) outcomeOf(err error) (outcome int, _ error) {
 	code := status.Code(err)
 	switch {
 	case l.b.ctx.Err() != nil:
-		return alone
+		return failed, errClosed
 	case errors.Is(err, io.EOF):
-		return moved
+		return moved, status.Error(codes.Unavailable, "the replica ended a stream before it answered")
 	case code == codes.Unimplemented, code == codes.PermissionDenied:
 		l.b.makeAlone()
-		return alone
+		return alone, err
 	case code != codes.Unavailable || len(status.Convert(err).Details()) > 0:
-		return alone
+		return alone, err
 	case l.pick.picked.Load() == nil:
-		return failed
+		return failed, err
 	default:
-		return moved
+		return moved, err
 	}
 }
 

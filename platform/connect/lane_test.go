@@ -39,6 +39,7 @@ type batchNode struct {
 	streams atomic.Int64
 	hangs   atomic.Bool // takes calls and streams, and says nothing
 	leaves  atomic.Bool // asks callers to leave
+	beats   atomic.Bool // says at each message that it works on its calls
 	refuses atomic.Pointer[status.Status]
 	held    sync.Map // ids of holds that are not answered
 }
@@ -75,7 +76,7 @@ func (n *batchNode) Batch(stream grpc.BidiStreamingServer[billingv1.BatchRequest
 				out.Answers = append(out.Answers, a)
 			}
 		}
-		if n.hangs.Load() {
+		if n.hangs.Load() || len(out.GetAnswers()) == 0 && !out.GetLeaving() && !n.beats.Load() {
 			continue
 		}
 		if err := stream.Send(out); err != nil {
@@ -99,33 +100,47 @@ func (n *batchNode) answer(call *billingv1.BatchedCall) *billingv1.BatchedAnswer
 	return &billingv1.BatchedAnswer{Id: call.GetId(), Response: response}
 }
 
-// batchNodes starts replicas, and returns a client of them that is connected to all.
+// start serves the replica until the test ends.
+func (n *batchNode) start(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	n.address, n.server = listener.Addr().String(), grpc.NewServer(pings)
+	billingv1.RegisterBillingServiceServer(n.server, n)
+	served := make(chan error, 1)
+	go func() { served <- n.server.Serve(listener) }()
+	t.Cleanup(func() {
+		n.server.Stop()
+		require.NoError(t, <-served)
+	})
+}
+
+// batchNodes starts replicas, and returns a client of them that has a stream to each. Streams are not replaced because of their age.
 func batchNodes(t *testing.T, n int) ([]*batchNode, billingv1.BillingServiceClient) {
+	t.Helper()
+	nodes, conn := batchConn(t, n)
+	return nodes, billingv1.NewBillingServiceClient(conn)
+}
+
+func batchConn(t *testing.T, n int) ([]*batchNode, *connect.Conn) {
 	t.Helper()
 	var nodes []*batchNode
 	var addresses []string
 	for i := range n {
 		node := &batchNode{name: strconv.Itoa(i)}
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		node.address, node.server = listener.Addr().String(), grpc.NewServer(pings)
-		billingv1.RegisterBillingServiceServer(node.server, node)
-		served := make(chan error, 1)
-		go func() { served <- node.server.Serve(listener) }()
-		t.Cleanup(func() {
-			node.server.Stop()
-			require.NoError(t, <-served)
-		})
+		node.start(t)
 		nodes, addresses = append(nodes, node), append(addresses, node.address)
 	}
-	client := billingv1.NewBillingServiceClient(dial(t, strings.Join(addresses, ","), prover(t, time.Now)))
+	conn := dial(t, strings.Join(addresses, ","), prover(t, time.Now))
+	connect.AgeBatches(conn, 24*time.Hour)
+	client := billingv1.NewBillingServiceClient(conn)
 	for _, node := range nodes {
 		require.Eventually(t, func() bool {
 			reserveAt(t, client, "warm")
 			return node.calls.Load() > 0
-		}, 30*time.Second, time.Millisecond, "each replica gets a stream")
+		}, time.Minute, time.Millisecond, "each replica gets a stream")
 	}
-	return nodes, client
+	return nodes, conn
 }
 
 // reserveAt makes a call, and returns the name of the replica that answered it.
@@ -145,14 +160,130 @@ func TestBatchesGoToAllReplicas(t *testing.T) {
 	for _, n := range nodes {
 		before = append(before, n.calls.Load())
 	}
-	for range 30 {
+	for range 60 {
 		reserveAt(t, client, "call")
 	}
 	for i, n := range nodes {
-		require.EqualValues(t, 10, n.calls.Load()-before[i])
-		require.EqualValues(t, 1, n.streams.Load())
+		require.GreaterOrEqual(t, n.calls.Load()-before[i], int64(10))
 		require.Zero(t, n.alone.Load())
 	}
+}
+
+// alone is an option that makes a call travel alone.
+func alone() grpc.CallOption { return grpc.MaxCallRecvMsgSize(1 << 20) }
+
+// When streams are replaced, each replica gets one again, whatever else the connection carries.
+func TestReplacedStreamsOfBatchesGoToAllReplicas(t *testing.T) {
+	t.Parallel()
+	nodes, conn := batchConn(t, 3)
+	client := billingv1.NewBillingServiceClient(conn)
+	opened := func() (sum int64) {
+		for _, n := range nodes {
+			sum += n.streams.Load()
+		}
+		return sum
+	}
+	const rounds = 20
+	first := opened()
+	for range rounds {
+		var before []int64
+		for _, n := range nodes {
+			before = append(before, n.streams.Load())
+		}
+		connect.ReplaceBatches(conn)
+		var callers sync.WaitGroup
+		for range 8 {
+			callers.Go(func() {
+				for _, options := range [][]grpc.CallOption{nil, {alone()}} {
+					if _, err := client.Reserve(context.Background(), &billingv1.ReserveRequest{RequestId: "call"}, options...); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		callers.Wait()
+		for i, n := range nodes {
+			require.Eventually(t, func() bool {
+				reserveAt(t, client, "call")
+				return n.streams.Load() > before[i]
+			}, time.Minute, time.Millisecond, "replica %d gets a stream", i)
+		}
+	}
+	require.LessOrEqual(t, opened()-first, int64(rounds*4), "two streams share a replica")
+}
+
+// Calls that begin while a replica refuses streams are made alone.
+func TestManyCallersOfAReplicaWithoutBatches(t *testing.T) {
+	t.Parallel()
+	node := &batchNode{name: "0"}
+	node.refuses.Store(status.New(codes.Unimplemented, "no"))
+	node.start(t)
+	const rounds, callersOfARound = 20, 64
+	for range rounds { // each connection asks once
+		client := billingv1.NewBillingServiceClient(dial(t, node.address, prover(t, time.Now)))
+		answers, begin := make(chan error, callersOfARound), make(chan struct{})
+		for range callersOfARound {
+			go func() {
+				<-begin
+				_, err := client.Reserve(context.Background(), &billingv1.ReserveRequest{RequestId: "call"})
+				answers <- err
+			}()
+		}
+		close(begin)
+		limit := time.After(time.Minute)
+		for range callersOfARound {
+			select {
+			case err := <-answers:
+				require.NoError(t, err)
+			case <-limit:
+				t.Fatal("a call is not answered")
+			}
+		}
+	}
+	require.EqualValues(t, rounds*callersOfARound, node.alone.Load())
+}
+
+// Replicas that are suspect, and have no better one beside them, keep their streams.
+func TestSuspectReplicasKeepTheirStreams(t *testing.T) {
+	t.Parallel()
+	for _, replicas := range []int{1, 2} {
+		t.Run(strconv.Itoa(replicas), func(t *testing.T) {
+			t.Parallel()
+			nodes, conn := batchConn(t, replicas)
+			client := billingv1.NewBillingServiceClient(conn)
+			most := 0
+			for range 1000 {
+				connect.SuspectReplicas(conn)
+				reserveAt(t, client, "call")
+				most = max(most, connect.OpenBatches(conn))
+			}
+			require.LessOrEqual(t, most, 4*replicas)
+			for _, n := range nodes {
+				require.LessOrEqual(t, n.streams.Load(), int64(4*replicas))
+			}
+		})
+	}
+}
+
+// Callers of replicas that accept no stream share few of them.
+func TestStreamsOfReplicasThatHangAreBounded(t *testing.T) {
+	t.Parallel()
+	nodes, conn := batchConn(t, 2)
+	client := billingv1.NewBillingServiceClient(conn)
+	for _, n := range nodes {
+		n.hangs.Store(true)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	for range 1000 {
+		connect.SuspectReplicas(conn)
+		connect.ReplaceBatches(conn)
+		callers.Go(func() { _, _ = client.Reserve(ctx, &billingv1.ReserveRequest{RequestId: "call"}) }) // its error is the test's end
+	}
+	require.LessOrEqual(t, connect.OpenBatches(conn), connect.MaxOpen)
+	cancel()
+	callers.Wait()
+	require.LessOrEqual(t, nodes[0].streams.Load()+nodes[1].streams.Load(), int64(connect.MaxOpen))
 }
 
 // A replica that hangs is left by all calls that it has, and gets calls again when it answers.
@@ -279,29 +410,29 @@ func TestStreamsOfBatchesThatFail(t *testing.T) {
 	}
 }
 
-// A connection that is closed ends its streams and their calls.
+// A connection that is closed ends its streams. Calls that wait fail, and are not made again.
 func TestConnectionsOfBatchesClose(t *testing.T) {
 	t.Parallel()
-	node := &batchNode{name: "0"}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	server := grpc.NewServer(pings)
-	billingv1.RegisterBillingServiceServer(server, node)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	conn := dial(t, listener.Addr().String(), prover(t, time.Now))
-	client := billingv1.NewBillingServiceClient(conn)
+	nodes, conn := batchConn(t, 1)
+	node, client := nodes[0], billingv1.NewBillingServiceClient(conn)
 	node.held.Store("held", true)
-	failed := make(chan error, 1)
-	go func() {
-		_, err := client.Reserve(context.Background(), &billingv1.ReserveRequest{RequestId: "held"})
-		failed <- err
-	}()
-	require.Eventually(t, func() bool { return node.calls.Load() == 1 }, 30*time.Second, time.Millisecond)
+	before := node.calls.Load()
+	const calls = 16
+	failed := make(chan error, calls)
+	for range calls {
+		go func() {
+			_, err := client.Reserve(context.Background(), &billingv1.ReserveRequest{RequestId: "held"})
+			failed <- err
+		}()
+	}
+	require.Eventually(t, func() bool { return node.calls.Load() == before+calls }, time.Minute, time.Millisecond)
 	require.NoError(t, conn.Close())
-	require.Error(t, <-failed)
-	server.Stop()
-	require.NoError(t, <-served)
+	for range calls {
+		require.Equal(t, codes.Canceled, status.Code(<-failed))
+	}
+	require.Zero(t, node.alone.Load())
+	_, err := client.Reserve(t.Context(), &billingv1.ReserveRequest{RequestId: "late"})
+	require.Equal(t, codes.Canceled, status.Code(err))
 }
 
 func TestCallsThatTravelInBatchesMayBeRepeated(t *testing.T) {
