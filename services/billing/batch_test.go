@@ -120,17 +120,31 @@ func (h *fixture) listen() string {
 	return listener.Addr().String()
 }
 
-// untilMade makes a call again while its outcome is unknown.
+// untilMade makes a call again while its outcome is unknown, for two minutes.
 func untilMade[Res any](call func(ctx context.Context) (*Res, error)) (*Res, error) {
+	all, end := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer end()
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(all, 10*time.Second)
 		res, err := call(ctx)
 		cancel()
 		code := status.Code(err)
 		if code != codes.Unavailable && code != codes.DeadlineExceeded && code != codes.Canceled && code != codes.Internal && code != codes.Unknown {
 			return res, err
 		}
+		if all.Err() != nil {
+			return nil, fmt.Errorf("the outcome is unknown for two minutes, at last because of: %w", err)
+		}
 	}
+}
+
+// replica is another process of the service on its database, if the database allows several.
+func (h *fixture) replica() *fixture {
+	h.t.Helper()
+	if !h.database.OnPostgres() {
+		return h
+	}
+	return resume(h.t, nil, h.database, h.Now(), "", h.stripe)
 }
 
 // Whatever breaks between ai and billing, and however often, each call is held once and settled once.
@@ -142,7 +156,7 @@ func TestBrokenBatchesAreDecidedOnce(t *testing.T) {
 		var paths []*breaking
 		var addresses []string
 		for i := range 3 {
-			path := newBreaking(t, h.listen(), uint64(i))
+			path := newBreaking(t, h.replica().listen(), uint64(i))
 			paths, addresses = append(paths, path), append(addresses, path.listener.Addr().String())
 		}
 		prover, err := peer.NewProver("ai", secret, time.Now)
