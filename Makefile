@@ -129,6 +129,7 @@ docs: ## Write the tables of docs/ that are made from the code
 	go run ./internal/docgen/cmd
 	TRIVET_WRITE_DOCS=1 go test -count=1 -run 'TestUnimplementedRPCsAreListed|TestForgeries' ./internal/allinone
 	TRIVET_WRITE_DOCS=1 go test -count=1 -run TestFaultTable ./test/e2e
+	TRIVET_WRITE_DOCS=1 go test -count=1 -run TestDoctorOutputIsDocumented ./cmd/trivet
 
 .PHONY: fmt
 fmt: $(BIN)/buf $(BIN)/gofumpt .protodeps ## Format Go and proto files

@@ -52,7 +52,7 @@ func (d *doctor) notices() []Finding {
 	}
 	var found []Finding
 	for _, n := range all {
-		f := warning(n.Name, n.Text, "set "+n.Name+" to the value of the live instance")
+		f := warning(n.Name, strings.TrimPrefix(n.Text, n.Name+" "), "set "+n.Name+" to the value of the live instance")
 		if n.Level >= slog.LevelError {
 			f.Level = FindingError
 		}
