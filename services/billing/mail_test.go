@@ -170,7 +170,7 @@ func TestOutdatedNoticesAreNotMailed(t *testing.T) {
 			require.Contains(t, h.log.String(), `msg="a notice is not mailed" notice=`+n.GetId()+" reason=outdated")
 		}
 		require.Len(t, m.Mails(), 1)
-		require.Equal(t, "Your payment was received", m.Mails()[0].Subject)
+		require.Equal(t, "Your invoice is settled", m.Mails()[0].Subject)
 	})
 }
 

@@ -22,13 +22,13 @@ func TestTheTextOfEachKind(t *testing.T) {
 	const manage = "\n\nManage your plan and payments:\nhttps://app.example.com/billing\n\nAcme & Co\n"
 	want := map[notices.Kind][2]string{
 		notices.TrialStarted:  {"Your trial of Pro <Team> has started", "Your trial of Pro <Team> has started. It ends on 9 March 2026."},
-		notices.TrialWillEnd:  {"Your trial of Pro <Team> ends soon", "Your trial of Pro <Team> ends on 9 March 2026.\n\nThen the plan is charged to your payment method, unless you cancel it before."},
-		notices.PaymentFailed: {"Your payment failed", "A payment of $23.80 for Pro <Team> failed.\n\nPlease pay the invoice or update your payment method. Otherwise your account loses the plan.\n\nPay the invoice:\nhttps://invoice.stripe.com/i/acct_1/test_1?s=ap&x=1"},
-		notices.Recovered:     {"Your payment was received", "The open invoice for Pro <Team> is settled. Thank you.\n\nYour plan continues."},
-		notices.Downgraded:    {"Your account has lost the plan Pro <Team>", "Your plan Pro <Team> is suspended since 9 March 2026.\n\nIt continues when your open invoices are paid. Until then, the limits of the default plan apply."},
+		notices.TrialWillEnd:  {"Your trial of Pro <Team> ends soon", "Your trial of Pro <Team> ends on 9 March 2026.\n\nIf a payment method is saved, the plan is charged to it after that, unless you cancel before then."},
+		notices.PaymentFailed: {"Your payment failed", "A payment of $23.80 for Pro <Team> failed.\n\nPlease pay the invoice or update your payment method. While it is unpaid, your account may lose the plan or its overage.\n\nPay the invoice:\nhttps://invoice.stripe.com/i/acct_1/test_1?s=ap&x=1"},
+		notices.Recovered:     {"Your invoice is settled", "The open invoice for Pro <Team> is settled. Thank you.\n\nYour plan continues."},
+		notices.Downgraded:    {"Your account has lost the plan Pro <Team>", "Your plan Pro <Team> was suspended on 9 March 2026.\n\nUntil it is resumed, the limits of the default plan apply. If an invoice is open, paying it resumes the plan."},
 		notices.WillEnd:       {"Your plan Pro <Team> will end", "Your plan Pro <Team> is canceled. It ends on 9 March 2026."},
 		notices.Ended:         {"Your plan Pro <Team> has ended", "Your plan Pro <Team> ended on 9 March 2026.\n\nThe limits of the default plan apply now."},
-		notices.Changed:       {"Your plan has changed", "Your plan is Pro <Team> since 9 March 2026."},
+		notices.Changed:       {"Your plan has changed", "Your plan changed on 9 March 2026. It is now Pro <Team>, charged every year, with 10 seats."},
 		notices.WillChange:    {"Your plan will change", "Your plan changes to Pro <Team> on 9 March 2026."},
 		notices.Refunded:      {"A payment was refunded", "A payment of $23.80 was refunded on 9 March 2026.\n\nThe credit that it had bought is taken back in proportion."},
 		notices.Disputed:      {"A payment is disputed", "A payment of $23.80 was disputed at your bank on 9 March 2026.\n\nThe credit that it had bought is taken back until the dispute is won."},
@@ -59,7 +59,7 @@ func TestTheTextOfEachKind(t *testing.T) {
 		},
 		notices.TopUpDisabled: {
 			"Your automatic top-up is off",
-			"Your automatic top-up is off since 9 March 2026 because several payments failed.\n\nIt buys no more credit until you set it up again.",
+			"Your automatic top-up was turned off on 9 March 2026 because several payments failed.\n\nIt buys no more credit until you set it up again.",
 		},
 		notices.SeatsExceeded: {
 			"Your organization has more members than seats",
@@ -69,7 +69,7 @@ func TestTheTextOfEachKind(t *testing.T) {
 	require.Len(t, mailing.Mailable(), len(want))
 	for _, kind := range mailing.Mailable() {
 		n := notices.Notice{ID: "ntc_1", Kind: kind, UserID: "user_2", Data: notices.Data{
-			Time: time.Date(2026, 3, 9, 23, 0, 0, 0, time.UTC), PlanID: "pro", Amount: 23_800_000_000, Problem: "declined", Seats: 10, Members: 12,
+			Time: time.Date(2026, 3, 9, 23, 0, 0, 0, time.UTC), PlanID: "pro", Interval: "year", Amount: 23_800_000_000, Problem: "declined", Seats: 10, Members: 12,
 			Percent: 80, Used: 19_050_000_000, Window: "week", WindowStart: time.Date(2026, 3, 1, 22, 30, 0, 0, time.FixedZone("", 3600)),
 		}}
 		got, err := letters().Write(n, "https://invoice.stripe.com/i/acct_1/test_1?s=ap&x=1")

@@ -19,13 +19,13 @@ type words struct {
 func texts() map[notices.Kind]words {
 	return map[notices.Kind]words{
 		notices.TrialStarted:  {"Your trial of %p has started", []string{"Your trial of %p has started. It ends on %t."}},
-		notices.TrialWillEnd:  {"Your trial of %p ends soon", []string{"Your trial of %p ends on %t.", "Then the plan is charged to your payment method, unless you cancel it before."}},
-		notices.PaymentFailed: {"Your payment failed", []string{"A payment of %a for %p failed.", "Please pay the invoice or update your payment method. Otherwise your account loses the plan."}},
-		notices.Recovered:     {"Your payment was received", []string{"The open invoice for %p is settled. Thank you.", "Your plan continues."}},
-		notices.Downgraded:    {"Your account has lost the plan %p", []string{"Your plan %p is suspended since %t.", "It continues when your open invoices are paid. Until then, the limits of the default plan apply."}},
+		notices.TrialWillEnd:  {"Your trial of %p ends soon", []string{"Your trial of %p ends on %t.", "If a payment method is saved, the plan is charged to it after that, unless you cancel before then."}},
+		notices.PaymentFailed: {"Your payment failed", []string{"A payment of %a for %p failed.", "Please pay the invoice or update your payment method. While it is unpaid, your account may lose the plan or its overage."}},
+		notices.Recovered:     {"Your invoice is settled", []string{"The open invoice for %p is settled. Thank you.", "Your plan continues."}},
+		notices.Downgraded:    {"Your account has lost the plan %p", []string{"Your plan %p was suspended on %t.", "Until it is resumed, the limits of the default plan apply. If an invoice is open, paying it resumes the plan."}},
 		notices.WillEnd:       {"Your plan %p will end", []string{"Your plan %p is canceled. It ends on %t."}},
 		notices.Ended:         {"Your plan %p has ended", []string{"Your plan %p ended on %t.", "The limits of the default plan apply now."}},
-		notices.Changed:       {"Your plan has changed", []string{"Your plan is %p since %t."}},
+		notices.Changed:       {"Your plan has changed", []string{"Your plan changed on %t. It is now %p, charged every %i%x."}},
 		notices.WillChange:    {"Your plan will change", []string{"Your plan changes to %p on %t."}},
 		notices.Refunded:      {"A payment was refunded", []string{"A payment of %a was refunded on %t.", "The credit that it had bought is taken back in proportion."}},
 		notices.Disputed:      {"A payment is disputed", []string{"A payment of %a was disputed at your bank on %t.", "The credit that it had bought is taken back until the dispute is won."}},
@@ -49,7 +49,7 @@ func texts() map[notices.Kind]words {
 			"Your bank asks you to authenticate a payment of %a for an automatic top-up. The payment was canceled on %t. No credit was bought.",
 			"Please buy the credit yourself, and then set up the automatic top-up again.",
 		}},
-		notices.TopUpDisabled: {"Your automatic top-up is off", []string{"Your automatic top-up is off since %t because %r.", "It buys no more credit until you set it up again."}},
+		notices.TopUpDisabled: {"Your automatic top-up is off", []string{"Your automatic top-up was turned off on %t because %r.", "It buys no more credit until you set it up again."}},
 		notices.SeatsExceeded: {"Your organization has more members than seats", []string{
 			"Your organization has %m members. %p has at most %s seats.", "Please change to a plan with more seats, or remove members.",
 		}},
@@ -62,7 +62,7 @@ const (
 )
 
 // filler fills in a notice: %p is the plan, %a the amount, %t the day, %n the percentage of a threshold, %u what is used, %w the window, %o the owner of a
-// limit, %r the reason, %s the seats and %m the members. Members are named by their id only, because the mail may go to somebody else.
+// limit, %r the reason, %s the seats, %x the seats if there are several, %i the interval of charges and %m the members. Members are named by their id only, because the mail may go to somebody else.
 func (l Letters) filler(n notices.Notice) *strings.Replacer {
 	d := n.Data
 	plan := "your subscription"
@@ -71,7 +71,14 @@ func (l Letters) filler(n notices.Notice) *strings.Replacer {
 	}
 	return strings.NewReplacer("%p", plan, "%a", money.Format(d.Amount), "%t", d.Time.UTC().Format(dayFormat),
 		"%n", strconv.FormatInt(d.Percent, 10), "%u", money.Format(d.Used), "%w", windowOf(n), "%o", ownerOf(n), "%r", reasonOf(d.Problem),
-		"%s", strconv.FormatInt(d.Seats, 10), "%m", strconv.FormatInt(d.Members, 10))
+		"%s", strconv.FormatInt(d.Seats, 10), "%x", withSeats(d.Seats), "%i", cmp.Or(d.Interval, "month"), "%m", strconv.FormatInt(d.Members, 10))
+}
+
+func withSeats(seats int64) string {
+	if seats <= 1 {
+		return ""
+	}
+	return ", with " + strconv.FormatInt(seats, 10) + " seats"
 }
 
 // windowOf names the window of a threshold.
