@@ -62,17 +62,20 @@ func (l *drillLoad) recovery(fixed time.Time) time.Duration {
 var pendingMetric = regexp.MustCompile(`(?m)^trivet_ai_settlements_pending(?:\{[^}]*\})? (\S+)$`)
 
 // pendingSettlements is how many calls wait in ai for their settlement.
-func (r *drillRun) pendingSettlements() int {
-	r.t.Helper()
-	response, err := http.Get(r.ops[1] + "/metrics")
-	require.NoError(r.t, err)
+func (r *drillRun) pendingSettlements() int { return r.pendingSettlementsAt(r.ops[1]) }
+
+// pendingSettlementsAt is the same for one process of ai.
+func (in *installation) pendingSettlementsAt(ops string) int {
+	in.t.Helper()
+	response, err := http.Get(ops + "/metrics")
+	require.NoError(in.t, err)
 	defer func() { _ = response.Body.Close() }()
 	raw, err := io.ReadAll(response.Body)
-	require.NoError(r.t, err)
+	require.NoError(in.t, err)
 	found := pendingMetric.FindStringSubmatch(string(raw))
-	require.NotNil(r.t, found, "ai has no metric of its settlements")
+	require.NotNil(in.t, found, "ai has no metric of its settlements")
 	n, err := strconv.ParseFloat(found[1], 64)
-	require.NoError(r.t, err)
+	require.NoError(in.t, err)
 	return int(n)
 }
 
