@@ -30,10 +30,15 @@ type served struct {
 
 func serve(t *testing.T, way string, config func(*gateway.Config)) *served {
 	t.Helper()
-	edge := &testEdge{ai: &fakeAI{}, billing: &fakeBilling{}, logs: &logs{}, client: &http.Client{Transport: &http.Transport{}}}
-	g := edge.build(t, options{config: config, way: way})
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	return serveOn(t, listener, way, config)
+}
+
+func serveOn(t *testing.T, listener net.Listener, way string, config func(*gateway.Config)) *served {
+	t.Helper()
+	edge := &testEdge{ai: &fakeAI{}, billing: &fakeBilling{}, logs: &logs{}, client: &http.Client{Transport: &http.Transport{}}}
+	g := edge.build(t, options{config: config, way: way})
 	edge.gateway, edge.url = g, "http://"+listener.Addr().String()
 	ctx, stop := context.WithCancel(t.Context())
 	s := &served{testEdge: edge, stop: stop, done: make(chan error, 1)}
