@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,10 +47,12 @@ type forger struct {
 	network *grpc.ClientConn
 	edge    string
 	keys    apiKeys
+	log     screen
 }
 
-// newForger builds the all-in-one with a clock that stands still, so that no credential expires while the suite runs.
-func newForger(t *testing.T) *forger {
+// newForger builds the all-in-one with a clock that stands still, so that no credential expires while the suite runs. More settings
+// replace the usual ones.
+func newForger(t *testing.T, more map[string]string) *forger {
 	t.Helper()
 	m := newMint(t, time.Date(2027, 1, 15, 8, 0, 30, 0, time.UTC))
 	env := map[string]string{
@@ -58,12 +61,13 @@ func newForger(t *testing.T) *forger {
 		"TRIVET_OPERATORS": "user_operator", "CLERK_WEBHOOK_SECRET": "whsec_bXkgb3duIHNlY3JldCBoZXJl", "STRIPE_WEBHOOK_SECRET": "whsec_myownsecret",
 		"TRIVET_STREAM_KEEPALIVE": "1s", // a stream without messages shows its status with the first of them; a refusal must come before
 	}
+	maps.Copy(env, more)
+	f := &forger{mint: m}
 	c, err := load(settings.Env{Get: withDatabase(func(name string) string { return env[name] })}, nil)
 	require.NoError(t, err)
-	host, err := c.host(io.Discard)
+	host, err := c.host(&f.log)
 	require.NoError(t, err)
 	host.Now = m.clock
-	f := &forger{mint: m}
 	f.system, err = buildWith(t.Context(), c, host, gateway.Development{}, m.secret)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, f.system.close(context.Background())) })
@@ -204,7 +208,7 @@ func ownRefusal(full string, want errorsv1.ErrorReason, err error) bool {
 
 // Every RPC of the contract meets every kind of credential, over the network and in-process, and answers as its rule says.
 func TestForgeries(t *testing.T) {
-	f := newForger(t)
+	f := newForger(t, nil)
 	bearers := f.bearers(f.keys)
 	all, kinds := rpcs(), f.kinds(bearers)
 	require.Greater(t, len(all), 60)

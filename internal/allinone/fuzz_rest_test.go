@@ -2,20 +2,28 @@ package allinone
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/gen"
+	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/sandbox"
 )
 
 // schema is the part of JSON Schema from which bodies are generated.
@@ -98,12 +106,144 @@ func (w *writer) value(s *schema, depth int) any {
 	return pick(w, texts)
 }
 
-// Bodies and parameters of the right shape and with any values are answered, never with a failure that the document does not
-// name. No provider can be reached here, so 501 to 504 are right answers, and so is CONFIGURATION_ERROR, because Stripe is off.
-// The streams are left out: they wait for providers.
+// valid are bodies that reach a provider. Without them, hardly any generated request would.
+var valid = map[string]string{
+	"/v1/chat/completions":                `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}`,
+	"/v1/responses":                       `{"model":"gpt-4o-mini","input":"Hello"}`,
+	"/v1/embeddings":                      `{"model":"text-embedding-3-small","input":"Hello"}`,
+	"/v1/moderations":                     `{"model":"omni-moderation-latest","input":"Hello"}`,
+	"/v1/images/generations":              `{"model":"gpt-image-1","prompt":"A cat"}`,
+	"/v1/audio/speech":                    `{"model":"tts-1","voice":"alloy","input":"Hello"}`,
+	"/api/v1/chat":                        `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}`,
+	"/api/v1/embeddings":                  `{"model":"text-embedding-3-small","input":["Hello"]}`,
+	"/api/v1/billing/checkoutSessions":    `{"planId":"pro","successUrl":"https://app.example.com/x","cancelUrl":"https://app.example.com/x"}`,
+	"/api/v1/billing/portalSessions":      `{"returnUrl":"https://app.example.com/x"}`,
+	"/api/v1/billing/subscription:cancel": `{}`,
+}
+
+// body returns a valid body, often with one generated property, or a generated body.
+func (w *writer) body(pattern string, s *schema) any {
+	object := map[string]any{}
+	if json.Unmarshal([]byte(valid[pattern]), &object) != nil || w.IntN(3) == 0 {
+		return w.value(s, 0)
+	}
+	for s != nil && s.Ref != "" {
+		s = w.schemas[s.Ref[strings.LastIndexByte(s.Ref, '/')+1:]]
+	}
+	if names := slices.Sorted(maps.Keys(s.Properties)); len(names) > 0 && w.IntN(2) == 0 {
+		name := pick(w, names)
+		object[name] = w.value(s.Properties[name], 1)
+	}
+	return object
+}
+
+// faultySandbox is the sandbox, whose providers fail in one way after another.
+type faultySandbox struct {
+	*sandbox.Sandbox
+	t    *testing.T
+	next int
+}
+
+// failures are what every provider does in turn. Those of nil work, so that there is something to fail with later.
+var failures = []map[string]any{
+	nil,
+	{"kind": "status", "status": 503},
+	{"kind": "close"},
+	nil,
+	{"kind": "garbage"},
+	{"kind": "status", "status": 401},
+	nil,
+	{"kind": "status", "status": 400},
+	{"kind": "status", "status": 404},
+	nil,
+	{"kind": "commit_timeout"},
+	{"kind": "status", "status": 409},
+	{"kind": "status", "status": 403},
+}
+
+func newFaultySandbox(t *testing.T, now func() time.Time) *faultySandbox {
+	t.Helper()
+	var handler atomic.Pointer[http.Handler]
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*handler.Load()).ServeHTTP(w, r) }))
+	box, err := sandbox.New(sandbox.Config{Dir: t.TempDir(), Now: now, BaseURL: server.URL})
+	require.NoError(t, err)
+	serving := box.Handler()
+	handler.Store(&serving)
+	t.Cleanup(func() {
+		require.NoError(t, box.Close(context.Background()))
+		server.Close()
+	})
+	return &faultySandbox{Sandbox: box, t: t}
+}
+
+// fail replaces the present failure by the next one.
+func (b *faultySandbox) fail() {
+	b.t.Helper()
+	b.control(http.MethodDelete, nil)
+	failure := failures[b.next%len(failures)]
+	b.next++
+	for _, provider := range []string{"clerk", "openai", "stripe"} {
+		if failure != nil {
+			fault := maps.Clone(failure)
+			fault["provider"] = provider
+			b.control(http.MethodPost, fault)
+		}
+	}
+}
+
+func (b *faultySandbox) control(method string, body any) {
+	b.t.Helper()
+	raw, err := json.Marshal(body)
+	require.NoError(b.t, err)
+	request := httptest.NewRequestWithContext(b.t.Context(), method, "http://127.0.0.1/control/faults", bytes.NewReader(raw))
+	request.Header.Set("Content-Type", "application/json")
+	answer := httptest.NewRecorder()
+	b.Handler().ServeHTTP(answer, request)
+	require.Less(b.t, answer.Code, http.StatusBadRequest, answer.Body)
+}
+
+// environment are the settings that reach the sandbox. The test signs the session tokens.
+func (b *faultySandbox) environment() map[string]string {
+	env := b.Environment()
+	for _, own := range []string{"CLERK_ISSUER", "CLERK_PUBLISHABLE_KEY", "CLERK_INSTANCE_ID", "CLERK_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET"} {
+		delete(env, own)
+	}
+	for _, provider := range []string{"CLERK", "OPENAI", "STRIPE"} {
+		env[provider+"_RETRY_DELAY"], env[provider+"_BREAKER_FAILURES"] = "0s", "0"
+	}
+	env["CORS_ALLOWED_ORIGINS"] = "https://app.example.com"
+	env["CLERK_READS_PER_SECOND"], env["STRIPE_READS_PER_SECOND"] = "10000", "10000"
+	return env
+}
+
+// Bodies and parameters of the right shape and with any values are answered, never with a failure that the document does not name,
+// on both databases, while no provider can be reached and while the providers of the sandbox fail in every way. 501 to 504 are right
+// answers then, and so is CONFIGURATION_ERROR, because a key is refused or Stripe is off. The streams are left out: they wait.
 func TestGeneratedRequests(t *testing.T) {
-	const rounds = 40
-	f := newForger(t)
+	for _, postgres := range []bool{false, true} {
+		rounds := map[bool]int{false: 20, true: 10}[postgres]
+		database := map[bool]string{false: "SQLite", true: "PostgreSQL"}[postgres]
+		settings := func(t *testing.T, more map[string]string) map[string]string {
+			t.Helper()
+			env := maps.Clone(more)
+			if postgres {
+				env["DATABASE_URL"] = databasetest.NewServer(t, false).NewDatabase(t)
+			}
+			return env
+		}
+		t.Run(database+", no provider", func(t *testing.T) {
+			newForger(t, settings(t, map[string]string{})).fuzz(t, rounds, func() {})
+		})
+		t.Run(database+", failing providers", func(t *testing.T) {
+			box := newFaultySandbox(t, func() time.Time { return time.Date(2027, 1, 15, 8, 0, 30, 0, time.UTC) })
+			newForger(t, settings(t, box.environment())).fuzz(t, len(failures), box.fail)
+		})
+	}
+}
+
+// fuzz sends generated requests to every route in rounds, and calls before at the start of each.
+func (f *forger) fuzz(t *testing.T, rounds int, before func()) {
+	t.Helper()
 	var document struct {
 		Paths      map[string]map[string]operation `json:"paths"`
 		Components struct {
@@ -113,28 +253,50 @@ func TestGeneratedRequests(t *testing.T) {
 	require.NoError(t, json.Unmarshal(gen.OpenAPI(), &document))
 	session := f.session("user_operator", nil)
 	var wrong []string
-	statuses := map[int]int{}
-	for _, route := range restRoutes(t) {
-		if strings.HasSuffix(route.pattern, ":reconcile") || strings.HasSuffix(route.pattern, "/stream") {
-			continue
-		}
-		o := document.Paths[route.pattern][strings.ToLower(route.method)]
-		for round := range rounds {
+	answers := map[string]int{}
+	for round := range rounds {
+		before()
+		for _, route := range restRoutes(t) {
+			if strings.HasSuffix(route.pattern, ":reconcile") || strings.HasSuffix(route.pattern, "/stream") {
+				continue
+			}
 			w := &writer{rand.New(rand.NewPCG(uint64(round), uint64(len(route.pattern)))), document.Components.Schemas}
-			request := w.request(t, route, o, f.edge, session)
+			request := w.request(t, route, document.Paths[route.pattern][strings.ToLower(route.method)], f.edge, session)
 			response, err := http.DefaultClient.Do(request)
 			require.NoError(t, err)
 			answer, err := io.ReadAll(response.Body)
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
-			statuses[response.StatusCode]++
-			if failed := response.StatusCode; (failed == 500 || failed > 504) && !bytes.Contains(answer, []byte(`"code":"CONFIGURATION_ERROR"`)) {
+			answers[strconv.Itoa(response.StatusCode)+" "+errorCode(answer, response.StatusCode)]++
+			if !documented(response.StatusCode, answer) {
 				wrong = append(wrong, fmt.Sprintf("%s %s (round %d): %d %s", route.method, request.URL, round, response.StatusCode, answer))
 			}
 		}
 	}
-	t.Log(statuses)
-	require.Empty(t, wrong, "%s", strings.Join(wrong, "\n"))
+	t.Log(answers)
+	require.Empty(t, wrong, "%s\n%s", strings.Join(wrong, "\n"), f.log.String())
+}
+
+var codeOfError = regexp.MustCompile(`"code":\s*"([A-Za-z_]+)"`)
+
+// errorCode returns the code of a failure, in lower case as those of /v1 are.
+func errorCode(answer []byte, status int) string {
+	if found := codeOfError.FindSubmatch(answer); found != nil && status >= http.StatusInternalServerError {
+		return strings.ToLower(string(found[1]))
+	}
+	return ""
+}
+
+// documented reports whether the OpenAPI document allows an answer.
+func documented(status int, answer []byte) bool {
+	switch code := errorCode(answer, status); {
+	case status < http.StatusInternalServerError:
+		return true
+	case status == http.StatusInternalServerError:
+		return code == "configuration_error"
+	default:
+		return status <= http.StatusGatewayTimeout && code != "internal" && code != "internal_error"
+	}
 }
 
 func (w *writer) request(t *testing.T, route restRoute, o operation, edge, session string) *http.Request {
@@ -146,10 +308,13 @@ func (w *writer) request(t *testing.T, route restRoute, o operation, edge, sessi
 		}
 	}
 	path := pathParameter.ReplaceAllStringFunc(route.pattern, func(string) string { return url.PathEscape(pick(w, texts[1:20])) })
+	if w.IntN(3) == 0 {
+		path = pathParameter.ReplaceAllString(route.pattern, "user_operator")
+	}
 	var body []byte
 	for _, content := range o.RequestBody.Content {
 		var err error
-		body, err = json.Marshal(w.value(content.Schema, 0))
+		body, err = json.Marshal(w.body(route.pattern, content.Schema))
 		require.NoError(t, err)
 	}
 	request, err := http.NewRequestWithContext(t.Context(), route.method, edge+path+"?"+query.Encode(), bytes.NewReader(body))
