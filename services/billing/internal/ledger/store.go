@@ -208,8 +208,8 @@ type Tx interface {
 	StopTopUp(ctx context.Context, stop TopUpStop) (setUp time.Time, err error)
 	// InsertNotice writes a notice, unless the account has one of its source or its person was erased, and tells whether it did.
 	InsertNotice(ctx context.Context, n notices.Notice) (bool, error)
-	// NoticeBySource reads a notice, or ErrNotFound.
-	NoticeBySource(ctx context.Context, accountID, source string) (notices.Notice, error)
+	// Thresholds reads the largest amounts for which notices of thresholds were written, by Notice.Threshold; 0 for none.
+	Thresholds(ctx context.Context, accountID string, names [3]string) ([3]int64, error)
 	// NoticeSources reads the sources of the account's newest notices, without those of thresholds.
 	NoticeSources(ctx context.Context, accountID string) (map[string]bool, error)
 	// RefusedCharges reads the charges of the account's overage that Stripe refuses.

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -18,8 +17,6 @@ const (
 	nearlyUsed = 99
 	// toldMeasures bounds the measures whose notices this process remembers, of some 250 bytes each.
 	toldMeasures = 16_384
-	// maxRaises bounds how often a threshold is told again in a window because its amount was raised.
-	maxRaises = 100
 )
 
 // thresholds are the parts of a measure, in percent, that make a notice each.
@@ -128,7 +125,8 @@ func (t *telling) ofAccount(ctx context.Context, tx Tx, account Account, refused
 }
 
 // tell writes the notices of the thresholds that are reached and were not told in this window, for this amount or a larger one: a raised limit makes its
-// thresholds reachable again, and a lowered one repeats none. An account is locked, so that two decisions do not tell the same.
+// thresholds reachable again, and a lowered one repeats none. Of those that were told for a smaller amount, only the highest is told again. An account is
+// locked, so that two decisions do not tell the same.
 func (t *telling) tell(ctx context.Context, tx Tx, m measure, used int64, refused bool) error {
 	reached := thresholdOf(used, m.amount)
 	if refused && m.amount > 0 && used >= percentOf(m.amount, nearlyUsed) {
@@ -138,11 +136,16 @@ func (t *telling) tell(ctx context.Context, tx Tx, m measure, used int64, refuse
 	if reached == 0 || t.known(m) >= reached {
 		return nil
 	}
-	for _, percent := range thresholds {
-		if percent > reached {
-			break
+	told, err := m.told(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for i, percent := range thresholds {
+		again := told[i] > 0
+		if percent > reached || told[i] >= m.amount || again && percent != reached {
+			continue
 		}
-		if err := t.once(ctx, tx, m, percent, used); err != nil {
+		if err := t.l.notice(ctx, tx, m.accountID, m.notice(percent, used, again)); err != nil {
 			return err
 		}
 	}
@@ -153,22 +156,20 @@ func (t *telling) tell(ctx context.Context, tx Tx, m measure, used int64, refuse
 	return nil
 }
 
-// once writes the notice of a threshold, unless the window has one for this amount or a larger one. The sources of a threshold that is reached again are
-// numbered.
-func (t *telling) once(ctx context.Context, tx Tx, m measure, percent, used int64) error {
-	n := m.notice(percent, used)
-	source := n.Source
-	for number := 2; number <= maxRaises; number++ {
-		earlier, err := tx.NoticeBySource(ctx, m.accountID, n.Source)
-		switch {
-		case errors.Is(err, ErrNotFound):
-			return t.l.notice(ctx, tx, m.accountID, n)
-		case err != nil || earlier.Data.Amount >= m.amount:
-			return err
-		}
-		n.Source = fmt.Sprintf("%s:%d", source, number)
+// told reads the largest amount for which each threshold was told in the window, by one statement, however often the amount was raised. A threshold implies
+// those below it.
+func (m measure) told(ctx context.Context, tx Tx) (told [len(thresholds)]int64, err error) {
+	var names [len(thresholds)]string
+	for i, percent := range thresholds {
+		names[i] = m.threshold(percent)
 	}
-	return nil
+	if told, err = tx.Thresholds(ctx, m.accountID, names); err != nil {
+		return told, err
+	}
+	for i := len(told) - 2; i >= 0; i-- {
+		told[i] = max(told[i], told[i+1])
+	}
+	return told, nil
 }
 
 func (t *telling) known(m measure) int64 {
@@ -179,8 +180,8 @@ func (t *telling) known(m measure) int64 {
 	return percent
 }
 
-// source identifies a threshold of a window. It has no id of a person, because it outlives an erasure.
-func (m measure) source(percent int64) string {
+// threshold identifies a threshold of a window. It has no id of a person, because it outlives an erasure.
+func (m measure) threshold(percent int64) string {
 	of := ""
 	if m.kind == notices.LimitThreshold {
 		of = SpendLimit{AccountID: m.accountID, Subject: m.subject, Period: m.Period}.id() + ":"
@@ -188,10 +189,15 @@ func (m measure) source(percent int64) string {
 	return fmt.Sprintf("%s:%s%d:%d", m.kind, of, m.Start.Unix(), percent)
 }
 
-func (m measure) notice(percent, used int64) notices.Notice {
+// notice makes the notice of a threshold. The source of one that is told again has the amount, which is larger than those before.
+func (m measure) notice(percent, used int64, again bool) notices.Notice {
+	name := m.threshold(percent)
 	n := notices.Notice{
-		Source: m.source(percent), Kind: m.kind,
+		Source: name, Threshold: name, Kind: m.kind,
 		Data: notices.Data{Time: m.End, WindowStart: m.Start, Percent: percent, Amount: m.amount, Used: used},
+	}
+	if again {
+		n.Source = fmt.Sprintf("%s:of:%d", name, m.amount)
 	}
 	if m.kind != notices.LimitThreshold {
 		return n

@@ -116,6 +116,55 @@ func TestThresholdsOfALimitThatChanges(t *testing.T) {
 	})
 }
 
+// An amount may be raised any number of times in a window, as by an automatic top-up. Each raise makes one notice: of the highest threshold that is reached.
+func TestThresholdsOfALimitThatIsRaisedOften(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
+		b.give("gift", 1_000_000)
+		var want []string
+		for i := range int64(105) {
+			amount, more := 100+10*i, int64(8)
+			if i == 0 {
+				want, more = append(want, "50: 80 of 100 ann"), 80
+			}
+			want = append(want, fmt.Sprintf("80: %d of %d ann", 80+8*i, amount))
+			b.limit(b.Ledger, ledger.MemberSubject("ann"), ledger.PeriodMonth, amount)
+			b.spend(b.Ledger, fmt.Sprint("r", i), "ann", "", more)
+		}
+		require.Equal(t, want, b.thresholds(notices.LimitThreshold))
+		b.spend(b.again(), "again", "ann", "", 1)
+		b.limit(b.Ledger, ledger.MemberSubject("ann"), ledger.PeriodMonth, 2000)
+		b.spend(b.again(), "all", "ann", "", 2000-913)
+		require.Equal(t, append(want, "100: 2000 of 2000 ann"), b.thresholds(notices.LimitThreshold))
+	})
+}
+
+// A process that remembers nothing finds what was told by one statement for each measure.
+func TestStatementsOfThresholds(t *testing.T) {
+	eachCounting(t, func(t *testing.T, c *counting, accounts int) {
+		if accounts > 1 {
+			return // one account is measured
+		}
+		n := 0
+		settle := func(l *ledger.Ledger) (statements int) {
+			t.Helper()
+			before := len(c.counted())
+			n++
+			c.spend(l, fmt.Sprint("r", n), "", "", 10)
+			require.Eventually(t, func() bool { return len(c.counted()) == before+2 }, 30*time.Second, time.Millisecond)
+			return c.counted()[before+1]
+		}
+		for i := range 30 {
+			c.give(fmt.Sprint("gift", i), 10)
+			c.spend(c.Ledger, fmt.Sprint("first", i), "", "", 30)
+		}
+		require.GreaterOrEqual(t, len(c.thresholds(notices.CreditThreshold)), 10)
+		require.Eventually(t, func() bool { return len(c.counted()) >= 90 }, 30*time.Second, time.Millisecond)
+		known := settle(c.Ledger)
+		require.Equal(t, known, settle(c.Ledger))
+		require.Equal(t, known+1, settle(c.again()))
+	})
+}
+
 // The next window tells again. A clock that goes back tells nothing twice.
 func TestThresholdsOfWindows(t *testing.T) {
 	each(t, "empty", func(t *testing.T, b *fixture) {

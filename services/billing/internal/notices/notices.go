@@ -41,7 +41,9 @@ type Notice struct {
 	ID, AccountID string
 	// Source says what it is for: an account has one notice for each source.
 	Source string
-	Kind   Kind
+	// Threshold identifies the threshold of a window that Data.Amount is told for; "" for other notices.
+	Threshold string
+	Kind      Kind
 	// UserID is the person that it is about; "" for nobody.
 	UserID     string
 	CreateTime time.Time

@@ -27,21 +27,22 @@ func (u *unit) InsertNotice(ctx context.Context, n notices.Notice) (bool, error)
 	if err != nil {
 		return false, fmt.Errorf("notice: %w", err)
 	}
-	inserted, err := u.q.InsertNotice(ctx, db.InsertNoticeParams{
+	p := db.InsertNoticeParams{
 		ID: n.ID, AccountID: n.AccountID, Source: n.Source, Kind: string(n.Kind), UserID: u.nameable(n.UserID), Data: data, CreateTime: n.CreateTime.UnixMicro(),
-	})
+	}
+	if n.Threshold != "" {
+		p.Threshold, p.Amount = n.Threshold, n.Data.Amount
+	}
+	inserted, err := u.q.InsertNotice(ctx, p)
 	if err != nil || inserted == 0 || u.deliver == nil {
 		return inserted > 0, err
 	}
 	return true, u.deliver(ctx, u.t, n)
 }
 
-func (u *unit) NoticeBySource(ctx context.Context, accountID, source string) (notices.Notice, error) {
-	row, err := u.q.GetNoticeBySource(ctx, db.GetNoticeBySourceParams{AccountID: accountID, Source: source})
-	if err != nil {
-		return notices.Notice{}, translate(err)
-	}
-	return toNotice(row)
+func (u *unit) Thresholds(ctx context.Context, accountID string, names [3]string) ([3]int64, error) {
+	row, err := u.q.GetThresholds(ctx, db.GetThresholdsParams{AccountID: accountID, First: names[0], Second: names[1], Third: names[2]})
+	return [3]int64{row.First, row.Second, row.Third}, err
 }
 
 func (u *unit) NoticeSources(ctx context.Context, accountID string) (map[string]bool, error) {
@@ -88,7 +89,7 @@ func (s *Store) Notice(ctx context.Context, id string) (notices.Notice, error) {
 
 func toNotice(r db.Notice) (notices.Notice, error) {
 	n := notices.Notice{
-		ID: r.ID, AccountID: r.AccountID, Source: r.Source, Kind: notices.Kind(r.Kind), UserID: r.UserID, CreateTime: toTime(r.CreateTime),
+		ID: r.ID, AccountID: r.AccountID, Source: r.Source, Threshold: r.Threshold, Kind: notices.Kind(r.Kind), UserID: r.UserID, CreateTime: toTime(r.CreateTime),
 	}
 	if err := json.Unmarshal(r.Data, &n.Data); err != nil {
 		return n, fmt.Errorf("notice %s: %w", r.ID, err)

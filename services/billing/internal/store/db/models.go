@@ -135,6 +135,8 @@ type Notice struct {
 	UserID     string
 	Data       []byte
 	CreateTime int64
+	Threshold  string
+	Amount     int64
 }
 
 type Offer struct {

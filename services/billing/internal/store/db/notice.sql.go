@@ -28,7 +28,7 @@ func (q *Queries) EraseNoticesUser(ctx context.Context, userID string) error {
 }
 
 const getNotice = `-- name: GetNotice :one
-SELECT id, account_id, source, kind, user_id, data, create_time FROM notice WHERE id = $1
+SELECT id, account_id, source, kind, user_id, data, create_time, threshold, amount FROM notice WHERE id = $1
 `
 
 func (q *Queries) GetNotice(ctx context.Context, id string) (Notice, error) {
@@ -42,36 +42,53 @@ func (q *Queries) GetNotice(ctx context.Context, id string) (Notice, error) {
 		&i.UserID,
 		&i.Data,
 		&i.CreateTime,
+		&i.Threshold,
+		&i.Amount,
 	)
 	return i, err
 }
 
-const getNoticeBySource = `-- name: GetNoticeBySource :one
-SELECT id, account_id, source, kind, user_id, data, create_time FROM notice WHERE account_id = $1 AND source = $2
+const getThresholds = `-- name: GetThresholds :one
+SELECT
+    CAST(COALESCE((
+        SELECT MAX(n.amount) FROM notice AS n WHERE n.account_id = $1 AND n.threshold = $2 AND n.threshold <> ''
+    ), 0) AS BIGINT) AS first,
+    CAST(COALESCE((
+        SELECT MAX(n.amount) FROM notice AS n WHERE n.account_id = $1 AND n.threshold = $3 AND n.threshold <> ''
+    ), 0) AS BIGINT) AS second,
+    CAST(COALESCE((
+        SELECT MAX(n.amount) FROM notice AS n WHERE n.account_id = $1 AND n.threshold = $4 AND n.threshold <> ''
+    ), 0) AS BIGINT) AS third
 `
 
-type GetNoticeBySourceParams struct {
+type GetThresholdsParams struct {
 	AccountID string
-	Source    string
+	First     string
+	Second    string
+	Third     string
 }
 
-func (q *Queries) GetNoticeBySource(ctx context.Context, arg GetNoticeBySourceParams) (Notice, error) {
-	row := q.db.QueryRowContext(ctx, getNoticeBySource, arg.AccountID, arg.Source)
-	var i Notice
-	err := row.Scan(
-		&i.ID,
-		&i.AccountID,
-		&i.Source,
-		&i.Kind,
-		&i.UserID,
-		&i.Data,
-		&i.CreateTime,
+type GetThresholdsRow struct {
+	First  int64
+	Second int64
+	Third  int64
+}
+
+// The largest amounts for which three thresholds were told; 0 for none. The index holds no empty thresholds.
+func (q *Queries) GetThresholds(ctx context.Context, arg GetThresholdsParams) (GetThresholdsRow, error) {
+	row := q.db.QueryRowContext(ctx, getThresholds,
+		arg.AccountID,
+		arg.First,
+		arg.Second,
+		arg.Third,
 	)
+	var i GetThresholdsRow
+	err := row.Scan(&i.First, &i.Second, &i.Third)
 	return i, err
 }
 
 const insertNotice = `-- name: InsertNotice :execrows
-INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time, threshold, amount) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (account_id, source) DO NOTHING
 `
 
@@ -83,6 +100,8 @@ type InsertNoticeParams struct {
 	UserID     string
 	Data       []byte
 	CreateTime int64
+	Threshold  string
+	Amount     int64
 }
 
 func (q *Queries) InsertNotice(ctx context.Context, arg InsertNoticeParams) (int64, error) {
@@ -94,6 +113,8 @@ func (q *Queries) InsertNotice(ctx context.Context, arg InsertNoticeParams) (int
 		arg.UserID,
 		arg.Data,
 		arg.CreateTime,
+		arg.Threshold,
+		arg.Amount,
 	)
 	if err != nil {
 		return 0, err
@@ -137,7 +158,7 @@ func (q *Queries) ListNoticeSources(ctx context.Context, arg ListNoticeSourcesPa
 }
 
 const listNotices = `-- name: ListNotices :many
-SELECT id, account_id, source, kind, user_id, data, create_time FROM notice WHERE account_id = $1 AND id < $2 ORDER BY id DESC LIMIT CAST($3 AS BIGINT)
+SELECT id, account_id, source, kind, user_id, data, create_time, threshold, amount FROM notice WHERE account_id = $1 AND id < $2 ORDER BY id DESC LIMIT CAST($3 AS BIGINT)
 `
 
 type ListNoticesParams struct {
@@ -163,6 +184,8 @@ func (q *Queries) ListNotices(ctx context.Context, arg ListNoticesParams) ([]Not
 			&i.UserID,
 			&i.Data,
 			&i.CreateTime,
+			&i.Threshold,
+			&i.Amount,
 		); err != nil {
 			return nil, err
 		}
@@ -178,7 +201,7 @@ func (q *Queries) ListNotices(ctx context.Context, arg ListNoticesParams) ([]Not
 }
 
 const listNoticesOfKind = `-- name: ListNoticesOfKind :many
-SELECT id, account_id, source, kind, user_id, data, create_time FROM notice WHERE account_id = $1 AND kind = $2 AND id < $3
+SELECT id, account_id, source, kind, user_id, data, create_time, threshold, amount FROM notice WHERE account_id = $1 AND kind = $2 AND id < $3
 ORDER BY id DESC LIMIT CAST($4 AS BIGINT)
 `
 
@@ -211,6 +234,8 @@ func (q *Queries) ListNoticesOfKind(ctx context.Context, arg ListNoticesOfKindPa
 			&i.UserID,
 			&i.Data,
 			&i.CreateTime,
+			&i.Threshold,
+			&i.Amount,
 		); err != nil {
 			return nil, err
 		}

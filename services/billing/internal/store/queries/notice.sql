@@ -1,9 +1,19 @@
 -- name: InsertNotice :execrows
-INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time, threshold, amount) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (account_id, source) DO NOTHING;
 
--- name: GetNoticeBySource :one
-SELECT * FROM notice WHERE account_id = $1 AND source = $2;
+-- name: GetThresholds :one
+-- The largest amounts for which three thresholds were told; 0 for none. The index holds no empty thresholds.
+SELECT
+    CAST(COALESCE((
+        SELECT MAX(n.amount) FROM notice AS n WHERE n.account_id = sqlc.arg(account_id) AND n.threshold = sqlc.arg(first) AND n.threshold <> ''
+    ), 0) AS BIGINT) AS first,
+    CAST(COALESCE((
+        SELECT MAX(n.amount) FROM notice AS n WHERE n.account_id = sqlc.arg(account_id) AND n.threshold = sqlc.arg(second) AND n.threshold <> ''
+    ), 0) AS BIGINT) AS second,
+    CAST(COALESCE((
+        SELECT MAX(n.amount) FROM notice AS n WHERE n.account_id = sqlc.arg(account_id) AND n.threshold = sqlc.arg(third) AND n.threshold <> ''
+    ), 0) AS BIGINT) AS third;
 
 -- name: ListNoticeSources :many
 -- Those of thresholds may be many, and would hide the others.
