@@ -193,6 +193,55 @@ func TestAnErasedPersonIsToldNothing(t *testing.T) {
 	})
 }
 
+// An account may have many notices of thresholds and top-ups after a failed payment. They do not hide that it failed, and the query does not read them.
+func TestManyOtherNoticesHideNoFailedPayment(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		s.clock.Set(s.month(1))
+		s.attempted(1, "open")
+		s.sub(1, "past_due")
+		require.Equal(t, []notices.Kind{notices.PaymentFailed}, s.told())
+		others := []notices.Kind{
+			notices.CreditThreshold, notices.LimitThreshold, notices.OverageThreshold,
+			notices.TopUpSucceeded, notices.TopUpFailed, notices.TopUpDisabled, notices.TopUpAuthentication,
+		}
+		for _, kind := range others {
+			s.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 501)
+				INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time)
+				SELECT 'ntc_z' || CAST($2 AS TEXT) || CAST(i AS TEXT), CAST($1 AS TEXT), CAST($2 AS TEXT) || CAST(i AS TEXT), CAST($2 AS TEXT), '', '{}', 1 FROM n`, alice, string(kind))
+		}
+		s.exec("ANALYZE")
+		s.attempted(1, "paid")
+		s.sub(1, "active")
+		recovered, err := s.store.Notices(t.Context(), alice, notices.Recovered, "", 10)
+		require.NoError(t, err)
+		require.Len(t, recovered, 1)
+
+		explain := "EXPLAIN "
+		if s.db.Dialect() == database.SQLite {
+			explain = "EXPLAIN QUERY PLAN "
+		}
+		rows, err := s.db.Read().QueryContext(t.Context(), explain+`SELECT source FROM notice WHERE account_id = 'user_alice' AND kind NOT IN (
+			'credit_threshold', 'limit_threshold', 'overage_threshold', 'top_up_succeeded', 'top_up_failed', 'top_up_disabled', 'top_up_authentication'
+		) ORDER BY id DESC LIMIT 500`)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, rows.Close()) }()
+		columns, err := rows.Columns()
+		require.NoError(t, err)
+		plan, cells := "", make([]any, len(columns))
+		for i := range cells {
+			cells[i] = new(string)
+		}
+		for rows.Next() {
+			require.NoError(t, rows.Scan(cells...))
+			plan += *cells[len(cells)-1].(*string) + "\n" //nolint:forcetypeassert // set above
+		}
+		require.NoError(t, rows.Err())
+		require.Contains(t, plan, "notice_of_subscription")
+	})
+}
+
 // Notices are deleted when they are older than their retention, a page at a time.
 func TestNoticesArePruned(t *testing.T) {
 	subscribed(t, func(t *testing.T, s *subscriber) {

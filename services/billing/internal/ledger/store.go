@@ -210,7 +210,7 @@ type Tx interface {
 	InsertNotice(ctx context.Context, n notices.Notice) (bool, error)
 	// Thresholds reads the largest amounts for which notices of thresholds were written, by Notice.Threshold; 0 for none.
 	Thresholds(ctx context.Context, accountID string, names [3]string) ([3]int64, error)
-	// NoticeSources reads the sources of the account's newest notices, without those of thresholds.
+	// NoticeSources reads the sources of the account's newest notices, without those of thresholds and top-ups.
 	NoticeSources(ctx context.Context, accountID string) (map[string]bool, error)
 	// RefusedCharges reads the charges of the account's overage that Stripe refuses.
 	RefusedCharges(ctx context.Context, accountID string) ([]OverageCharge, error)

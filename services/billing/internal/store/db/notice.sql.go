@@ -124,7 +124,9 @@ func (q *Queries) InsertNotice(ctx context.Context, arg InsertNoticeParams) (int
 
 const listNoticeSources = `-- name: ListNoticeSources :many
 SELECT source FROM notice
-WHERE account_id = $1 AND kind NOT IN ('credit_threshold', 'limit_threshold', 'overage_threshold')
+WHERE account_id = $1 AND kind NOT IN (
+    'credit_threshold', 'limit_threshold', 'overage_threshold', 'top_up_succeeded', 'top_up_failed', 'top_up_disabled', 'top_up_authentication'
+)
 ORDER BY id DESC LIMIT CAST($2 AS BIGINT)
 `
 
@@ -133,7 +135,7 @@ type ListNoticeSourcesParams struct {
 	Most      int64
 }
 
-// Those of thresholds may be many, and would hide the others.
+// Those of thresholds and top-ups may be many, and would hide the others. The index notice_of_subscription has the same condition.
 func (q *Queries) ListNoticeSources(ctx context.Context, arg ListNoticeSourcesParams) ([]string, error) {
 	rows, err := q.db.QueryContext(ctx, listNoticeSources, arg.AccountID, arg.Most)
 	if err != nil {

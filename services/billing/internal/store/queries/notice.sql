@@ -16,9 +16,11 @@ SELECT
     ), 0) AS BIGINT) AS third;
 
 -- name: ListNoticeSources :many
--- Those of thresholds may be many, and would hide the others.
+-- Those of thresholds and top-ups may be many, and would hide the others. The index notice_of_subscription has the same condition.
 SELECT source FROM notice
-WHERE account_id = sqlc.arg(account_id) AND kind NOT IN ('credit_threshold', 'limit_threshold', 'overage_threshold')
+WHERE account_id = sqlc.arg(account_id) AND kind NOT IN (
+    'credit_threshold', 'limit_threshold', 'overage_threshold', 'top_up_succeeded', 'top_up_failed', 'top_up_disabled', 'top_up_authentication'
+)
 ORDER BY id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: ListNotices :many
