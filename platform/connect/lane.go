@@ -21,6 +21,8 @@ const (
 	maxSent, maxSentBytes = 256, 256 << 10
 	// maxCancelled bounds the cancelled calls of one message.
 	maxCancelled = 4096
+	// maxMissed is how many calls in a row may move on from a replica that speaks before the whole stream is left.
+	maxMissed = 8
 )
 
 // The ranks of streams, the best one first.
@@ -52,6 +54,7 @@ type lane struct {
 	closed    bool // nothing more is sent
 	ended     bool
 	heard     time.Time // of the last message
+	missed    int       // calls that moved on since the last answer
 	queue     []*batchedCall
 	waiting   map[uint32]*batchedCall // sent, without an answer
 	cancelled []uint32                // sent, and nobody waits for them
@@ -185,8 +188,8 @@ func (*lane) finish(call *batchedCall, outcome int, a *billingv1.BatchedAnswer, 
 	}
 }
 
-// hangs moves on a call that has waited for long, if another replica answers. If the replica has said nothing at all meanwhile, the whole
-// stream is left, and its calls move on together.
+// hangs moves on a call that has waited for long, if another replica answers. If the replica has said nothing at all meanwhile, or several
+// such calls had no answer, the whole stream is left, and its calls move on together.
 func (l *lane) hangs(call *batchedCall) {
 	p := l.pick.picked.Load()
 	if p == nil || !p.from.elsewhere(p.replica) {
@@ -195,7 +198,8 @@ func (l *lane) hangs(call *batchedCall) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	late := status.Error(codes.Unavailable, "the replica did not answer in time")
-	if l.heard.After(call.added) {
+	l.missed++
+	if l.heard.After(call.added) && l.missed < maxMissed {
 		l.drop(call)
 		l.finish(call, moved, nil, late)
 		l.signal()
@@ -350,6 +354,7 @@ func (l *lane) hear(m *billingv1.BatchResponse) {
 	defer l.mu.Unlock()
 	l.accepted, l.heard = true, time.Now()
 	for _, a := range m.GetAnswers() {
+		l.missed = 0
 		if call := l.waiting[a.GetId()]; call != nil {
 			delete(l.waiting, a.GetId())
 			l.finish(call, answered, a, nil)

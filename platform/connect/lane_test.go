@@ -343,6 +343,29 @@ func TestOneCallOfABatchHangs(t *testing.T) {
 	require.EqualValues(t, 1, nodes[0].streams.Load(), "its stream is not left")
 }
 
+// A replica that speaks, but answers none of its calls, is left by all of them.
+func TestAReplicaOfBatchesAnswersNothing(t *testing.T) {
+	t.Parallel()
+	nodes, client := batchNodes(t, 2)
+	nodes[0].beats.Store(true)
+	nodes[0].held.Store("held", true)
+	var callers sync.WaitGroup
+	for range 64 {
+		callers.Go(func() {
+			for range 2 {
+				if res, err := client.Reserve(context.Background(), &billingv1.ReserveRequest{RequestId: "held"}); err != nil || res.GetHoldId() != "1" {
+					t.Errorf("got %v, %v", res, err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	require.Eventually(t, func() bool {
+		reserveAt(t, client, "call")
+		return nodes[0].streams.Load() > 1
+	}, time.Minute, time.Millisecond, "its stream is left, and it is tried again")
+}
+
 // With one replica, a call waits as long as its caller does.
 func TestTheOnlyReplicaOfBatchesHangs(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,6 +28,11 @@ const (
 	batchAge = time.Minute
 	// leavePatience is how long a caller may take to end a stream after it was asked to.
 	leavePatience = 3 * time.Second
+	// maxPatience is how many times as long it may take while calls wait that the caller sent before.
+	maxPatience = 20
+	// beatTime is how often a caller with running calls hears from the server at least. It is far shorter than a caller waits for a
+	// server that says nothing.
+	beatTime = 250 * time.Millisecond
 )
 
 // BatchStream is a stream that makes calls in batches.
@@ -82,6 +88,7 @@ type batch struct {
 	ctx    context.Context //nolint:containedctx // the stream's
 	slots  chan struct{}   // one for each call whose answer is not sent
 	read   chan error      // why no further calls come
+	full   atomic.Bool     // a call had to wait for a slot
 
 	workers sync.WaitGroup
 	idle    chan batchCall // to workers without a call
@@ -125,8 +132,13 @@ func (b *batch) receive() error {
 func (b *batch) start(in *billingv1.BatchedCall, arrived time.Time) error {
 	select {
 	case b.slots <- struct{}{}:
-	case <-b.ctx.Done():
-		return b.ctx.Err()
+	default:
+		b.full.Store(true)
+		select {
+		case b.slots <- struct{}{}:
+		case <-b.ctx.Done():
+			return b.ctx.Err()
+		}
 	}
 	call := batchCall{BatchedCall: in, method: b.chain.methods[b.prefix+in.GetMethod()]}
 	b.mu.Lock()
@@ -199,29 +211,42 @@ func (b *batch) finish(call batchCall, a *billingv1.BatchedAnswer) {
 	}
 }
 
-// send sends answers until the caller has ended the stream and has them all.
+// send sends answers until the caller has ended the stream and has them all. While calls run, the caller hears from it.
 func (b *batch) send() error {
 	stopping, read := b.chain.stopping.Done(), b.read
-	age := time.NewTimer(batchAge)
+	age, beat := time.NewTimer(batchAge), time.NewTicker(beatTime)
 	defer age.Stop()
-	var ended, impatient bool
+	defer beat.Stop()
+	var ended, silent bool
+	asked := 0
 	for {
 		select {
 		case <-b.ready:
+			silent = false
 			if err := b.flush(); err != nil {
 				return err
 			}
+		case <-beat.C:
+			if silent && len(b.slots) > 0 {
+				if err := b.stream.Send(&billingv1.BatchResponse{}); err != nil {
+					return err
+				}
+			}
+			silent = true
 		case <-stopping:
 			stopping = nil
 			age.Reset(0)
 			continue
 		case <-age.C:
-			if impatient {
+			stopping = nil
+			if asked > 0 && !b.behind() || asked > maxPatience {
 				return nil // the caller makes the calls without an answer again
 			}
-			impatient = true
-			stopping = nil
+			asked++
 			age.Reset(leavePatience)
+			if asked > 1 {
+				continue
+			}
 			if err := b.stream.Send(&billingv1.BatchResponse{Leaving: true}); err != nil {
 				return err
 			}
@@ -229,13 +254,18 @@ func (b *batch) send() error {
 			if err != nil {
 				return err
 			}
-			ended, read = true, nil
+			ended, read, stopping = true, nil, nil
 			age.Stop() // what still runs has deadlines
 		}
 		if ended && len(b.slots) == 0 {
 			return nil
 		}
 	}
+}
+
+// behind reports whether the end of the stream may not have been read because calls waited for a slot since it was last asked.
+func (b *batch) behind() bool {
+	return b.full.Swap(false) || len(b.slots) == cap(b.slots)
 }
 
 // flush sends the answers that are ready. Calls that were decided in one commit end together, so it lets the other workers run first.

@@ -488,6 +488,46 @@ func errText(err error) string {
 	return err.Error()
 }
 
+// A slow call moves on, and the server that works on it keeps its stream.
+func TestASlowCallOfABatchMovesOn(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var slow atomic.Int64
+	var addresses []string
+	for i := range 2 {
+		addresses = append(addresses, serveBilling(t, &ledger{reserve: func(_ context.Context, in *billingv1.ReserveRequest) (*billingv1.ReserveResponse, error) {
+			if i == 0 && in.GetRequestId() == "call_slow" {
+				slow.Add(1)
+				<-release
+			}
+			return &billingv1.ReserveResponse{HoldId: strconv.Itoa(i)}, nil
+		}}).address)
+	}
+	defer close(release)
+	client := billingv1.NewBillingServiceClient(dialAs(t, "ai", addresses...))
+	reserve := func(id string) string {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		res, err := client.Reserve(ctx, reserveRequest(id))
+		require.NoError(t, err)
+		return res.GetHoldId()
+	}
+	kept := false
+	for range 5 { // a machine that stalls may hide that the server works
+		require.Eventually(t, func() bool { return reserve("call_short") == "0" }, time.Minute, time.Millisecond, "both servers get calls")
+		for before := slow.Load(); slow.Load() == before; {
+			require.Equal(t, "1", reserve("call_slow"))
+		}
+		for range 4 {
+			kept = kept || reserve("call_short") == "0"
+		}
+		if kept {
+			return
+		}
+	}
+	t.Error("a server that works on a call gets no other calls")
+}
+
 // A server of an older version does not know batches.
 func TestOlderServersGetCallsAlone(t *testing.T) {
 	t.Parallel()
