@@ -22,7 +22,7 @@ import (
 type ledger struct {
 	billingv1.BillingServiceClient
 	failures int
-	slow     time.Duration // how long each answer takes
+	slow     time.Duration                      // how long each answer takes
 	batches  []*billingv1.RecordRequestsRequest // all that came, also those that failed
 }
 

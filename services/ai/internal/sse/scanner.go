@@ -16,7 +16,7 @@ const (
 	MaxEvent = 8 << 20
 )
 
-// ErrEventTooLarge is returned when an event does not end within MaxEvent bytes.
+// ErrEventTooLarge is returned when an event does not end within Scanner.Max bytes.
 var ErrEventTooLarge = errors.New("a server-sent event is too large")
 
 // Event is one event. It is valid until the next Fill.
