@@ -64,7 +64,8 @@ func (g *Gateway) typed(ctx context.Context, clients rest.Clients) ([]routes.Rou
 const (
 	// uploadPatience is how many times longer than another body a form with files may take to arrive.
 	uploadPatience = 4
-	// maxUploads bounds the forms that are in memory at once, until their answers end: 32 of the default size take 832 MiB.
+	// maxUploads bounds the forms that are in memory at once, until their answers end or their clients leave: 32 of the default size
+	// take 832 MiB. The ai service drops a form when its caller leaves, although it may read the answer to its end.
 	maxUploads = 32
 	// accountUploads is how many of them one account may have.
 	accountUploads = 8

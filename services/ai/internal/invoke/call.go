@@ -201,8 +201,15 @@ func pathOf(endpoint aiv1.Endpoint) string {
 	}
 }
 
-// Body implements Exchange.
+// Body implements Exchange. A request for media whose caller has left is not sent any more, because its body is dropped.
 func (c *call) Body(route *models.Route) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.req.Media != nil && c.left {
+		c.stage = held
+		c.cancel(errLeft)
+		return nil
+	}
 	if c.route != nil { // another target has failed
 		c.meter.Reset()
 		c.status, c.requestID, c.named, c.served, c.joiner, c.early = 0, "", false, "", nil, nil

@@ -39,6 +39,7 @@ func (c *call) leaveLocked() {
 		return
 	}
 	c.left, c.sink = true, nil
+	c.req.Drop() // Body makes no further attempt
 	close(c.gone)
 	c.invoker.abandoned.add(c)
 	switch {
@@ -123,6 +124,7 @@ func (c *call) sendHead(h Head) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.firstByte = c.invoker.deps.Now()
+	c.req.Drop() // no other target is tried
 	h.Limits = c.ticket.Levels()
 	if c.sink != nil && c.sink.Head(h) != nil {
 		c.leaveLocked()

@@ -77,12 +77,19 @@ func (c *client) address(path, model string) *url.URL {
 	return u
 }
 
-// send posts a body and returns the answer, whatever its status. Its errors are *errs.Error.
-func (c *client) send(ctx context.Context, to *url.URL, key pick, q *invoke.Query, body []byte) (*reply, error) {
+// send posts a body and returns the answer, whatever its status. Its errors are *errs.Error. A form is kept only until it was sent and
+// the answer has begun, or the caller is gone: an answer can take long, and a form is large.
+func (c *client) send(ctx context.Context, to *url.URL, key pick, q *invoke.Query, body []byte, gone <-chan struct{}) (*reply, error) {
 	request := (&http.Request{
 		Method: q.Method, URL: to, Host: to.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: c.header(ctx, key.secret, q),
 	}).WithContext(ctx)
-	if body != nil {
+	switch {
+	case body == nil:
+	case q.ContentType != "":
+		files := &upload{body: body}
+		defer files.until(gone)()
+		request.ContentLength, request.Body, request.GetBody = int64(len(body)), &uploading{rest: body}, files.again
+	default:
 		request.ContentLength, request.Body = int64(len(body)), reader(body)
 		request.GetBody = func() (io.ReadCloser, error) { return reader(body), nil }
 	}

@@ -258,7 +258,7 @@ func (w *walk) once(ctx context.Context, c *choice, key pick) (n next, why strin
 	if w.q.Thinks {
 		ctx = provider.WithIdleTimeout(ctx, c.thinking)
 	}
-	answer, err := c.send(ctx, c.url(w.q), key, w.q, body)
+	answer, err := c.send(ctx, c.url(w.q), key, w.q, body, w.x.Gone())
 	if err != nil {
 		n, why = afterError(err)
 		w.last = Failure(err)

@@ -81,6 +81,13 @@ func ParseMedia(endpoint aiv1.Endpoint, contentType string, body []byte, suspect
 	return r, nil
 }
 
+// Drop lets go of a body with files, and of what lies in it. The request cannot be sent any more.
+func (r *Request) Drop() {
+	if r.Media != nil {
+		r.body, r.Media.Sound, r.Media.Prompt, r.Media.parts = nil, nil, nil, nil
+	}
+}
+
 // ContentType is that of the body to send; "" for JSON.
 func (r *Request) ContentType() string {
 	if r.Media == nil {
