@@ -259,9 +259,9 @@ func TestAChildSharesItsParentsFate(t *testing.T) {
 	require.NoError(t, err)
 	claims, err := f.verifier.Verify(answer.GetPassports()["ai"], "ai")
 	require.NoError(t, err)
-	require.Equal(t, []passport.KeyLimit{{APIKeyID: top.GetApiKey().GetId(), RequestsPerMinute: 5}}, claims.ParentLimits)
+	require.Equal(t, []passport.KeyLimit{{APIKeyID: middle.GetApiKey().GetId()}, {APIKeyID: top.GetApiKey().GetId(), RequestsPerMinute: 5}}, claims.ParentLimits)
 	require.EqualValues(t, 3, claims.RequestsPerMinute)
-	require.Equal(t, top.GetApiKey().GetId(), answer.GetIdentity().GetParentLimits()[0].GetApiKeyId())
+	require.Equal(t, top.GetApiKey().GetId(), answer.GetIdentity().GetParentLimits()[1].GetApiKeyId())
 
 	w := f.watch(t)
 	asMiddle := f.as(t, middle.GetSecret()) // whose passport lives for another minute

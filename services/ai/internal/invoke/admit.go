@@ -65,7 +65,7 @@ func limitsOf(claims *passport.Claims, plan *billingv1.Limits) limit.Ask {
 	}
 }
 
-// limitedKeys are the caller's API key and the limited keys that made it.
+// limitedKeys are the caller's API key and the keys that made it.
 func limitedKeys(claims *passport.Claims) []limit.Key {
 	if claims.APIKeyID == "" {
 		return nil

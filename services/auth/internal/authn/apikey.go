@@ -88,16 +88,15 @@ func (a *Authenticator) keyClaims(k apikey.Verified, st directory.Standing) pass
 	}
 }
 
-// parentLimits returns the limits of the keys that a key descends from. Its calls count against them.
+// parentLimits returns the limits of the keys that a key descends from. Its calls count against them. A key without limits is among
+// them, so that a limit that is set later knows the calls before it.
 func parentLimits(ancestors []apikey.Key) []passport.KeyLimit {
 	var limits []passport.KeyLimit
 	for _, ancestor := range ancestors {
-		if ancestor.Limits != (apikey.Limits{}) {
-			limits = append(limits, passport.KeyLimit{
-				APIKeyID: ancestor.ID, RequestsPerMinute: ancestor.RequestsPerMinute, RequestsPerDay: ancestor.RequestsPerDay,
-				TokensPerMinute: ancestor.TokensPerMinute, ConcurrentStreams: ancestor.ConcurrentStreams,
-			})
-		}
+		limits = append(limits, passport.KeyLimit{
+			APIKeyID: ancestor.ID, RequestsPerMinute: ancestor.RequestsPerMinute, RequestsPerDay: ancestor.RequestsPerDay,
+			TokensPerMinute: ancestor.TokensPerMinute, ConcurrentStreams: ancestor.ConcurrentStreams,
+		})
 	}
 	return limits
 }

@@ -337,7 +337,9 @@ func TestParentLimits(t *testing.T) {
 	grant, err := p.ask(t, "tvt_live_x")
 	require.NoError(t, err)
 	require.Equal(t, []passport.KeyLimit{
-		{APIKeyID: "key_2", RequestsPerMinute: 7, RequestsPerDay: 8, TokensPerMinute: 9, ConcurrentStreams: 10}, {APIKeyID: "key_0", ConcurrentStreams: 1},
+		{APIKeyID: "key_2", RequestsPerMinute: 7, RequestsPerDay: 8, TokensPerMinute: 9, ConcurrentStreams: 10},
+		{APIKeyID: "key_1"}, // a limit that it gets later counts this call
+		{APIKeyID: "key_0", ConcurrentStreams: 1},
 	}, grant.Claims.ParentLimits)
 	c := grant.Claims
 	require.Equal(t, []int32{1, 2, 3, 4}, []int32{c.RequestsPerMinute, c.RequestsPerDay, c.TokensPerMinute, c.ConcurrentStreams})
