@@ -147,7 +147,7 @@ func TestMediaFaultTable(t *testing.T) {
 	before := in.account(token)
 	answers := make([]answer, len(cells))
 	var calls sync.WaitGroup
-	room := make(chan struct{}, 16)
+	room := make(chan struct{}, 8) // the share of an account of the uploads
 	for i, c := range cells {
 		calls.Go(func() {
 			room <- struct{}{}

@@ -293,7 +293,7 @@ func (v *openAPIValidator) report(w io.Writer) (ok bool) {
 	for _, problem := range slices.Sorted(maps.Keys(v.problems)) {
 		fmt.Fprintf(w, "FAIL: an answer differs from the OpenAPI document (%d times): %s\n", v.problems[problem], problem)
 	}
-	if blind := v.expects && v.requests == 0 || v.covered > 0 && v.answers == 0; blind {
+	if blind := v.expects && (v.requests == 0 || v.covered > 0 && v.answers == 0); blind {
 		fmt.Fprintf(w, "FAIL: an installation was started, but none of its answers was compared with the OpenAPI document (%d requests were seen, %d of them of REST)\n", v.requests, v.covered)
 		return false
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/follow"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/topup"
 )
 
@@ -31,6 +32,8 @@ type Store interface {
 	TopUp(ctx context.Context, accountID string) (topup.Setting, error)
 	// EraseUser takes a person's id out of what is stored, for good.
 	EraseUser(ctx context.Context, userID string) error
+	// Notice reads a notice, or ledger.ErrNotFound.
+	Notice(ctx context.Context, id string) (notices.Notice, error)
 	// OpenHolds counts the open holds and returns the time of the oldest one.
 	OpenHolds(ctx context.Context) (count int64, oldest time.Time, err error)
 }
