@@ -170,7 +170,7 @@ func (x *BatchedCall) GetTraceparent() string {
 	return ""
 }
 
-// BatchResponse carries answers, in the order in which they were ready.
+// BatchResponse carries answers, in the order in which they were ready. One without answers says that the server works on the calls it has.
 type BatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The answers.

@@ -95,7 +95,7 @@ export declare type BatchedCall = Message<"trivet.billing.v1.BatchedCall"> & {
 export declare const BatchedCallSchema: GenMessage<BatchedCall>;
 
 /**
- * BatchResponse carries answers, in the order in which they were ready.
+ * BatchResponse carries answers, in the order in which they were ready. One without answers says that the server works on the calls it has.
  *
  * @generated from message trivet.billing.v1.BatchResponse
  */
