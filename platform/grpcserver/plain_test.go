@@ -176,14 +176,17 @@ func TestUnaryCallsAreTheSameBothWays(t *testing.T) {
 			require.NoError(t, err)
 		})
 		t.Run("the caller's own deadline holds", func(t *testing.T) {
+			began := make(chan struct{}, 1)
 			w.auth.authenticate = func(ctx context.Context, _ *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
+				began <- struct{}{}
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			_, err := w.call(ctx, someCredential)
 			require.Equal(t, codes.DeadlineExceeded, status.Code(err))
+			within(t, began, "the call begins") // before the next test replaces the handler
 		})
 		t.Run("a caller who has left is not served", func(t *testing.T) {
 			w.auth.authenticate = func(context.Context, *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
