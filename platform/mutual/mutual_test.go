@@ -202,10 +202,10 @@ func TestSettings(t *testing.T) {
 	}{
 		"all":               {func(*mutual.Settings) {}, ""},
 		"none":              {func(s *mutual.Settings) { *s = mutual.Settings{} }, ""},
-		"no certificate":    {func(s *mutual.Settings) { s.Cert = "" }, "belong together"},
-		"no key":            {func(s *mutual.Settings) { s.Key = settings.Secret{} }, "belong together"},
-		"no authority":      {func(s *mutual.Settings) { s.CA = "" }, "belong together"},
-		"only an authority": {func(s *mutual.Settings) { *s = mutual.Settings{CA: s.CA} }, "belong together"},
+		"no certificate":    {func(s *mutual.Settings) { s.Cert = "" }, "must be set together"},
+		"no key":            {func(s *mutual.Settings) { s.Key = settings.Secret{} }, "must be set together"},
+		"no authority":      {func(s *mutual.Settings) { s.CA = "" }, "must be set together"},
+		"only an authority": {func(s *mutual.Settings) { *s = mutual.Settings{CA: s.CA} }, "must be set together"},
 		"another key":       {func(s *mutual.Settings) { s.Key = a.settings("ai", time.Now()).Key }, "TRIVET_GRPC_TLS_CERT: cannot be used with"},
 		"no PEM":            {func(s *mutual.Settings) { s.CA = "x" }, "TRIVET_GRPC_TLS_CA: has no certificate"},
 	} {
