@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"time"
 )
@@ -80,20 +79,26 @@ func (l *Ledger) claim(ctx context.Context, tx Tx, account *Account, userID stri
 	return l.save(ctx, tx, account)
 }
 
-// reserveVerified tries a refused call again if the account has got free credit since, because the person who calls has been verified.
-func (l *Ledger) reserveVerified(ctx context.Context, r Reservation, refusal error) (Hold, error) {
-	before, err := l.store.Account(ctx, r.AccountID)
+// reserveVerified tries a refused call again if the account has got free credit since, because the person who calls has been verified. A call at the same
+// time may have claimed the credit after the refusal.
+func (l *Ledger) reserveVerified(ctx context.Context, r Reservation, refusal *InsufficientError) (Hold, error) {
+	account, err := l.store.Account(ctx, r.AccountID)
 	if err != nil {
 		return Hold{}, err
 	}
-	if may, err := l.mayClaim(ctx, before, r.UserID, false); err != nil || !may {
-		return Hold{}, cmp.Or(err, refusal)
-	}
-	after, err := l.Account(ctx, r.AccountID, r.UserID)
+	may, err := l.mayClaim(ctx, account, r.UserID, false)
 	if err != nil {
 		return Hold{}, err
 	}
-	if after.Available() <= before.Available() { // a request at the same time may have claimed the credit
+	if may {
+		if _, err := l.Account(ctx, r.AccountID, r.UserID); err != nil {
+			return Hold{}, err
+		}
+	}
+	if account, err = l.store.Account(ctx, r.AccountID); err != nil { // another call may have taken the share for it since it was read
+		return Hold{}, err
+	}
+	if account.Available() <= refusal.Account.Available() {
 		return Hold{}, refusal
 	}
 	return l.reserve(ctx, r)

@@ -181,6 +181,25 @@ func TestManyRequestsOfAVerifiedPerson(t *testing.T) {
 	})
 }
 
+// Of many first calls at once, the one that claims the credit does not leave the others refused.
+func TestManyCallsOfAVerifiedPerson(t *testing.T) {
+	free(t, ledger.FreeVerified, func(t *testing.T, s *subscriber) {
+		const calls = 40
+		failed := make(chan error, calls)
+		for i := range calls {
+			go func() {
+				_, err := s.Reserve(t.Context(), ledger.Reservation{
+					RequestID: fmt.Sprint("r", i), AccountID: "org_1", UserID: alice, Verified: true, Model: "embed", InputTokens: 1,
+				})
+				failed <- err
+			}()
+		}
+		for range calls {
+			require.NoError(t, <-failed)
+		}
+	})
+}
+
 // The rest of a month after a subscription has no free credit for the verified either.
 func TestVerifiedAfterASubscription(t *testing.T) {
 	subscribed(t, func(t *testing.T, s *subscriber) {

@@ -132,8 +132,8 @@ type reserving struct {
 // *RepeatedError, *UnknownModelError, *ModelNotAllowedError, *InvalidError, *RequestUsedError, *PlanMissingError, ErrUnavailable.
 func (l *Ledger) Reserve(ctx context.Context, r Reservation) (Hold, error) {
 	h, err := l.reserve(ctx, r)
-	if _, refused := errors.AsType[*InsufficientError](err); refused && l.free == FreeVerified && r.Verified {
-		h, err = l.reserveVerified(ctx, r, err)
+	if refusal, refused := errors.AsType[*InsufficientError](err); refused && l.free == FreeVerified && r.Verified {
+		h, err = l.reserveVerified(ctx, r, refusal)
 	}
 	l.count.reserved(ctx, err)
 	return h, err
