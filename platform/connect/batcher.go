@@ -33,8 +33,9 @@ const (
 	maxOpen = 4 * maxLanes
 	// laneAge is when a stream is replaced, so that new replicas get calls.
 	laneAge = 10 * time.Second
-	// maxWaiting bounds the calls of a stream without an answer; further ones are made alone.
-	maxWaiting = 4096
+	// maxWaiting bounds the calls of a stream without an answer; further ones are made alone. It is what a server runs at once for a stream
+	// (maxRunning of grpcserver): with more, cancelled calls would wait to be read behind calls that wait for a place.
+	maxWaiting = 512
 	// maxBatchedBytes is the largest request that travels in a batch.
 	maxBatchedBytes = 64 << 10
 	// aloneTime is how long calls are made alone after a replica of an older version refused a stream.

@@ -51,6 +51,7 @@ type lane struct {
 	mu        sync.Mutex
 	accepted  bool
 	leaving   bool // takes no further call
+	hung      bool // left because its replica did not answer: further messages do not clear the suspicion
 	closed    bool // nothing more is sent
 	ended     bool
 	heard     time.Time // of the last message
@@ -197,6 +198,9 @@ func (l *lane) hangs(call *batchedCall) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if call.outcome != 0 || l.ended {
+		return // it was answered, or moved on, while this waited for the lock
+	}
 	late := status.Error(codes.Unavailable, "the replica did not answer in time")
 	l.missed++
 	if l.heard.After(call.added) && l.missed < maxMissed {
@@ -206,7 +210,7 @@ func (l *lane) hangs(call *batchedCall) {
 		return
 	}
 	p.replica.suspect()
-	l.leaving = true
+	l.leaving, l.hung = true, true
 	left := 0
 	for _, other := range l.pending() {
 		switch {
@@ -343,19 +347,27 @@ func (l *lane) refuse() {
 	if p == nil || !p.from.elsewhere(p.replica) {
 		return
 	}
+	l.mu.Lock()
+	over := l.accepted || l.ended
+	l.mu.Unlock()
+	if over {
+		return
+	}
 	p.replica.suspect()
 	l.fail(status.Error(codes.Unavailable, "the replica did not accept a stream in time"))
 }
 
 // hear takes a message of the replica, nil for its acceptance of the stream.
 func (l *lane) hear(m *billingv1.BatchResponse) {
-	l.pick.picked.Load().replica.suspectUntil.Store(0)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if !l.hung {
+		l.pick.picked.Load().replica.suspectUntil.Store(0)
+	}
 	l.accepted, l.heard = true, time.Now()
 	for _, a := range m.GetAnswers() {
-		l.missed = 0
-		if call := l.waiting[a.GetId()]; call != nil {
+		if call := l.waiting[a.GetId()]; call != nil { // the answer to a cancelled call says nothing
+			l.missed = 0
 			delete(l.waiting, a.GetId())
 			l.finish(call, answered, a, nil)
 		}

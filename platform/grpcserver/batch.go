@@ -119,12 +119,12 @@ func (b *batch) receive() error {
 			return err
 		}
 		arrived := time.Now()
+		b.cancel(in.GetCancelledIds()) // first, because it makes room: the ids are those of earlier messages
 		for _, call := range in.GetCalls() {
 			if err := b.start(call, arrived); err != nil {
 				return err
 			}
 		}
-		b.cancel(in.GetCancelledIds())
 	}
 }
 
