@@ -59,7 +59,7 @@ func TestCallsThatAreNotHTTP(t *testing.T) {
 	require.Positive(t, transport.Wait())
 }
 
-// A call that panics gives its place back: whoever recovers can go on calling.
+// A call that panics gives its place back: the next call is made.
 func TestCallsThatPanic(t *testing.T) {
 	var ends []provider.End
 	transport, err := provider.New(provider.Config{
