@@ -111,7 +111,7 @@ func TestNoticesAreMailed(t *testing.T) {
 		require.Equal(t, []string{"ann-canary@example.test"}, got.To)
 		require.Equal(t, "<"+n.GetId()+"@acme.test>", got.MessageID)
 		require.Equal(t, "Your payment failed", got.Subject)
-		require.Equal(t, "A payment of $20.00 for Pro failed.\n\nPlease pay the invoice or update your payment method. Otherwise your account loses the plan.\n\n"+
+		require.Equal(t, "A payment of $20.00 for Pro failed.\n\nPlease pay the invoice or update your payment method. While it is unpaid, your account may lose the plan or its overage.\n\n"+
 			"Pay the invoice:\n"+n.GetPayUrl()+"\n\nManage your plan and payments:\nhttps://app.example.com/billing\n\nAcme\n", got.Text)
 		require.NotContains(t, h.log.String()+h.mailState(n.GetId()).String(), "canary")
 		require.NotContains(t, h.log.String(), n.GetPayUrl())
@@ -311,8 +311,8 @@ func TestSettingsOfMails(t *testing.T) {
 		"no port":                   {map[string]string{"SMTP_ADDR": "smtp.example.test"}, "SMTP_ADDR: is not host:port"},
 		"no sender":                 {map[string]string{"SMTP_FROM": ""}, "SMTP_FROM: is not a mail address"},
 		"a wrong reply address":     {map[string]string{"SMTP_REPLY_TO": "help"}, "SMTP_REPLY_TO: is not a mail address"},
-		"a user without a password": {map[string]string{"SMTP_USERNAME": "u"}, "SMTP_PASSWORD: and SMTP_USERNAME go together"},
-		"a password without a user": {map[string]string{"SMTP_PASSWORD": "p"}, "SMTP_PASSWORD: and SMTP_USERNAME go together"},
+		"a user without a password": {map[string]string{"SMTP_USERNAME": "u"}, "SMTP_PASSWORD: must be set together with SMTP_USERNAME"},
+		"a password without a user": {map[string]string{"SMTP_PASSWORD": "p"}, "SMTP_PASSWORD: must be set together with SMTP_USERNAME"},
 		"an unknown kind":           {map[string]string{"BILLING_MAIL_KINDS": "ended,unmapped"}, "BILLING_MAIL_KINDS"},
 		"every kind":                {map[string]string{"BILLING_MAIL_KINDS": everyKind()}, ""},
 		"a link elsewhere":          {map[string]string{"BILLING_MAIL_URL": "https://evil.test/billing", "CORS_ALLOWED_ORIGINS": "https://app.example.com"}, "BILLING_MAIL_URL: has an origin"},
