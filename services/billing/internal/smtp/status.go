@@ -22,6 +22,9 @@ func enhanced(refused *sdk.SendError) string {
 	return found[2]
 }
 
+// noDetail stands for the detail of a reply without an enhanced status code.
+const noDetail = -1
+
 // permanent reports whether a reply says that the server never takes this mail, although it takes others. Servers refuse a sender or a client, too, at the
 // recipient or after the text: that concerns every mail.
 func permanent(stage string, code int, status string) bool {
@@ -29,7 +32,10 @@ func permanent(stage string, code int, status string) bool {
 		return false
 	}
 	subject, detail, _ := strings.Cut(strings.TrimPrefix(status, "5."), ".")
-	n, _ := strconv.Atoi(detail) // it is digits, or there is no code
+	n, err := strconv.Atoi(detail)
+	if err != nil {
+		n = noDetail
+	}
 	switch {
 	case stage == "rcpt" && status == "": // as of RFC 5321
 		return slices.Contains([]int{550, 551, 553}, code)

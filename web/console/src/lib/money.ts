@@ -3,8 +3,8 @@ import { formatNanoUsd } from '@trivet/client';
 /** An amount for a card or a table: cents, and more digits below a cent. */
 export const usd = (nano: string | bigint, digits?: number): string => formatNanoUsd(nano, digits === undefined ? {} : { digits });
 
-/** The nano-dollars of an amount that a person has typed, such as "12.50" or "1,000"; undefined when it is not one. "12,50" is none: its comma does not
- * group thousands, and must not make it 1,250 dollars. */
+/** Converts a typed amount in dollars, such as "12.50" or "1,000", to nano-dollars, or returns undefined if the text is not an amount. A comma may only
+ * group thousands: "12,50" is refused, because reading it as 1,250 dollars would be wrong. */
 export function nanoOf(typed: string): string | undefined {
   const match = /^\$?(\d{1,9}|\d{1,3}(?:,\d{3}){1,2})(?:\.(\d{1,9}))?$/.exec(typed.trim());
   return match?.[1] && (BigInt(match[1].replaceAll(',', '')) * 1_000_000_000n + BigInt((match[2] ?? '').padEnd(9, '0'))).toString();
