@@ -206,7 +206,7 @@ func (s *Store) compare(ctx context.Context, t database.Tx, ids []string) (found
 func (u *unit) same(ctx context.Context, a *account) (bool, error) {
 	stored := u.accounts[a.ID]
 	equal := func(x, y *grant) bool { return x.Grant == y.Grant }
-	if stored.missing || stored.Account != a.Account || stored.keyLimited != a.keyLimited || stored.spendLimited != a.spendLimited || !slices.EqualFunc(stored.grants, a.grants, equal) {
+	if stored.missing || stored.Account != a.Account || stored.keyLimited != a.keyLimited || stored.spendLimited != a.spendLimited || stored.limitedUpTo != a.limitedUpTo || !slices.EqualFunc(stored.grants, a.grants, equal) {
 		return false, nil
 	}
 	for s, kept := range a.windows {

@@ -285,6 +285,11 @@ func (u *unit) Unfold(ctx context.Context, holdID string) (old ledger.UsageTotal
 	if err != nil {
 		return old, at, err
 	}
+	if !row.Limited && u.limits(row.AccountID) { // a call that used nothing until now was no reason to mark the account's holds
+		if err := u.q.LimitHold(ctx, holdID); err != nil {
+			return old, at, err
+		}
+	}
 	old, at = r.Total(), usageTime(row, r)
 	waiting, err := u.forgetCall(ctx, row)
 	if err != nil {

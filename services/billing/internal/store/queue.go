@@ -80,8 +80,21 @@ func (s *Store) Write(ctx context.Context, accountID string, fn func(context.Con
 	return s.WriteCall(ctx, ledger.Caller{AccountID: accountID}, fn)
 }
 
-// WriteCall is Write for a decision about a call; see ledger.Store.
+// WriteCall is Write for a decision about a call; see ledger.Store. The first window of a limit of an account with calls waits until its holds are found.
 func (s *Store) WriteCall(ctx context.Context, caller ledger.Caller, fn func(context.Context, ledger.Tx) error) error {
+	for {
+		err := s.decide(ctx, caller, fn)
+		var unfound *unfoundHoldsError
+		if !errors.As(err, &unfound) {
+			return translate(err)
+		}
+		if err := s.limitHolds(ctx, unfound.accountID); err != nil {
+			return translate(err)
+		}
+	}
+}
+
+func (s *Store) decide(ctx context.Context, caller ledger.Caller, fn func(context.Context, ledger.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -98,7 +111,7 @@ func (s *Store) WriteCall(ctx context.Context, caller ledger.Caller, fn func(con
 	case <-ctx.Done():
 		return waited(ctx)
 	}
-	return translate(s.await(ctx, q, d))
+	return s.await(ctx, q, d)
 }
 
 // await returns when the decision is committed or refused. It runs batches while nobody else does.

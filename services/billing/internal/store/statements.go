@@ -19,7 +19,7 @@ type statements struct {
 const (
 	accountColumns = `id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests,
 		period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited, spend_limited, overage_cap, overage_used,
-		overage_total, overage_close_time, overage_start_time, overage_end_time`
+		overage_total, overage_close_time, overage_start_time, overage_end_time, limited_up_to`
 	grantColumns = `id, account_id, source, amount, remaining, create_time, expire_time`
 )
 
@@ -52,8 +52,8 @@ func newStatements(dialect database.Dialect) *statements {
 		insertHolds: newBulk(dialect, `INSERT INTO hold (
 			id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
 			amount, output_tokens, state, create_time, lease_time,
-			used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens) VALUES `,
-			"(?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?, ?)", " ON CONFLICT (id) DO NOTHING"),
+			used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, limited) VALUES `,
+			"(?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?, ?, ?)", " ON CONFLICT (id) DO NOTHING"),
 		insertEntries: newBulk(dialect, "INSERT INTO entry (account_id, id, kind, debit, credit, amount, reference, create_time) VALUES ",
 			"(?, ?, ?, ?, ?, ?, ?, ?)", ""),
 		closeHolds: newBulk(dialect, `UPDATE hold SET state = v.column3, cost = v.column4, balance_after = v.column5, paid_by = v.column6,

@@ -34,6 +34,8 @@ type Store struct {
 	cache  *cache
 	// open counts the holds that this process has opened and not closed.
 	open atomic.Int64
+	// limitedPage is how many holds limitPage looks at.
+	limitedPage int64
 	// deliver is nil while notices go nowhere; see Deliver.
 	deliver func(ctx context.Context, t database.Tx, n notices.Notice) error
 }
@@ -42,7 +44,7 @@ type Store struct {
 func New(open *database.DB) *Store {
 	return &Store{
 		db: open, read: db.New(open.Reader()), sql: newStatements(open.Dialect()), queues: newQueues(open.Dialect()),
-		cache: newCache(open.Dialect()),
+		cache: newCache(open.Dialect()), limitedPage: limitedPage,
 	}
 }
 

@@ -25,6 +25,8 @@ type unit struct {
 	deliver func(ctx context.Context, t database.Tx, n notices.Notice) error
 	mark    int64
 	assume  bool
+	// limitedPage is the store's.
+	limitedPage int64
 
 	accounts map[string]*account
 	grants   map[string]*grant
@@ -48,7 +50,9 @@ type account struct {
 	stored ledger.Account
 	// keyLimited tells whether its keys have windows of limits, and spendLimited whether it has stored limits.
 	keyLimited, spendLimited bool
-	missing                  bool
+	// limitedUpTo tells which holds the windows of limits find; see limited.go.
+	limitedUpTo string
+	missing     bool
 	// opened is true for an account that this batch opens.
 	opened  bool
 	changed bool
@@ -82,7 +86,7 @@ type hold struct {
 
 func (s *Store) newUnit(t database.Tx, assume bool) *unit {
 	return &unit{
-		t: t, q: db.New(t), sql: s.sql, cache: s.cache, deliver: s.deliver, assume: assume, accounts: map[string]*account{}, grants: map[string]*grant{},
+		t: t, q: db.New(t), sql: s.sql, cache: s.cache, deliver: s.deliver, assume: assume, limitedPage: s.limitedPage, accounts: map[string]*account{}, grants: map[string]*grant{},
 		holds: map[string]*hold{}, erased: map[string]bool{}, overage: map[overagePeriod]overageSum{},
 	}
 }
@@ -116,10 +120,10 @@ func (u *unit) loadAccounts(ctx context.Context, ids []string) error {
 		err := row.Scan(&r.ID, &r.Plan, &r.Balance, &r.Held, &r.Debt, &r.CreateTime, &r.PeriodStartTime, &r.PeriodEndTime, &r.DueTime,
 			&r.PeriodRequests, &r.PeriodInputTokens, &r.PeriodCachedInputTokens, &r.PeriodOutputTokens, &r.PeriodReasoningTokens,
 			&r.PeriodCost, &r.KeyLimited, &r.SpendLimited, &r.OverageCap, &r.OverageUsed, &r.OverageTotal, &r.OverageCloseTime, &r.OverageStartTime,
-			&r.OverageEndTime)
+			&r.OverageEndTime, &r.LimitedUpTo)
 		a := toAccount(r)
 		u.accounts[r.ID] = newAccount(a)
-		u.accounts[r.ID].keyLimited, u.accounts[r.ID].spendLimited = r.KeyLimited, r.SpendLimited
+		u.accounts[r.ID].keyLimited, u.accounts[r.ID].spendLimited, u.accounts[r.ID].limitedUpTo = r.KeyLimited, r.SpendLimited, r.LimitedUpTo
 		found = append(found, r.ID)
 		return err
 	})

@@ -39,7 +39,7 @@ func (u *unit) flushHolds(ctx context.Context) error {
 	for _, h := range u.inserts {
 		rows = append(rows, h.ID, h.AccountID, h.RequestID, h.Fingerprint, u.nameable(h.UserID), h.APIKeyID, h.Model,
 			h.InputPrice, h.CachedInputPrice, h.OutputPrice, h.Amount, h.OutputTokens, h.CreateTime.UnixMicro(), h.LeaseTime.UnixMicro(),
-			h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning)
+			h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, u.limits(h.AccountID))
 	}
 	if err := u.hit(ctx, u.sql.insertHolds, rows, len(u.inserts)); err != nil {
 		return err

@@ -99,6 +99,9 @@ func (u *unit) sumWindow(ctx context.Context, accountID string, s ledger.Subject
 	if err := u.flush(ctx); err != nil {
 		return nil, err
 	}
+	if err := u.findHolds(ctx, accountID); err != nil {
+		return nil, err
+	}
 	insert := u.insertKeyWindow
 	if s.Kind == ledger.SubjectMember {
 		insert = u.insertMemberWindow

@@ -10,7 +10,7 @@ import (
 )
 
 const getAccount = `-- name: GetAccount :one
-SELECT id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests, period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited, overage_cap, overage_used, overage_total, overage_close_time, overage_start_time, overage_end_time, spend_limited FROM account WHERE id = $1
+SELECT id, plan, balance, held, debt, create_time, period_start_time, period_end_time, due_time, period_requests, period_input_tokens, period_cached_input_tokens, period_output_tokens, period_reasoning_tokens, period_cost, key_limited, overage_cap, overage_used, overage_total, overage_close_time, overage_start_time, overage_end_time, spend_limited, limited_up_to FROM account WHERE id = $1
 `
 
 func (q *Queries) GetAccount(ctx context.Context, id string) (Account, error) {
@@ -40,8 +40,41 @@ func (q *Queries) GetAccount(ctx context.Context, id string) (Account, error) {
 		&i.OverageStartTime,
 		&i.OverageEndTime,
 		&i.SpendLimited,
+		&i.LimitedUpTo,
 	)
 	return i, err
+}
+
+const hasCalls = `-- name: HasCalls :many
+SELECT 1 FROM usage_day AS d WHERE d.account_id = $1
+UNION
+SELECT 1 FROM unfolded_call AS c WHERE c.account_id = $1
+UNION
+SELECT 1 FROM hold AS h WHERE h.account_id = $1 AND h.fold <> 2
+`
+
+// Whether the account has had a call whose cost or hold a window of a limit may count.
+func (q *Queries) HasCalls(ctx context.Context, accountID string) ([]int32, error) {
+	rows, err := q.db.QueryContext(ctx, hasCalls, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int32
+	for rows.Next() {
+		var column_1 int32
+		if err := rows.Scan(&column_1); err != nil {
+			return nil, err
+		}
+		items = append(items, column_1)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const insertAccount = `-- name: InsertAccount :execrows
@@ -90,5 +123,19 @@ UPDATE account SET key_limited = TRUE WHERE id = $1
 // From here on the calls of the account's keys look for the windows of their limits.
 func (q *Queries) LimitKeys(ctx context.Context, id string) error {
 	_, err := q.db.ExecContext(ctx, limitKeys, id)
+	return err
+}
+
+const setLimitedUpTo = `-- name: SetLimitedUpTo :exec
+UPDATE account SET limited_up_to = $1 WHERE id = $2
+`
+
+type SetLimitedUpToParams struct {
+	UpTo string
+	ID   string
+}
+
+func (q *Queries) SetLimitedUpTo(ctx context.Context, arg SetLimitedUpToParams) error {
+	_, err := q.db.ExecContext(ctx, setLimitedUpTo, arg.UpTo, arg.ID)
 	return err
 }

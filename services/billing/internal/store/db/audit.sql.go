@@ -84,7 +84,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         'what an API key holds in a window is the sum of its open holds', w.api_key_id, w.held,
         CAST(COALESCE(SUM(h.amount / 1000000000), 0) AS BIGINT), CAST(COALESCE(SUM(h.amount % 1000000000), 0) AS BIGINT)
     FROM key_window AS w
-    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.api_key_id = w.api_key_id AND h.api_key_id <> '' AND h.state = 'open'
+    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.api_key_id = w.api_key_id AND h.api_key_id <> '' AND h.limited AND h.state = 'open'
         AND h.create_time >= w.start_time AND h.create_time < w.end_time
     GROUP BY w.account_id, w.api_key_id, w.period, w.start_time, w.held
     UNION ALL
@@ -99,7 +99,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
                 AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
         ) AS BIGINT)
     FROM key_window AS w
-    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.api_key_id = w.api_key_id AND h.api_key_id <> ''
+    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.api_key_id = w.api_key_id AND h.api_key_id <> '' AND h.limited
         AND h.create_time >= w.start_time AND h.create_time < w.end_time
     WHERE w.spent < 8000000000000000000 -- at the bound it counts no more
         -- A window that shares a day of deleted holds with another cannot be compared.
@@ -113,7 +113,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         'what a member holds in a window is the sum of its open holds', w.user_id, w.held,
         CAST(COALESCE(SUM(h.amount / 1000000000), 0) AS BIGINT), CAST(COALESCE(SUM(h.amount % 1000000000), 0) AS BIGINT)
     FROM member_window AS w
-    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.user_id = w.user_id AND h.user_id <> '' AND h.state = 'open'
+    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.user_id = w.user_id AND h.user_id <> '' AND h.limited AND h.state = 'open'
         AND h.create_time >= w.start_time AND h.create_time < w.end_time
     GROUP BY w.account_id, w.user_id, w.period, w.start_time, w.held
     UNION ALL
@@ -128,7 +128,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
                 AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
         ) AS BIGINT)
     FROM member_window AS w
-    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.user_id = w.user_id AND h.user_id <> ''
+    LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.user_id = w.user_id AND h.user_id <> '' AND h.limited
         AND h.create_time >= w.start_time AND h.create_time < w.end_time
     WHERE w.spent < 8000000000000000000 -- at the bound it counts no more
         -- A window that shares a day of deleted holds with another cannot be compared.
@@ -137,6 +137,11 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
                 AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
         ))
     GROUP BY w.account_id, w.user_id, w.period, w.start_time, w.spent
+    UNION ALL
+    SELECT
+        'a hold of an account with windows of limits is found by them', h.id, CAST(0 AS BIGINT), CAST(0 AS BIGINT), CAST(1 AS BIGINT)
+    FROM hold AS h JOIN account AS a ON a.id = h.account_id
+    WHERE NOT h.limited AND a.limited_up_to = 'all' AND (h.cost > 0 OR h.state = 'open')
     UNION ALL
     SELECT
         'the cost of a hold that has entries of its own is their sum', h.id, h.cost,

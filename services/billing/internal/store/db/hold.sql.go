@@ -71,8 +71,41 @@ func (q *Queries) DeleteFoldedHold(ctx context.Context, arg DeleteFoldedHoldPara
 	return i, err
 }
 
+const endOfHoldPage = `-- name: EndOfHoldPage :many
+SELECT id FROM hold WHERE id > $1 ORDER BY id LIMIT 1 OFFSET CAST($2 AS BIGINT)
+`
+
+type EndOfHoldPageParams struct {
+	After string
+	Skip  int64
+}
+
+// The last hold of a page along the key.
+func (q *Queries) EndOfHoldPage(ctx context.Context, arg EndOfHoldPageParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, endOfHoldPage, arg.After, arg.Skip)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const getHold = `-- name: GetHold :one
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time, details, used_cost FROM hold WHERE id = $1
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time, details, used_cost, limited FROM hold WHERE id = $1
 `
 
 func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
@@ -121,8 +154,48 @@ func (q *Queries) GetHold(ctx context.Context, id string) (Hold, error) {
 		&i.OverageStartTime,
 		&i.Details,
 		&i.UsedCost,
+		&i.Limited,
 	)
 	return i, err
+}
+
+const limitHold = `-- name: LimitHold :exec
+UPDATE hold SET limited = TRUE WHERE id = $1
+`
+
+func (q *Queries) LimitHold(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, limitHold, id)
+	return err
+}
+
+const limitHolds = `-- name: LimitHolds :exec
+UPDATE hold SET limited = TRUE WHERE account_id = $1 AND NOT limited AND id > $2 AND id <= $3
+`
+
+type LimitHoldsParams struct {
+	AccountID string
+	After     string
+	Last      string
+}
+
+// Puts a page of the account's holds into the indexes of limits.
+func (q *Queries) LimitHolds(ctx context.Context, arg LimitHoldsParams) error {
+	_, err := q.db.ExecContext(ctx, limitHolds, arg.AccountID, arg.After, arg.Last)
+	return err
+}
+
+const limitLastHolds = `-- name: LimitLastHolds :exec
+UPDATE hold SET limited = TRUE WHERE account_id = $1 AND NOT limited AND id > $2
+`
+
+type LimitLastHoldsParams struct {
+	AccountID string
+	After     string
+}
+
+func (q *Queries) LimitLastHolds(ctx context.Context, arg LimitLastHoldsParams) error {
+	_, err := q.db.ExecContext(ctx, limitLastHolds, arg.AccountID, arg.After)
+	return err
 }
 
 const listAccountsToFold = `-- name: ListAccountsToFold :many
@@ -161,7 +234,7 @@ func (q *Queries) ListAccountsToFold(ctx context.Context, arg ListAccountsToFold
 }
 
 const listClosedHolds = `-- name: ListClosedHolds :many
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time, details, used_cost FROM hold WHERE account_id = $1 AND fold <> 2 AND state <> 'open' LIMIT CAST($2 AS BIGINT)
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time, details, used_cost, limited FROM hold WHERE account_id = $1 AND fold <> 2 AND state <> 'open' LIMIT CAST($2 AS BIGINT)
 `
 
 type ListClosedHoldsParams struct {
@@ -222,6 +295,7 @@ func (q *Queries) ListClosedHolds(ctx context.Context, arg ListClosedHoldsParams
 			&i.OverageStartTime,
 			&i.Details,
 			&i.UsedCost,
+			&i.Limited,
 		); err != nil {
 			return nil, err
 		}
@@ -237,7 +311,7 @@ func (q *Queries) ListClosedHolds(ctx context.Context, arg ListClosedHoldsParams
 }
 
 const listExpiredHolds = `-- name: ListExpiredHolds :many
-SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time, details, used_cost FROM hold
+SELECT id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price, amount, output_tokens, state, create_time, lease_time, used_input_tokens, used_cached_input_tokens, used_output_tokens, used_reasoning_tokens, cost, balance_after, paid_by, usage_id, settle_time, owed, outcome, estimated, provider_request_id, usage_time, fold, segment, target, served_model, latency, first_byte, error_code, http_request_id, overage, overage_start_time, details, used_cost, limited FROM hold
 WHERE fold <> 2 AND state = 'open' AND lease_time <= $1 AND (lease_time, id) > (CAST($2 AS BIGINT), CAST($3 AS TEXT))
 ORDER BY lease_time, id LIMIT CAST($4 AS BIGINT)
 `
@@ -306,6 +380,7 @@ func (q *Queries) ListExpiredHolds(ctx context.Context, arg ListExpiredHoldsPara
 			&i.OverageStartTime,
 			&i.Details,
 			&i.UsedCost,
+			&i.Limited,
 		); err != nil {
 			return nil, err
 		}

@@ -99,7 +99,7 @@ SELECT
 FROM (
     SELECT CASE WHEN h.state = 'open' THEN h.amount ELSE 0 END AS held, h.cost AS spent
     FROM hold AS h
-    WHERE h.account_id = $1 AND h.api_key_id = $2 AND h.api_key_id <> ''
+    WHERE h.account_id = $1 AND h.api_key_id = $2 AND h.api_key_id <> '' AND h.limited
         AND h.create_time >= CAST($4 AS BIGINT) AND h.create_time < CAST($5 AS BIGINT)
     UNION ALL
     SELECT 0, d.spent

@@ -28,6 +28,7 @@ type Account struct {
 	OverageStartTime        int64
 	OverageEndTime          int64
 	SpendLimited            bool
+	LimitedUpTo             string
 }
 
 type CallKey struct {
@@ -117,6 +118,7 @@ type Hold struct {
 	OverageStartTime      int64
 	Details               string
 	UsedCost              int64
+	Limited               bool
 }
 
 type MemberCount struct {

@@ -16,3 +16,14 @@ ON CONFLICT (id) DO NOTHING;
 -- name: LimitKeys :exec
 -- From here on the calls of the account's keys look for the windows of their limits.
 UPDATE account SET key_limited = TRUE WHERE id = $1;
+
+-- name: SetLimitedUpTo :exec
+UPDATE account SET limited_up_to = sqlc.arg(up_to) WHERE id = sqlc.arg(id);
+
+-- name: HasCalls :many
+-- Whether the account has had a call whose cost or hold a window of a limit may count.
+SELECT 1 FROM usage_day AS d WHERE d.account_id = sqlc.arg(account_id)
+UNION
+SELECT 1 FROM unfolded_call AS c WHERE c.account_id = sqlc.arg(account_id)
+UNION
+SELECT 1 FROM hold AS h WHERE h.account_id = sqlc.arg(account_id) AND h.fold <> 2;

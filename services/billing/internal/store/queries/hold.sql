@@ -41,3 +41,17 @@ WHERE id = sqlc.arg(id) AND fold = 2 AND state <> 'open' AND owed = 0 AND settle
     SELECT 1 FROM unfolded_call AS c WHERE c.account_id = hold.account_id AND c.close_time = hold.settle_time AND c.hold_id = hold.id
 )
 RETURNING account_id, user_id, api_key_id, create_time, cost;
+
+-- name: EndOfHoldPage :many
+-- The last hold of a page along the key.
+SELECT id FROM hold WHERE id > sqlc.arg(after) ORDER BY id LIMIT 1 OFFSET CAST(sqlc.arg(skip) AS BIGINT);
+
+-- name: LimitHolds :exec
+-- Puts a page of the account's holds into the indexes of limits.
+UPDATE hold SET limited = TRUE WHERE account_id = sqlc.arg(account_id) AND NOT limited AND id > sqlc.arg(after) AND id <= sqlc.arg(last);
+
+-- name: LimitHold :exec
+UPDATE hold SET limited = TRUE WHERE id = $1;
+
+-- name: LimitLastHolds :exec
+UPDATE hold SET limited = TRUE WHERE account_id = sqlc.arg(account_id) AND NOT limited AND id > sqlc.arg(after);

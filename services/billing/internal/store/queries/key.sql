@@ -13,7 +13,7 @@ SELECT
 FROM (
     SELECT CASE WHEN h.state = 'open' THEN h.amount ELSE 0 END AS held, h.cost AS spent
     FROM hold AS h
-    WHERE h.account_id = sqlc.arg(account_id) AND h.api_key_id = sqlc.arg(api_key_id) AND h.api_key_id <> ''
+    WHERE h.account_id = sqlc.arg(account_id) AND h.api_key_id = sqlc.arg(api_key_id) AND h.api_key_id <> '' AND h.limited
         AND h.create_time >= CAST(sqlc.arg(start_time) AS BIGINT) AND h.create_time < CAST(sqlc.arg(end_time) AS BIGINT)
     UNION ALL
     SELECT 0, d.spent

@@ -165,14 +165,9 @@ func pruning(t *testing.T, s Store) {
 		return keptHolds(t, s, "h1", "h2", "h3", "swept", "owing", "open")
 	}
 	window := ledger.Window{Period: 24 * time.Hour, Start: midnight(base), End: midnight(base).Add(24 * time.Hour)}
-	spent := func(w ledger.Window) (k ledger.Spend) {
+	spent := func(w ledger.Window) ledger.Spend {
 		t.Helper()
-		write(t, s, func(ctx context.Context, tx ledger.Tx) {
-			var err error
-			k, err = tx.SpendWindow(ctx, "acc", ledger.KeySubject("k"), w, 0)
-			require.NoError(t, err)
-		})
-		return k
+		return spendWindow(t, s, ledger.KeySubject("k"), w, 0)
 	}
 	openHold(t, s, "open", 10)
 	late := ledger.Retention{Holds: settleTime.Add(time.Microsecond), Swept: settleTime}
@@ -188,11 +183,7 @@ func pruning(t *testing.T, s Store) {
 	require.Equal(t, []string{"owing", "open"}, kept())
 	week := ledger.Window{Period: 7 * 24 * time.Hour, Start: window.Start, End: window.Start.AddDate(0, 0, 7)}
 	require.Equal(t, ledger.Spend{Held: 10, Spent: 23}, spent(week))
-	write(t, s, func(ctx context.Context, tx ledger.Tx) {
-		member, err := tx.SpendWindow(ctx, "acc", ledger.MemberSubject("u"), week, 0)
-		require.NoError(t, err)
-		require.Equal(t, ledger.Spend{Held: 10, Spent: 23}, member)
-	})
+	require.Equal(t, ledger.Spend{Held: 10, Spent: 23}, spendWindow(t, s, ledger.MemberSubject("u"), week, 0))
 	rows, err := s.Usage(t.Context(), ledger.UsageQuery{AccountID: "acc", From: base, To: base.Add(time.Hour)})
 	require.NoError(t, err)
 	require.EqualValues(t, 5, rows[0].Requests)

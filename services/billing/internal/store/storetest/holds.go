@@ -303,16 +303,23 @@ type spender struct {
 	subject ledger.Subject
 }
 
+// spendWindow returns what a subject holds and spent in a window of the account "acc". The store may refuse the first try and make the decision again.
+func spendWindow(t *testing.T, s Store, subject ledger.Subject, w ledger.Window, limit int64) (spend ledger.Spend) {
+	t.Helper()
+	require.NoError(t, s.Write(t.Context(), "acc", func(ctx context.Context, tx ledger.Tx) (err error) {
+		if _, err := tx.LockAccount(ctx, "acc"); err != nil {
+			return err
+		}
+		spend, err = tx.SpendWindow(ctx, "acc", subject, w, limit)
+		return err
+	}))
+	return spend
+}
+
 // spent returns what the subject holds and spent in a window.
-func (p spender) spent(w ledger.Window) (k ledger.Spend) {
+func (p spender) spent(w ledger.Window) ledger.Spend {
 	p.t.Helper()
-	write(p.t, p.s, func(ctx context.Context, tx ledger.Tx) {
-		_, err := tx.LockAccount(ctx, "acc")
-		require.NoError(p.t, err)
-		k, err = tx.SpendWindow(ctx, "acc", p.subject, w, 0)
-		require.NoError(p.t, err)
-	})
-	return k
+	return spendWindow(p.t, p.s, p.subject, w, 0)
 }
 
 // hold makes a hold of a subject of the same kind.

@@ -153,10 +153,7 @@ func limitedWindows(t *testing.T, s Store) {
 	}
 	look := func(subject ledger.Subject, amount int64) {
 		t.Helper()
-		write(t, s, func(ctx context.Context, tx ledger.Tx) {
-			_, err := tx.SpendWindow(ctx, "acc", subject, hour, amount)
-			require.NoError(t, err)
-		})
+		spendWindow(t, s, subject, hour, amount)
 	}
 	found := func(user string) (limits []int64) {
 		t.Helper()
@@ -211,14 +208,9 @@ func newLimitsAfterNone(t *testing.T, s Store) {
 			require.NoError(t, err)
 		})
 	}
-	spend := func() (found ledger.Spend) {
+	spend := func() ledger.Spend {
 		t.Helper()
-		write(t, s, func(ctx context.Context, tx ledger.Tx) {
-			var err error
-			found, err = tx.SpendWindow(ctx, "acc", member, hour, 500)
-			require.NoError(t, err)
-		})
-		return found
+		return spendWindow(t, s, member, hour, 500)
 	}
 	set()
 	write(t, s, func(ctx context.Context, tx ledger.Tx) { require.NoError(t, tx.DeleteSpendLimit(ctx, "acc", "l")) })
