@@ -16,6 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/tracing"
 	"github.com/trivet-dev/trivet/platform/wait"
+	"github.com/trivet-dev/trivet/platform/warm"
 )
 
 const (
@@ -48,6 +49,7 @@ type Keeper struct {
 
 	pending  chan settlement
 	settling sync.WaitGroup // calls of billing that settle; their callers may have stopped waiting
+	tasks    warm.Pool      // has the goroutines of calls and settlements
 
 	refused chan *billingv1.RefusedRequest
 	dropped atomic.Int64
@@ -140,6 +142,9 @@ func (k *Keeper) Running() int {
 
 // Pending returns how many settlements wait in the background.
 func (k *Keeper) Pending() int { return len(k.pending) }
+
+// Go runs a part of a call in a goroutine of its own, which serves another call afterwards while Run runs. The caller waits for it.
+func (k *Keeper) Go(part func()) { k.tasks.Go(part) }
 
 func (k *Keeper) forget(h *Hold) {
 	k.mu.Lock()

@@ -29,6 +29,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		workers.Go(func() { k.work(ctx) })
 	}
 	workers.Go(func() { k.logRefused(ctx) })
+	workers.Go(func() { k.tasks.Run(ctx) })
 	k.checkpoints(ctx)
 	workers.Wait()
 	return nil

@@ -110,16 +110,19 @@ func (k *Keeper) settle(h *Hold, final Final) (r Receipt) {
 // database answers, so the call has a goroutine of its own; Drain waits for it. Settling again meanwhile is safe.
 func (k *Keeper) settleOnce(ctx context.Context, req *billingv1.SettleRequest) (*billingv1.SettleResponse, error) {
 	type answer struct {
-		res *billingv1.SettleResponse
-		err error
+		res  *billingv1.SettleResponse
+		err  error
+		come chan struct{}
 	}
-	answers := make(chan answer, 1)
-	k.settling.Go(func() {
-		res, err := k.ledger.Settle(ctx, req)
-		answers <- answer{res, err}
+	a := &answer{come: make(chan struct{})}
+	k.settling.Add(1)
+	k.tasks.Go(func() {
+		defer k.settling.Done()
+		a.res, a.err = k.ledger.Settle(ctx, req)
+		close(a.come)
 	})
 	select {
-	case a := <-answers:
+	case <-a.come:
 		return a.res, a.err
 	case <-ctx.Done():
 		return nil, status.FromContextError(ctx.Err()).Err()

@@ -104,7 +104,7 @@ func (i *Invoker) newCall(ctx context.Context, account string, req *wire.Request
 
 // attend runs the call and returns when it has ended, or the caller has left.
 func (c *call) attend(ctx context.Context, headers map[string]string) error {
-	go c.run(headers)
+	c.invoker.deps.Keeper.Go(func() { c.run(headers) })
 	select {
 	case <-c.done:
 	case <-c.gone:
