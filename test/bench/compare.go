@@ -55,6 +55,11 @@ func (o options) cases() []benchCase {
 func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	remove, err := profilesFolder(&o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
 	b, err := setUp(ctx, o, stderr)
 	defer func() { err = errors.Join(err, b.tearDown()) }()
 	if err != nil {
@@ -64,6 +69,7 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		runtime.NumCPU(), runtime.Version(), o.rounds, o.duration, o.deltas)
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "case\tprogram\trequests/s\tCPU\tratio\tCPU/delta\tPostgreSQL\tallocations\tcommits\tp50\tp99\tfirst byte\tfailed\t")
+	measured := map[string]time.Duration{} // CPU per request, by the name of the profile
 	for _, c := range o.cases() {
 		fmt.Fprintln(stderr, c)
 		all, err := b.measureCase(ctx, c)
@@ -71,13 +77,20 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 			return b.explain(err)
 		}
 		for i, t := range b.targets {
-			show(table, c, t, median(all[i]), median(all[0]), o.deltas)
+			f := median(all[i])
+			show(table, c, t, f, median(all[0]), o.deltas)
+			if c.accounts == 1 && len(t.ops) == 1 {
+				measured[profileName(t, 0, c)] = f.cpu
+			}
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	return b.showMemory(stdout)
+	if err := b.showMemory(stdout); err != nil || !o.stages {
+		return err
+	}
+	return b.showStages(ctx, stdout, measured)
 }
 
 // measureCase runs a case in rounds, in which the targets take turns.
@@ -117,7 +130,7 @@ func profile(ctx context.Context, o options, t *target, c benchCase) error {
 				_, err := drive(ctx, t, c, o.duration)
 				done <- err
 			}()
-			path := fmt.Sprintf("%s/%s-%d-%d-%t.%s.pprof", o.profiles, strings.ReplaceAll(t.name, ", ", "-"), i, c.callers, c.stream, name)
+			path := fmt.Sprintf("%s/%s.%s.pprof", o.profiles, profileName(t, i, c), name)
 			if err := errors.Join(takeProfile(ctx, ops, kind, o.duration, path), <-done); err != nil {
 				return err
 			}
