@@ -3,7 +3,6 @@
 package callid
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
@@ -17,6 +16,7 @@ const (
 	// An id has 6 bytes of milliseconds, 4 of the account's hash, and 6 random ones.
 	timeBytes, accountBytes, randomBytes = 6, 4, 6
 	size                                 = timeBytes + accountBytes + randomBytes
+	length                               = len(prefix) + (size*8+4)/5 // of an id
 )
 
 // encoding keeps the order of bytes, so ids grow with time.
@@ -29,27 +29,41 @@ func New(account string, at time.Time) string {
 
 // Make makes an id with that randomness, of which the lower 48 bits count.
 func Make(account string, at time.Time, random uint64) string {
-	raw := make([]byte, 0, size+2)
-	raw = binary.BigEndian.AppendUint64(raw, uint64(at.UnixMilli())<<16)
-	raw = append(raw[:timeBytes], hash(account)...)
-	raw = binary.BigEndian.AppendUint64(raw, random<<16)
-	return prefix + encoding.EncodeToString(raw[:size])
+	var raw [size + 2]byte
+	binary.BigEndian.PutUint64(raw[:], uint64(at.UnixMilli())<<16)
+	owner := hash(account)
+	copy(raw[timeBytes:], owner[:])
+	binary.BigEndian.PutUint64(raw[timeBytes+accountBytes:], random<<16)
+	var text [length]byte
+	copy(text[:], prefix)
+	encoding.Encode(text[len(prefix):], raw[:size])
+	return string(text[:])
 }
 
 // Parse tells when the call with an id began; false when it is not an id of one of the account's calls.
 func Parse(id, account string) (at time.Time, ok bool) {
-	text, found := strings.CutPrefix(id, prefix)
-	raw, err := encoding.DecodeString(text)
-	if !found || err != nil || len(raw) != size || !bytes.Equal(raw[timeBytes:timeBytes+accountBytes], hash(account)) {
+	var text, again [length]byte
+	if len(id) != length || !strings.HasPrefix(id, prefix) {
 		return time.Time{}, false
 	}
-	if encoding.EncodeToString(raw) != text { // the last character has bits to spare
+	copy(text[:], id)
+	var raw [size]byte
+	if n, err := encoding.Decode(raw[:], text[len(prefix):]); err != nil || n != size {
 		return time.Time{}, false
 	}
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(raw) >> 16)).UTC(), true
+	if [accountBytes]byte(raw[timeBytes:]) != hash(account) {
+		return time.Time{}, false
+	}
+	copy(again[:], prefix)
+	if encoding.Encode(again[len(prefix):], raw[:]); again != text { // the last character has bits to spare
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(raw[:]) >> 16)).UTC(), true
 }
 
-func hash(account string) []byte {
-	sum := sha256.Sum256([]byte(account))
-	return sum[:accountBytes]
+// hash returns the beginning of an account's hash. An id of 64 bytes or less is not copied to the heap.
+func hash(account string) [accountBytes]byte {
+	var buffer [64]byte
+	sum := sha256.Sum256(append(buffer[:0], account...))
+	return [accountBytes]byte(sum[:])
 }

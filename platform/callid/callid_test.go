@@ -40,3 +40,10 @@ func TestIDsGrowWithTime(t *testing.T) {
 	}
 	require.True(t, slices.IsSorted(ids))
 }
+
+// Each call makes an id and reads it several times.
+func TestAllocations(t *testing.T) {
+	id := callid.New("org_2abcDEFghiJKLmnoPQRstuVWXyz", at)
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { id = callid.Make("org_2abcDEFghiJKLmnoPQRstuVWXyz", at, 9) }), 1.0)
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = callid.Parse(id, "org_2abcDEFghiJKLmnoPQRstuVWXyz") }))
+}
