@@ -17,8 +17,8 @@ var (
 )
 
 // headers sets the headers of every response.
-func (g *Gateway) headers(h http.Header, id string) {
-	h["X-Request-Id"] = []string{id}
+func (g *Gateway) headers(h http.Header, id []string) {
+	h["X-Request-Id"] = id
 	h["X-Content-Type-Options"] = noSniff
 	h["Cache-Control"] = noStore
 	h["Content-Security-Policy"] = inert

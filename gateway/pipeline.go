@@ -27,7 +27,10 @@ type exchange struct {
 	context.Context
 	call.State
 	recorder
-	span tracing.Span
+	span     tracing.Span
+	id       any       // State.ID, because each conversion would make a copy
+	ids      [1]string // the value of X-Request-Id
+	untraced bool      // nothing is traced, which need not be looked up again and again
 }
 
 // Value returns the state of the request, its id, and the values of the server's context.
@@ -36,7 +39,11 @@ func (x *exchange) Value(key any) any {
 	case call.Key:
 		return &x.State
 	case requestid.Key:
-		return x.ID
+		return x.id
+	case tracing.Key:
+		if x.untraced {
+			return nil
+		}
 	}
 	return x.Context.Value(key)
 }
@@ -49,10 +56,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	id := requestID(r)
 	x := &exchange{
 		Context: r.Context(), State: call.State{ID: id, Tree: errorbody.TreeOf(r.URL.Path)},
-		recorder: recorder{ResponseWriter: w, timeout: g.config.WriteTimeout},
+		recorder: recorder{ResponseWriter: w, timeout: g.config.WriteTimeout}, id: id, ids: [1]string{id}, untraced: g.tracer == nil,
 	}
 	x.Context, x.span = g.tracer.Request(x.Context, spanName(r.Method, ""), tracing.Incoming(r.Header))
-	g.headers(w.Header(), id)
+	g.headers(w.Header(), x.ids[:])
 
 	defer func() {
 		g.recovered(x, recover())

@@ -40,10 +40,15 @@ func NewTracker(since time.Time) *Tracker { return &Tracker{state: Unknown, sinc
 
 // Set notes the state at a time and returns the condition.
 func (t *Tracker) Set(state statusv1.Status, at time.Time) *statusv1.Health {
+	return &statusv1.Health{Status: state, SinceTime: timestamppb.New(t.note(state, at))}
+}
+
+// note notes the state at a time and returns since when it has been so.
+func (t *Tracker) note(state statusv1.Status, at time.Time) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if state != t.state {
 		t.state, t.since = state, at
 	}
-	return &statusv1.Health{Status: t.state, SinceTime: timestamppb.New(t.since)}
+	return t.since
 }

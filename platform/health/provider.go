@@ -73,7 +73,7 @@ func (p *Provider) note(good, bad int64) {
 	}
 	s.good += good
 	s.bad += bad
-	p.tracker.Set(p.state(now), now)
+	p.tracker.note(p.state(now), now)
 }
 
 // Condition returns the state and when it began.

@@ -3,6 +3,7 @@ package requestid
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 
 	"github.com/google/uuid"
@@ -20,8 +21,12 @@ const prefix = "req_"
 
 // New makes an id that no other request has.
 func New() string {
-	id := uuid.New()
-	text := append(make([]byte, 0, len(prefix)+len("00000000-0000-0000-0000-000000000000")), prefix...)
+	var id uuid.UUID
+	_, _ = rand.Read(id[:]) // it never fails
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // version 4 of RFC 9562; uuid.New has its bytes on the heap
+	const form = prefix + "00000000-0000-0000-0000-000000000000"
+	var buffer [len(form)]byte
+	text := append(buffer[:0], prefix...)
 	for i, part := range [...][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
 		if i > 0 {
 			text = append(text, '-')

@@ -114,18 +114,19 @@ func (s Settings) resource(service, version string) *resource.Resource {
 	return resource.NewSchemaless(append(attrs, attribute.String("service.name", service))...)
 }
 
-type tracerKey struct{}
+// Key is the key of the tracer, a *Tracer, for contexts that hold more than one value.
+type Key struct{}
 
 // With returns a context whose roots t makes; ctx itself when t is nil.
 func With(ctx context.Context, t *Tracer) context.Context {
 	if t == nil {
 		return ctx
 	}
-	return context.WithValue(ctx, tracerKey{}, t)
+	return context.WithValue(ctx, Key{}, t)
 }
 
 // From returns the tracer of a context; nil if none exists.
 func From(ctx context.Context) *Tracer {
-	t, _ := ctx.Value(tracerKey{}).(*Tracer)
+	t, _ := ctx.Value(Key{}).(*Tracer)
 	return t
 }

@@ -21,6 +21,7 @@ var errClosed = errors.New("the response has ended")
 // timer sends the comments. One lock keeps both apart, and from the end of the response.
 type pushed struct {
 	answer
+	writer    sse.Writer // answer.out
 	request   *aiv1.RelayRequest
 	keepAlive time.Duration
 	cancel    context.CancelFunc // ends the call; nil when no comments are sent, as then only an error of send ends it
@@ -37,9 +38,10 @@ type pushed struct {
 func (h *Relay) push(w http.ResponseWriter, r *http.Request, state *call.State, in *aiv1.RelayRequest) {
 	ctx := provider.WithAttempt(r.Context(), &state.Attempt)
 	p := &pushed{
-		answer:  answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w), response: isResponse(in)},
-		request: in, keepAlive: h.KeepAlive,
+		answer: answer{ctx: r.Context(), state: state, w: w, response: isResponse(in)},
+		writer: sse.Over(w), request: in, keepAlive: h.KeepAlive,
 	}
+	p.out = &p.writer
 	if h.KeepAlive > 0 && mayStream(in) {
 		ctx, p.cancel = context.WithCancel(ctx)
 		defer p.cancel()

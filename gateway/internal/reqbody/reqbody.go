@@ -82,7 +82,10 @@ func (b Reader) whole(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 }
 
 func (b Reader) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	src := http.MaxBytesReader(w, r.Body, b.Max)
+	src := r.Body
+	if r.ContentLength < 0 { // a body with a length ends there, and TooLarge has seen it
+		src = http.MaxBytesReader(w, r.Body, b.Max)
+	}
 	size := int64(512)
 	if r.ContentLength > 0 {
 		// One extra byte lets the read that finds the end fit into this buffer.

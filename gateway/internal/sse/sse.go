@@ -15,14 +15,20 @@ var ping = []byte(": ping\n")
 // Writer writes one response. One goroutine uses it.
 type Writer struct {
 	w       http.ResponseWriter
-	control *http.ResponseController
+	control http.ResponseController
 	tail    [4]byte // the last bytes written; line feeds at the start of a stream
 	dirty   bool
 }
 
 // NewWriter wraps w.
 func NewWriter(w http.ResponseWriter) *Writer {
-	return &Writer{w: w, control: http.NewResponseController(w), tail: [4]byte{2: '\n', 3: '\n'}}
+	s := Over(w)
+	return &s
+}
+
+// Over is NewWriter for a Writer that is a part of something else.
+func Over(w http.ResponseWriter) Writer {
+	return Writer{w: w, control: *http.NewResponseController(w), tail: [4]byte{2: '\n', 3: '\n'}}
 }
 
 // Begin writes the status and headers of a stream of server-sent events. Flush sends them.

@@ -95,17 +95,23 @@ func tightest(all []Level, tokens bool) (least Level, found bool) {
 	return least, found
 }
 
+// openAINames are the headers about requests, and those about tokens.
+var openAINames = [...]struct{ limit, remaining, reset string }{
+	{"x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"},
+	{"x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"},
+}
+
 // AddOpenAI adds the levels to the headers of an answer, by OpenAI's names: of several limits of requests, or of tokens, the one with
 // the least left.
 func AddOpenAI(headers map[string]string, all []Level) {
-	for _, kind := range [...]string{"requests", "tokens"} {
-		l, found := tightest(all, kind == "tokens")
+	for i, names := range openAINames {
+		l, found := tightest(all, i == 1)
 		if !found {
 			continue
 		}
-		headers["x-ratelimit-limit-"+kind] = strconv.FormatInt(l.Limit, 10)
-		headers["x-ratelimit-remaining-"+kind] = strconv.FormatInt(l.Remaining, 10)
-		headers["x-ratelimit-reset-"+kind] = l.Reset.Round(time.Millisecond).String()
+		headers[names.limit] = strconv.FormatInt(l.Limit, 10)
+		headers[names.remaining] = strconv.FormatInt(l.Remaining, 10)
+		headers[names.reset] = l.Reset.Round(time.Millisecond).String()
 	}
 }
 
