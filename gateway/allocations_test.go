@@ -35,7 +35,7 @@ func TestAllocationsOfARelayedCall(t *testing.T) {
 	whole := measure(&aiv1.RelayHead{Status: 200, Headers: map[string]string{"content-type": "application/json"}}, 1, `{"model":"gpt-5-mini","messages":[]}`)
 	few, many := measure(streamHead, 100, wantsStream), measure(streamHead, 500, wantsStream)
 	t.Logf("allocations: %.0f whole, %.0f streamed in 100 pieces, %.0f in 500", whole, few, many)
-	require.LessOrEqual(t, whole, 32.0)
-	require.LessOrEqual(t, few, 38.0)
+	require.LessOrEqual(t, whole, 25.0)
+	require.LessOrEqual(t, few, 32.0)
 	require.InDelta(t, few, many, 2, "a piece allocates nothing")
 }
