@@ -22,7 +22,7 @@ const prefix = "req_"
 // New makes an id that no other request has.
 func New() string {
 	var id uuid.UUID
-	_, _ = rand.Read(id[:]) // it never fails
+	_, _ = rand.Read(id[:])                         // it never fails
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // version 4 of RFC 9562; uuid.New has its bytes on the heap
 	const form = prefix + "00000000-0000-0000-0000-000000000000"
 	var buffer [len(form)]byte

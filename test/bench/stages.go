@@ -54,7 +54,7 @@ var stages = func() (all []stage) {
 	return all
 }()
 
-// otherStages are those of stacks that no function has a stage for.
+// The stages of stacks that no function has a stage for.
 const schedulerStage, otherStage = "scheduler, network poller", "other"
 
 var schedulerAt = regexp.MustCompile(`^runtime\.(mcall|park_m|schedule|findRunnable|mstart|goexit0|netpoll|sysmon|gosched_m|goschedImpl)`)
