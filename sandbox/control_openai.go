@@ -39,11 +39,13 @@ func (s *Sandbox) resetOpenAIStats(w http.ResponseWriter, _ *http.Request) {
 type openaiSettings struct {
 	PaceMs      *int64 `json:"pace_ms"`
 	ReplyTokens *int   `json:"reply_tokens"`
+	// BackgroundMs is how long a response takes that runs in the background.
+	BackgroundMs *int64 `json:"background_ms"`
 }
 
 func (s *Sandbox) openaiSettings(w http.ResponseWriter, _ *http.Request) {
-	pace, tokens := s.openai.Pace().Milliseconds(), s.openai.ReplyTokens()
-	reply(w, http.StatusOK, openaiSettings{&pace, &tokens})
+	pace, tokens, background := s.openai.Pace().Milliseconds(), s.openai.ReplyTokens(), s.openai.BackgroundTime().Milliseconds()
+	reply(w, http.StatusOK, openaiSettings{&pace, &tokens, &background})
 }
 
 func (s *Sandbox) changeOpenAISettings(w http.ResponseWriter, r *http.Request) {
@@ -58,6 +60,13 @@ func (s *Sandbox) changeOpenAISettings(w http.ResponseWriter, r *http.Request) {
 	if in.ReplyTokens != nil && (*in.ReplyTokens < 0 || *in.ReplyTokens > 128_000) {
 		refuse(w, http.StatusBadRequest, "reply_tokens must be 0 (the messages decide) to 128000")
 		return
+	}
+	if in.BackgroundMs != nil && (*in.BackgroundMs < 1 || *in.BackgroundMs > 3_600_000) {
+		refuse(w, http.StatusBadRequest, "background_ms must be 1 to 3600000")
+		return
+	}
+	if in.BackgroundMs != nil {
+		s.openai.SetBackgroundTime(time.Duration(*in.BackgroundMs) * time.Millisecond)
 	}
 	if in.PaceMs != nil {
 		s.openai.SetPace(time.Duration(*in.PaceMs) * time.Millisecond)

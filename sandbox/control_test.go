@@ -76,15 +76,15 @@ func TestStatsAndSettingsByControl(t *testing.T) {
 	_, body = fetch(t, "DELETE", base+"/control/openai/stats", "")
 	require.Contains(t, body, `"calls":0`)
 	_, body = fetch(t, "PATCH", base+"/control/openai/settings", `{"pace_ms":20}`)
-	require.JSONEq(t, `{"pace_ms":20,"reply_tokens":0}`, body)
+	require.JSONEq(t, `{"pace_ms":20,"reply_tokens":0,"background_ms":1000}`, body)
 	_, body = fetch(t, "PATCH", base+"/control/openai/settings", `{"reply_tokens":100}`)
-	require.JSONEq(t, `{"pace_ms":20,"reply_tokens":100}`, body)
-	for _, bad := range []string{`{"pace_ms":-1}`, `{"pace_ms":60001}`, `{"reply_tokens":128001}`, `{"speed":1}`} {
+	require.JSONEq(t, `{"pace_ms":20,"reply_tokens":100,"background_ms":1000}`, body)
+	for _, bad := range []string{`{"pace_ms":-1}`, `{"pace_ms":60001}`, `{"reply_tokens":128001}`, `{"background_ms":0}`, `{"background_ms":3600001}`, `{"speed":1}`} {
 		status, _ := fetch(t, "PATCH", base+"/control/openai/settings", bad)
 		require.Equal(t, http.StatusBadRequest, status, bad)
 	}
 	_, body = fetch(t, "GET", base+"/control/openai/settings", "")
-	require.JSONEq(t, `{"pace_ms":20,"reply_tokens":100}`, body)
+	require.JSONEq(t, `{"pace_ms":20,"reply_tokens":100,"background_ms":1000}`, body)
 }
 
 func TestRotateByControl(t *testing.T) {

@@ -42,6 +42,12 @@ const (
 	Stall Kind = "stall"
 	// Pace waits Delay before each delta of a stream.
 	Pace Kind = "pace"
+	// ResponseFails lets a response of OpenAI that runs in the background fail after AfterChunks tokens of its output; without them it reports no usage.
+	ResponseFails Kind = "response_fails"
+	// ResponseHangs lets a response that runs in the background not end before it is cancelled.
+	ResponseHangs Kind = "response_hangs"
+	// ResponseLost lets OpenAI forget a response that runs in the background when it ends.
+	ResponseLost Kind = "response_lost"
 )
 
 // Fault is one thing that goes wrong, for some requests.
@@ -68,13 +74,28 @@ type Fault struct {
 	// Body replaces the provider's error body of Status and RateLimit, the text of Garbage, or the data of
 	// StreamError's event.
 	Body string
-	// AfterChunks is how many deltas a stream fault lets pass, counted over all choices.
+	// AfterChunks is how many deltas a stream fault lets pass, counted over all choices, or how many tokens ResponseFails does.
 	AfterChunks int
 }
 
-// ofStream tells the kinds that act inside a stream from those that act on the whole request.
-func (k Kind) ofStream() bool {
-	return slices.Contains([]Kind{Cut, EOF, StreamError, Stall, Pace}, k)
+// scope is what a fault acts on.
+type scope int
+
+const (
+	request  scope = iota
+	stream         // the inside of a stream
+	response       // a response that runs in the background, from its creation on
+)
+
+func (k Kind) scope() scope {
+	switch k {
+	case Cut, EOF, StreamError, Stall, Pace:
+		return stream
+	case ResponseFails, ResponseHangs, ResponseLost:
+		return response
+	default:
+		return request
+	}
 }
 
 // Kinds lists every kind.
@@ -82,6 +103,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Latency, Status, RateLimit, Garbage, Hang, Close, CommitTimeout,
 		Cut, EOF, StreamError, Stall, Pace,
+		ResponseFails, ResponseHangs, ResponseLost,
 	}
 }
 
@@ -118,7 +140,7 @@ func (f Fault) validateFields() error {
 		{"retry_after", f.RetryAfter != 0, []Kind{Status, RateLimit}},
 		{"body", f.Body != "", []Kind{Status, RateLimit, Garbage, StreamError}},
 		{"delay_ms", f.Delay != 0, []Kind{Latency, CommitTimeout, Stall, Pace}},
-		{"after_chunks", f.AfterChunks != 0, []Kind{Cut, EOF, StreamError, Stall}},
+		{"after_chunks", f.AfterChunks != 0, []Kind{Cut, EOF, StreamError, Stall, ResponseFails}},
 	} {
 		if field.set && !slices.Contains(field.kinds, f.Kind) {
 			return fmt.Errorf("%s belongs to faults of kind %v, not %s", field.name, field.kinds, f.Kind)

@@ -73,7 +73,7 @@ func act(w http.ResponseWriter, r *http.Request, f Fault, next http.Handler, ans
 		panic(http.ErrAbortHandler)
 	case Close:
 		panic(http.ErrAbortHandler)
-	case Latency, Cut, EOF, StreamError, Stall, Pace:
+	case Latency, Cut, EOF, StreamError, Stall, Pace, ResponseFails, ResponseHangs, ResponseLost:
 		next.ServeHTTP(w, r)
 	}
 }

@@ -115,7 +115,7 @@ type plan struct {
 // take uses up the faults that act on the whole of r.
 func (s *Set) take(r *http.Request) plan {
 	var p plan
-	s.use(r, false, func(f Fault) bool {
+	s.use(r, request, func(f Fault) bool {
 		if f.Kind == Latency {
 			p.delay += f.Delay
 			return true
@@ -144,7 +144,7 @@ func (s *Set) TakeStream(r *http.Request) StreamPlan {
 	if s == nil {
 		return p
 	}
-	s.use(r, true, func(f Fault) bool {
+	s.use(r, stream, func(f Fault) bool {
 		switch {
 		case f.Kind == Pace && p.Pace == nil:
 			p.Pace = &f.Delay
@@ -158,15 +158,31 @@ func (s *Set) TakeStream(r *http.Request) StreamPlan {
 	return p
 }
 
+// TakeResponse uses up the first fault that acts on a response which runs in the background and is created by r; nil for none. The handler
+// calls it once for each such response. A nil Set has no faults.
+func (s *Set) TakeResponse(r *http.Request) (found *Fault) {
+	if s == nil {
+		return nil
+	}
+	s.use(r, response, func(f Fault) bool {
+		if found != nil {
+			return false
+		}
+		found = &f
+		return true
+	})
+	return found
+}
+
 // use offers each matching fault to want, and counts down those that it takes.
-func (s *Set) use(r *http.Request, stream bool, want func(Fault) bool) {
+func (s *Set) use(r *http.Request, on scope, want func(Fault) bool) {
 	if !s.armed.Load() {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = slices.DeleteFunc(s.faults, func(f *Fault) bool {
-		if f.Kind.ofStream() != stream || !f.matches(r) || !want(*f) {
+		if f.Kind.scope() != on || !f.matches(r) || !want(*f) {
 			return false
 		}
 		s.struck++

@@ -7,6 +7,7 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"net/http"
 	"slices"
@@ -32,6 +33,8 @@ type Config struct {
 	Pace time.Duration
 	// ReplyTokens is the length of every reply in tokens; zero lets the messages decide (10 to 40).
 	ReplyTokens int
+	// BackgroundTime is how long a response takes that runs in the background; zero means one second.
+	BackgroundTime time.Duration
 	// Now is the clock of the "created" fields; nil means [time.Now].
 	Now func() time.Time
 	// Faults applies to every request. Nil means a new, empty set.
@@ -48,6 +51,7 @@ type Fake struct {
 	handler     http.Handler
 	pace        atomic.Int64
 	replyTokens atomic.Int64
+	background  atomic.Int64
 	stats       counters
 	responses   responseStore
 }
@@ -63,6 +67,7 @@ func New(cfg Config) *Fake {
 	}
 	f.SetPace(cfg.Pace)
 	f.SetReplyTokens(cfg.ReplyTokens)
+	f.SetBackgroundTime(cfg.BackgroundTime)
 	f.mux = f.routes()
 	f.handler = f.observe(f.faults.Handler(f.authorize(f.mux), answerStatus))
 	return f
@@ -82,6 +87,14 @@ func (f *Fake) SetReplyTokens(n int) { f.replyTokens.Store(int64(min(max(n, 0), 
 
 // ReplyTokens returns the fixed length of replies, in tokens, or zero.
 func (f *Fake) ReplyTokens() int { return int(f.replyTokens.Load()) }
+
+// SetBackgroundTime changes how long the responses take that begin from now on and run in the background; zero means one second.
+func (f *Fake) SetBackgroundTime(d time.Duration) {
+	f.background.Store(int64(cmp.Or(max(d, 0), time.Second)))
+}
+
+// BackgroundTime returns how long a response takes that runs in the background.
+func (f *Fake) BackgroundTime() time.Duration { return time.Duration(f.background.Load()) }
 
 // ServeHTTP answers one API call.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }

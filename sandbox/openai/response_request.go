@@ -43,8 +43,8 @@ func (f *Fake) parseResponse(r *http.Request) (*responseRequest, int, *apiError)
 	if !ok {
 		return nil, http.StatusNotFound, notForChat(req.Model)
 	}
-	if req.Background {
-		return nil, http.StatusBadRequest, &apiError{Message: "The sandbox makes no responses in the background.", Type: typeInvalid, Param: "background"}
+	if req.Background && !req.stored() {
+		return nil, http.StatusBadRequest, &apiError{Message: "Background mode requires 'store' to be true.", Type: typeInvalid, Param: "store"}
 	}
 	req.chat.model, req.chat.Stream = m, req.Stream
 	if status, e := f.converse(req); e != nil {

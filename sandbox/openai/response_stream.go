@@ -9,7 +9,14 @@ import (
 func (m *response) events() iter.Seq2[part, []byte] {
 	return func(yield func(part, []byte) bool) {
 		w := &responseEvents{yield: yield}
-		w.send(opening, "response.created", `"response":%s`, m.body(false))
+		begin := m.body(false)
+		if m.run != nil {
+			begin = m.as(phase{status: "queued"})
+		}
+		w.send(opening, "response.created", `"response":%s`, begin)
+		if m.run != nil {
+			w.send(opening, "response.queued", `"response":%s`, begin)
+		}
 		w.send(opening, "response.in_progress", `"response":%s`, m.body(false))
 		for i, item := range m.output {
 			w.end = opening
@@ -25,7 +32,7 @@ func (m *response) events() iter.Seq2[part, []byte] {
 			}
 			w.send(w.end, "response.output_item.done", `"output_index":%d,"item":%s`, i, item.body(m.itemStatus(i), true))
 		}
-		w.send(closing, "response."+m.status, `"response":%s`, m.body(true))
+		w.send(last, "response."+m.status, `"response":%s`, m.body(true))
 	}
 }
 

@@ -16,8 +16,15 @@ func (f *Fake) respond(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	made := f.newResponse(req, answer)
+	if req.Background {
+		made.run = &run{created: f.now(), length: f.BackgroundTime(), fault: f.faults.TakeResponse(r)}
+	}
 	if req.stored() {
 		f.responses.put(made)
+	}
+	if req.Background {
+		f.answerRunning(w, r, made, req.Stream)
+		return
 	}
 	if req.Stream {
 		f.begin(w, r, req.chat.directives, answer.prompt, answer.reasoning).run(made.events())
@@ -52,6 +59,7 @@ type response struct {
 	usage     usage
 	input     []json.RawMessage // items with ids
 	messages  []message         // the conversation up to its end
+	run       *run              // of a response that is made in the background; nil for others
 }
 
 // outputItem is a message, reasoning, or a call of a function.
@@ -100,9 +108,21 @@ func (o outputItem) asMessages() []message {
 
 // body is the response as JSON, complete or as it begins.
 func (m *response) body(done bool) []byte {
-	status, details, output, used := "in_progress", "null", []byte("[]"), "null"
 	if done {
-		status, used = m.status, m.reported()
+		return m.as(phase{status: m.status, usage: &m.usage, completed: m.created})
+	}
+	return m.as(phase{status: "in_progress"})
+}
+
+// as is the response as JSON in a phase.
+func (m *response) as(p phase) []byte {
+	status, details, output, used, failure, completed := p.status, "null", []byte("[]"), "null", "null", "null"
+	if p.usage != nil {
+		used = reported(*p.usage)
+	}
+	switch status {
+	case "completed", "incomplete":
+		completed = strconv.FormatInt(p.completed, 10)
 		if status == "incomplete" {
 			details = `{"reason":"max_output_tokens"}`
 		}
@@ -114,12 +134,14 @@ func (m *response) body(done bool) []byte {
 			output = append(output, item.body(m.itemStatus(i), true)...)
 		}
 		output = append(output, ']')
+	case "failed":
+		failure = `{"code":"server_error","message":"The sandbox was told to let this response fail."}`
 	}
 	q := m.request
-	return fmt.Appendf(nil, `{"id":%q,"object":"response","created_at":%d,"status":%q,"background":false,"error":null,"incomplete_details":%s,`+
+	return fmt.Appendf(nil, `{"id":%q,"object":"response","created_at":%d,"status":%q,"background":%t,"completed_at":%s,"error":%s,"incomplete_details":%s,`+
 		`"instructions":%s,"max_output_tokens":%s,"model":%q,"output":%s,"parallel_tool_calls":%s,"previous_response_id":%s,"reasoning":%s,`+
 		`"service_tier":"default","store":%t,"temperature":%s,"text":%s,"tool_choice":%s,"tools":%s,"top_p":%s,"truncation":"disabled","usage":%s,"user":null,"metadata":%s}`,
-		m.id, m.created, status, details, or(q.Instructions, "null"), or(q.MaxOutput, "null"), m.model, output, or(q.Parallel, "true"), or(q.Previous, "null"),
+		m.id, m.created, status, q.Background, completed, failure, details, or(q.Instructions, "null"), or(q.MaxOutput, "null"), m.model, output, or(q.Parallel, "true"), or(q.Previous, "null"),
 		or(q.Reasoning, `{"effort":null,"summary":null}`), q.stored(), or(q.Temperature, "1.0"), or(q.Text, `{"format":{"type":"text"}}`), or(q.ToolChoice, `"auto"`),
 		or(q.Tools, "[]"), or(q.TopP, "1.0"), used, or(q.Metadata, "{}"))
 }
@@ -138,8 +160,7 @@ func (m *response) itemStatus(i int) string {
 	return "completed"
 }
 
-func (m *response) reported() string {
-	u := m.usage
+func reported(u usage) string {
 	return fmt.Sprintf(`{"input_tokens":%d,"input_tokens_details":{"cached_tokens":%d},"output_tokens":%d,"output_tokens_details":{"reasoning_tokens":%d},"total_tokens":%d}`,
 		u.PromptTokens, u.PromptTokensDetails.CachedTokens, u.CompletionTokens, u.CompletionTokensDetails.ReasoningTokens, u.TotalTokens)
 }
@@ -239,6 +260,10 @@ func errNoResponse(id string) apiError {
 // stored returns the response that the path names, or answers with a 404.
 func (f *Fake) stored(w http.ResponseWriter, r *http.Request) (*response, bool) {
 	m, ok := f.responses.get(r.PathValue("id"))
+	if ok && f.lost(m) {
+		f.responses.remove(m.id)
+		ok = false
+	}
 	if !ok {
 		writeError(w, http.StatusNotFound, errNoResponse(r.PathValue("id")))
 	}
@@ -246,7 +271,14 @@ func (f *Fake) stored(w http.ResponseWriter, r *http.Request) (*response, bool) 
 }
 
 func (f *Fake) getResponse(w http.ResponseWriter, r *http.Request) {
-	if m, ok := f.stored(w, r); ok {
+	m, ok := f.stored(w, r)
+	switch {
+	case !ok:
+	case m.run != nil:
+		f.answerRunning(w, r, m, r.URL.Query().Get("stream") == "true")
+	case r.URL.Query().Get("stream") == "true":
+		writeError(w, http.StatusBadRequest, apiError{Message: "This response cannot be streamed: it was not created with background=true.", Type: typeInvalid, Param: "stream"})
+	default:
 		writeJSON(w, json.RawMessage(m.body(true)))
 	}
 }
@@ -265,8 +297,14 @@ func (f *Fake) deleteResponse(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *Fake) cancelResponse(w http.ResponseWriter, r *http.Request) {
-	if _, ok := f.stored(w, r); ok {
+	m, ok := f.stored(w, r)
+	switch {
+	case !ok:
+	case m.run == nil:
 		writeError(w, http.StatusBadRequest, apiError{Message: "Cannot cancel a synchronous response.", Type: typeInvalid})
+	default:
+		f.cancelRunning(m)
+		f.answerRunning(w, r, m, false)
 	}
 }
 
@@ -334,11 +372,10 @@ func (f *Fake) compact(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.stats.bill(answer.usage())
-	made := response{usage: answer.usage()}
 	sealed, err := json.Marshal(answer.choices[0].text)
 	if err != nil { // a text always marshals
 		sealed = []byte(`""`)
 	}
 	writeJSON(w, json.RawMessage(fmt.Appendf(nil, `{"id":%q,"object":"response.compaction","created_at":%d,"output":[{"id":%q,"type":"compaction","encrypted_content":%s}],"usage":%s}`,
-		f.ids.Next("resp_", 48), f.now().Unix(), f.ids.Next("cmp_", 48), sealed, made.reported())))
+		f.ids.Next("resp_", 48), f.now().Unix(), f.ids.Next("cmp_", 48), sealed, reported(answer.usage()))))
 }

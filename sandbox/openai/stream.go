@@ -20,6 +20,7 @@ const (
 	opening part = iota // the role
 	delta               // text or arguments: one token
 	closing             // the finish reason, the usage, [DONE]
+	last                // the event that ends a stream of the Responses API
 )
 
 // stream sends the answer as server-sent events, one write and one flush each.
@@ -91,7 +92,7 @@ func (s *sender) send(data []byte) {
 // due tells whether the fault strikes before the next event: when enough deltas have passed, or none is left
 // to come. With AfterChunks zero not even the first event is sent.
 func (s *sender) due(next part) bool {
-	return s.end != nil && (s.sent >= s.end.AfterChunks || next == closing)
+	return s.end != nil && (s.sent >= s.end.AfterChunks || next >= closing)
 }
 
 // strike applies the fault and reports whether the stream continues.
