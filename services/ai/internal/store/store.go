@@ -27,7 +27,10 @@ type Store struct {
 	read     *db.Queries
 }
 
-var _ stored.Store = (*Store)(nil)
+var (
+	_ stored.Store      = (*Store)(nil)
+	_ stored.Background = (*Store)(nil)
+)
 
 // New uses an open, migrated database.
 func New(database *database.DB) *Store {
@@ -41,31 +44,33 @@ func (s *Store) write(ctx context.Context, key string, fn func(ctx context.Conte
 
 // Put implements stored.Store.
 func (s *Store) Put(ctx context.Context, r stored.Response, items []string, now, deletion time.Time) error {
-	return s.write(ctx, r.ID, func(ctx context.Context, q *db.Queries) error {
-		erased, err := s.erased(ctx, q, r.User)
-		if err != nil {
-			return err
-		}
-		if erased {
-			deletion = time.UnixMicro(0)
-		}
-		rows, err := q.PutResponse(ctx, db.PutResponseParams{
-			ID: r.ID, AccountID: r.Account, UserID: r.User, Model: r.Model, Target: r.Target, Tokens: r.Tokens,
-			CreateTime: now.UnixMicro(), DeleteTime: deletion.UnixMicro(),
-		})
-		if err != nil {
-			return err
-		}
-		if rows == 0 {
-			return stored.ErrTaken
-		}
-		for _, item := range items {
-			if err := q.PutItem(ctx, db.PutItemParams{ID: item, ResponseID: r.ID}); err != nil {
-				return err
-			}
-		}
-		return nil
+	return s.write(ctx, r.ID, func(ctx context.Context, q *db.Queries) error { return s.put(ctx, q, r, items, now, deletion) })
+}
+
+func (s *Store) put(ctx context.Context, q *db.Queries, r stored.Response, items []string, now, deletion time.Time) error {
+	erased, err := s.erased(ctx, q, r.User)
+	if err != nil {
+		return err
+	}
+	if erased {
+		deletion = time.UnixMicro(0)
+	}
+	rows, err := q.PutResponse(ctx, db.PutResponseParams{
+		ID: r.ID, AccountID: r.Account, UserID: r.User, Model: r.Model, Target: r.Target, Tokens: r.Tokens,
+		CreateTime: now.UnixMicro(), DeleteTime: deletion.UnixMicro(),
 	})
+	if err != nil {
+		return err
+	}
+	if rows == 0 {
+		return stored.ErrTaken
+	}
+	for _, item := range items {
+		if err := q.PutItem(ctx, db.PutItemParams{ID: item, ResponseID: r.ID}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Response implements stored.Store.

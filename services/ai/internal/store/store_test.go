@@ -16,3 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestStore(t *testing.T) {
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) { storetest.Run(t, store.New(db)) })
 }
+
+func TestRunningResponses(t *testing.T) {
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) { storetest.RunBackground(t, store.New(db)) })
+}

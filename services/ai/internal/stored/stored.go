@@ -30,6 +30,8 @@ type Store interface {
 	// Put writes a response with items of its output, also one that is known: its items are added. It is found until
 	// deletion, and due for deletion from then on; the response of a user who was erased is due at once. Error: ErrTaken.
 	Put(ctx context.Context, r Response, items []string, now, deletion time.Time) error
+	// PutRunning is Put for a response that its provider makes in the background. Both are written or none. Error: ErrTaken.
+	PutRunning(ctx context.Context, r Response, running Running, deletion time.Time) error
 	// Response returns a response of an account. Error: ErrNotFound.
 	Response(ctx context.Context, account, id string, now time.Time) (Response, error)
 	// OfItem returns the response of an account that has an item. Error: ErrNotFound.

@@ -4,6 +4,22 @@
 
 package db
 
+type BackgroundResponse struct {
+	ID          string
+	AccountID   string
+	UserID      string
+	Model       string
+	Target      string
+	HoldID      string
+	RequestID   string
+	Terms       string
+	Seen        int64
+	CreateTime  int64
+	PollTime    int64
+	Polls       int64
+	MissingTime int64
+}
+
 type StoredResponse struct {
 	ID         string
 	AccountID  string

@@ -1,0 +1,37 @@
+-- name: PutBackground :exec
+INSERT INTO background_response (id, account_id, user_id, model, target, hold_id, request_id, terms, seen, create_time, poll_time, polls, missing_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, 0, 0)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: GetBackground :one
+SELECT * FROM background_response WHERE id = $1;
+
+-- name: CountBackground :one
+SELECT COUNT(*) FROM background_response WHERE account_id = $1;
+
+-- name: BackgroundBacklog :one
+-- How many responses run, when the oldest of them began, and when the first of them is due; zeros for none.
+SELECT COUNT(*) AS running, CAST(COALESCE(MIN(create_time), 0) AS BIGINT) AS oldest, CAST(COALESCE(MIN(poll_time), 0) AS BIGINT) AS due
+FROM background_response;
+
+-- name: ClaimBackground :many
+-- The rows are left to this process until lease_time. The second condition is for a process that waited for another one's claim.
+UPDATE background_response SET poll_time = sqlc.arg(lease_time), polls = polls + 1
+WHERE background_response.id IN (
+    SELECT d.id FROM background_response d
+    WHERE d.poll_time <= sqlc.arg(now)
+    ORDER BY d.poll_time, d.id
+    LIMIT CAST(sqlc.arg(page_size) AS BIGINT)
+) AND background_response.poll_time <= sqlc.arg(now)
+RETURNING *;
+
+-- name: PollBackgroundAgain :exec
+UPDATE background_response SET poll_time = sqlc.arg(poll_time), missing_time = sqlc.arg(missing_time)
+WHERE id = sqlc.arg(id);
+
+-- name: NoteBackgroundSeen :exec
+UPDATE background_response SET seen = sqlc.arg(seen)
+WHERE id = sqlc.arg(id) AND seen < sqlc.arg(seen);
+
+-- name: DeleteBackground :execrows
+DELETE FROM background_response WHERE id = $1;
