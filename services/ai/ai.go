@@ -23,6 +23,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/services/ai/internal/background"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/limit"
@@ -30,6 +31,7 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/responses"
 	"github.com/trivet-dev/trivet/services/ai/internal/rpc"
 	"github.com/trivet-dev/trivet/services/ai/internal/store"
+	"github.com/trivet-dev/trivet/services/ai/internal/stored"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 	"github.com/trivet-dev/trivet/services/ai/internal/typed"
 	"github.com/trivet-dev/trivet/services/ai/internal/upstream"
@@ -65,7 +67,8 @@ type Service struct {
 	keeper    *hold.Keeper
 	targets   *upstream.Chain
 	responses *responses.Front
-	db        *database.DB // nil without a store
+	runner    *background.Runner // nil without a store
+	db        *database.DB       // nil without a store
 	// failover is nil without Redis.
 	failover *limit.Failover
 
@@ -77,6 +80,9 @@ type Service struct {
 func New(ctx context.Context, config Config, deps Deps) (_ *Service, err error) {
 	if config.BaseURL == nil || deps.Logger == nil || deps.Meter == nil || deps.Now == nil || deps.Billing == nil || deps.Models == nil {
 		return nil, errors.New("ai: New needs OPENAI_BASE_URL and all of Deps but Database and Transport")
+	}
+	if deps.Database.URL.IsSet() && config.BackgroundMaxAge <= 0 {
+		return nil, errors.New("ai: TRIVET_BACKGROUND_MAX_AGE must be above 0")
 	}
 	if config.AbandonedReadTimeout <= 0 {
 		return nil, errors.New("ai: TRIVET_ABANDONED_READ_TIMEOUT must be above 0")
@@ -105,7 +111,7 @@ func New(ctx context.Context, config Config, deps Deps) (_ *Service, err error) 
 		return nil, fmt.Errorf("ai: %w", err)
 	}
 	s := &Service{failover: failover, invoker: invoker, keeper: keeper, targets: targets, provider: watched, probeInterval: config.ProbeInterval}
-	if err := s.open(ctx, config, deps); err != nil {
+	if err := s.open(ctx, config, deps, recorder); err != nil {
 		targets.Close()
 		return nil, fmt.Errorf("ai: %w", errors.Join(err, failover.Close()))
 	}
@@ -117,8 +123,10 @@ func New(ctx context.Context, config Config, deps Deps) (_ *Service, err error) 
 }
 
 // open opens the store, if there is one, and makes what works with it.
-func (s *Service) open(ctx context.Context, config Config, deps Deps) (err error) {
-	options := responses.Options{Invoker: s.invoker, Retention: config.ResponseRetention, Logger: deps.Logger, Now: deps.Now}
+func (s *Service) open(ctx context.Context, config Config, deps Deps, recorder *recorder) (err error) {
+	options := responses.Options{
+		Invoker: s.invoker, Retention: config.ResponseRetention, MaxRunning: int64(config.MaxBackground), Logger: deps.Logger, Now: deps.Now,
+	}
 	if deps.Database.URL.IsSet() {
 		deps.Database.Logger = deps.Logger
 		if deps.Database.Observe, err = database.Observer(deps.Meter, "ai"); err != nil {
@@ -130,7 +138,17 @@ func (s *Service) open(ctx context.Context, config Config, deps Deps) (err error
 		if err := errors.Join(database.CheckVersion(ctx, s.db, Migrations()...), s.db.WatchPools(deps.Meter, "ai")); err != nil {
 			return errors.Join(err, s.db.Close(ctx))
 		}
-		options.Store = store.New(s.db)
+		rows := store.New(s.db)
+		s.runner = background.New(background.Options{
+			Invoker: s.invoker, Store: rows, Recorder: recorder, MaxAge: config.BackgroundMaxAge, Logger: deps.Logger, Now: deps.Now,
+			Keep: func(ctx context.Context, r *stored.Running, kept invoke.Kept) error {
+				return s.responses.KeepEnded(ctx, r, kept)
+			},
+		})
+		options.Store, options.Running, options.Background = rows, rows, s.runner
+		if err := observeBackground(deps.Meter, s.runner); err != nil {
+			return errors.Join(err, s.db.Close(ctx))
+		}
 	}
 	s.responses = responses.New(options)
 	return nil
@@ -175,8 +193,8 @@ func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 	aiv1.RegisterAIServiceServer(registrar, s.server)
 }
 
-// Run writes the checkpoints of running calls, settles in the background what billing could not take at once, and deletes
-// stored responses that are due. When
+// Run writes the checkpoints of running calls, settles in the background what billing could not take at once, settles the responses that run in
+// the background, and deletes stored responses that are due. When
 // ctx has ended, it ends the reading of answers whose callers have left. It returns when every goroutine has stopped.
 func (s *Service) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
@@ -184,6 +202,9 @@ func (s *Service) Run(ctx context.Context) error {
 		s.provider.Run(ctx, s.probeInterval, func(ctx context.Context) { s.targets.Probe(ctx, s.provider) })
 	})
 	tasks.Go(func() { s.responses.Run(ctx) })
+	if s.runner != nil {
+		tasks.Go(func() { s.runner.Run(ctx) })
+	}
 	if s.failover != nil {
 		tasks.Go(func() { s.failover.Run(ctx) })
 	}

@@ -43,6 +43,10 @@ type Config struct {
 	AbandonedReadTimeout time.Duration `env:"TRIVET_ABANDONED_READ_TIMEOUT" default:"10m" min:"1s" help:"maximum time to read an answer to its end after its caller has left; a call that takes longer is billed at the bound of its hold"`
 	// ResponseRetention is how long a stored response can be found.
 	ResponseRetention time.Duration `env:"TRIVET_RESPONSE_RETENTION" default:"720h" min:"1h" max:"87600h" help:"how long a response that a provider stores can be used after it was made; then it is deleted at the provider, which may do so earlier (OpenAI: after 30 days)"`
+	// BackgroundMaxAge is how long a response may run in the background.
+	BackgroundMaxAge time.Duration `env:"TRIVET_BACKGROUND_MAX_AGE" default:"2h" min:"1m" max:"48h" help:"how long a response may run in the background (background: true); then it is cancelled at the provider and billed for what the provider reports"`
+	// MaxBackground is how many responses of an account may run in the background at once.
+	MaxBackground int `env:"TRIVET_MAX_BACKGROUND_RESPONSES" default:"100" min:"0" help:"how many responses of one account may run in the background at the same time; 0 refuses background: true"`
 }
 
 // noFallback turns the fallback text off: an empty setting stands for the default.

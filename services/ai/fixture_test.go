@@ -105,6 +105,8 @@ func newFixture(t testing.TB, options ...option) *fixture {
 	if p.store {
 		at = database.Config{URL: settings.NewSecret("sqlite://" + filepath.Join(t.TempDir(), "ai.db")), Schema: "ai", Synchronous: "NORMAL"}
 		p.config.ResponseRetention = cmp.Or(p.config.ResponseRetention, 24*time.Hour)
+		p.config.BackgroundMaxAge = cmp.Or(p.config.BackgroundMaxAge, 2*time.Hour)
+		p.config.MaxBackground = cmp.Or(p.config.MaxBackground, 100)
 	}
 	h.place = at
 	h.service, err = ai.New(t.Context(), p.config, ai.Deps{

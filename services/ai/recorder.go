@@ -10,6 +10,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/telemetry"
+	"github.com/trivet-dev/trivet/services/ai/internal/background"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
@@ -22,6 +23,7 @@ type recorder struct {
 	anomalies  metric.Int64Counter
 	excess     metric.Int64Counter
 	unreported metric.Int64Counter
+	background metric.Int64Counter
 	sets       telemetry.Memo[series, *options]
 }
 
@@ -40,7 +42,9 @@ func newRecorder(meter metric.Meter) (*recorder, error) {
 	anomalies, err3 := meter.Int64Counter("trivet.ai.usage.anomalies", metric.WithDescription("Calls whose provider claimed or sent more tokens than the call's bound, by model."))
 	excess, err4 := meter.Int64Counter("trivet.ai.usage.excess", metric.WithDescription("Tokens above the bounds of calls, which are not billed, by model and kind."))
 	unreported, err5 := meter.Int64Counter("trivet.ai.usage.unreported", metric.WithDescription("Calls that the provider broke off without their usage, although they may have output that was not seen, by model."))
-	return &recorder{calls: calls, tokens: tokens, anomalies: anomalies, excess: excess, unreported: unreported}, errors.Join(err1, err2, err3, err4, err5)
+	background, err6 := meter.Int64Counter("trivet.ai.background.settled", metric.WithDescription("Responses that ran in the background and were settled, by their last status: completed, incomplete, failed, cancelled, lost."))
+	return &recorder{calls: calls, tokens: tokens, anomalies: anomalies, excess: excess, unreported: unreported, background: background},
+		errors.Join(err1, err2, err3, err4, err5, err6)
 }
 
 // observe adds the gauges.
@@ -60,6 +64,24 @@ func (r *recorder) observe(meter metric.Meter, keeper *hold.Keeper, invoker *inv
 		gauge("trivet.ai.settlements.pending", "Settlements that wait for billing; above 0 for long means that billing is down.", keeper.Pending),
 		gauge("trivet.ai.abandoned.reads", "Answers that are read to their end although their callers have left.", invoker.Abandoned),
 	)
+}
+
+// observeBackground adds the gauges of responses that run in the background.
+func observeBackground(meter metric.Meter, runner *background.Runner) error {
+	_, err1 := meter.Int64ObservableGauge("trivet.ai.background.running", metric.WithDescription("Responses that run in the background and are not settled, in the database."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error { o.Observe(runner.Running()); return nil }))
+	_, err2 := meter.Float64ObservableGauge("trivet.ai.background.oldest.age", metric.WithUnit("s"),
+		metric.WithDescription("Age of the oldest response that runs in the background and is not settled; 0 without one."),
+		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			o.Observe(runner.OldestAge().Seconds())
+			return nil
+		}))
+	return errors.Join(err1, err2)
+}
+
+// Background implements background.Recorder.
+func (r *recorder) Background(ctx context.Context, status string) {
+	r.background.Add(ctx, 1, metric.WithAttributes(attribute.String("status", status)))
 }
 
 // Call implements invoke.Recorder. The models are those of the price list, so the labels are few.

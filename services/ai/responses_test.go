@@ -447,7 +447,7 @@ func TestAnIDOfAnotherAccountIsNotTakenOver(t *testing.T) {
 func TestRefusedMembersOfResponses(t *testing.T) {
 	h := newFixture(t, withStore(), withConfig(func(c *ai.Config) { c.RefusedFields = []string{"models"} }))
 	for body, field := range map[string]string{
-		`{"model":"gpt-4o-mini","input":"x","background":true}`:                                                                            "background",
+		`{"model":"gpt-4o-mini","input":"x","background":true,"store":false}`:                                                              "background",
 		`{"model":"gpt-4o-mini","input":"x","conversation":"conv_1"}`:                                                                      "conversation",
 		`{"model":"gpt-4o-mini","input":"x","conversation":{"id":"conv_1"}}`:                                                               "conversation",
 		`{"model":"gpt-4o-mini","input":"x","prompt":{"id":"pmpt_1"}}`:                                                                     "prompt.id",
@@ -479,8 +479,12 @@ func TestRefusedMembersOfResponses(t *testing.T) {
 		require.NotEmpty(t, a.err.Fields, body)
 		require.Equal(t, field, a.err.Fields[0].Name, body)
 	}
-	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET, "resp_1", "stream=true").err)
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET, "resp_1", "stream=yes").err)
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET, "resp_1", "stream=false&stream=true").err)
+	for _, query := range []string{"stream=true&starting_after=x", "starting_after=-1", "stream=true&starting_after=1&starting_after=2"} {
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_GET, "resp_1", query).err)
+	}
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, h.object(aiv1.Endpoint_ENDPOINT_RESPONSE_INPUT_ITEMS, "resp_1", "stream=true").err)
 	require.Zero(t, h.openai.Stats().Calls)
 	require.Empty(t, h.billing.Holds())
 }

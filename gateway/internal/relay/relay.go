@@ -131,5 +131,5 @@ func (h *Relay) pull(w http.ResponseWriter, r *http.Request, state *call.State, 
 
 // isResponse reports whether a request is for a response of the Responses API.
 func isResponse(in *aiv1.RelayRequest) bool {
-	return in.GetEndpoint() == aiv1.Endpoint_ENDPOINT_RESPONSES
+	return in.GetEndpoint() == aiv1.Endpoint_ENDPOINT_RESPONSES || in.GetEndpoint() == aiv1.Endpoint_ENDPOINT_RESPONSE_GET
 }

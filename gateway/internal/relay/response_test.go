@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 )
 
 func TestObjectIDs(t *testing.T) {
@@ -31,5 +33,16 @@ func TestErrorOfAResponse(t *testing.T) {
 		"error":{"message":"slow","type":"rate_limit_error","param":null,"code":"rate_limit_exceeded"}}`, string(event))
 	for _, odd := range []string{`x`, `{}`, `{"error":"x"}`} {
 		require.Equal(t, odd, string(responseError([]byte(odd))))
+	}
+}
+
+func TestTheEventsOfAStoredResponseAreAStream(t *testing.T) {
+	for query, want := range map[string]bool{
+		"": false, "stream=true": true, "starting_after=3&stream=true": true, "stream=false": false, "include=stream": false, "stream=%zz": false,
+	} {
+		in := &aiv1.RelayRequest{Endpoint: aiv1.Endpoint_ENDPOINT_RESPONSE_GET, ObjectId: "resp_1", Query: query}
+		require.Equal(t, want, mayStream(in), query)
+		require.Equal(t, want, wantsStream(in), query)
+		require.True(t, isResponse(in), "an error within the stream has the form of the API")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"net/url"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 )
@@ -21,6 +22,8 @@ const (
 // name in escapes is still streamed piece by piece, but without keep-alive comments.
 func mayStream(in *aiv1.RelayRequest) bool {
 	switch {
+	case in.GetEndpoint() == aiv1.Endpoint_ENDPOINT_RESPONSE_GET:
+		return queryWantsStream(in.GetQuery())
 	case isForm(in):
 		return bytes.Contains(in.GetBody(), []byte(streamField))
 	case in.GetEndpoint() == aiv1.Endpoint_ENDPOINT_AUDIO_SPEECH:
@@ -32,6 +35,9 @@ func mayStream(in *aiv1.RelayRequest) bool {
 
 // wantsStream parses the body. It is called only when a response is late.
 func wantsStream(in *aiv1.RelayRequest) bool {
+	if in.GetEndpoint() == aiv1.Endpoint_ENDPOINT_RESPONSE_GET {
+		return queryWantsStream(in.GetQuery())
+	}
 	if isForm(in) {
 		return formWantsStream(in.GetHeaders()["content-type"], in.GetBody())
 	}
@@ -46,6 +52,12 @@ func wantsStream(in *aiv1.RelayRequest) bool {
 		return wish.Format == "sse"
 	}
 	return wish.Stream
+}
+
+// queryWantsStream reads the query of a request for a stored response.
+func queryWantsStream(query string) bool {
+	values, err := url.ParseQuery(query)
+	return err == nil && values.Get(streamField) == "true"
 }
 
 // isForm reports whether the body of a request is a form with files.

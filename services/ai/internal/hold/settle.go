@@ -77,15 +77,7 @@ func (k *Keeper) settle(h *Hold, final Final) (r Receipt) {
 	if span.On() {
 		defer func() { describeSettle(span, h, &final, r) }()
 	}
-	s := settlement{ctx: traced, req: &billingv1.SettleRequest{
-		HoldId: h.id, Usage: final.Usage.Proto(), Outcome: final.Outcome, Estimated: final.Estimated,
-		ProviderRequestId: identifier(final.ProviderID), Target: identifier(final.Target), ServedModel: identifier(final.ServedModel),
-		LatencyMicros: max(0, final.Latency.Microseconds()), FirstByteMicros: max(0, final.FirstByte.Microseconds()), ErrorCode: final.ErrorCode,
-		HttpRequestId: requestid.From(h.ctx), Details: final.Details,
-	}}
-	if final.Priced {
-		s.req.CostNanoUsd = &final.Cost
-	}
+	s := settlement{ctx: traced, req: settleRequest(h, &final)}
 	ctx, cancel := context.WithTimeout(traced, settleWait)
 	defer cancel()
 	for {
@@ -104,6 +96,19 @@ func (k *Keeper) settle(h *Hold, final Final) (r Receipt) {
 	k.log.WarnContext(h.ctx, "billing did not settle a call in time; retrying in the background", slog.String("hold_id", h.id))
 	k.enqueue(s)
 	return Receipt{Usage: final.Usage}
+}
+
+func settleRequest(h *Hold, final *Final) *billingv1.SettleRequest {
+	req := &billingv1.SettleRequest{
+		HoldId: h.id, Usage: final.Usage.Proto(), Outcome: final.Outcome, Estimated: final.Estimated,
+		ProviderRequestId: identifier(final.ProviderID), Target: identifier(final.Target), ServedModel: identifier(final.ServedModel),
+		LatencyMicros: max(0, final.Latency.Microseconds()), FirstByteMicros: max(0, final.FirstByte.Microseconds()), ErrorCode: final.ErrorCode,
+		HttpRequestId: requestid.From(h.ctx), Details: final.Details,
+	}
+	if final.Priced {
+		req.CostNanoUsd = &final.Cost
+	}
+	return req
 }
 
 // settleOnce waits for billing until ctx ends. In the same process billing is a function call, which ends no sooner than the

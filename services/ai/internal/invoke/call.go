@@ -71,6 +71,8 @@ type call struct {
 	headed    bool         // the head was sent
 	early     []byte       // comments that came before the first event with data
 	final     hold.Final
+	seen      int64     // output tokens that other calls have passed on
+	unsettled int64     // the most tokens of a response that is settled later
 	exceeded  bool      // the stream was cut because it has more than the bound
 	hopeless  bool      // the answer is one that no other target may make again
 	start     time.Time // when the request went to the provider
@@ -144,7 +146,7 @@ func (c *call) rescue() {
 func (c *call) end() {
 	c.noteEnd()
 	c.close()
-	c.ticket.Done(c.final.Usage.Total())
+	c.ticket.Done(c.final.Usage.Total() + c.unsettled)
 	provider.AttemptOf(c.up).Used(c.final.Usage.Total())
 	c.noteReasoning()
 	c.detach()
@@ -158,6 +160,9 @@ func (c *call) exchange(headers map[string]string) error {
 	c.query = Query{Method: http.MethodPost, Path: pathOf(c.req.Endpoint), Headers: headers, Model: c.model, Thinks: c.thinks() || c.streamsMedia(), ContentType: c.req.ContentType()}
 	if c.response != nil {
 		c.query.Target = c.response.target
+		if c.response.query != nil {
+			c.query = *c.response.query
+		}
 	}
 	err := c.invoker.deps.Targets.Do(c.up, &c.query, c)
 	if errors.Is(err, ErrGone) {

@@ -64,8 +64,8 @@ func (i *Invoker) countFor(ctx context.Context, req *wire.Request, model models.
 }
 
 // Object passes on a request about an object that a provider keeps. It counts in the limits as a request. Before the
-// answer goes out, inspect gets its status; inspect may be nil.
-func (i *Invoker) Object(ctx context.Context, claims *passport.Claims, o ObjectCall, sink Sink, inspect func(status int) error) error {
+// answer goes out, inspect gets its status and its body; inspect may be nil.
+func (i *Invoker) Object(ctx context.Context, claims *passport.Claims, o ObjectCall, sink Sink, inspect func(status int, body []byte) error) error {
 	ticket, err := i.knock(ctx, claims)
 	if err != nil {
 		return err
@@ -74,13 +74,13 @@ func (i *Invoker) Object(ctx context.Context, claims *passport.Claims, o ObjectC
 	return i.ask(ctx, o, &passing{sink: sink, inspect: inspect, limits: ticket.Levels()})
 }
 
-// Fetch is Object for Trivet itself. It returns the status, also of an error that the provider answered.
-func (i *Invoker) Fetch(ctx context.Context, o ObjectCall) (status int, err error) {
-	err = i.ask(ctx, o, &passing{sink: discard{}, inspect: func(s int) error {
-		status = s
+// Fetch is Object for Trivet itself. It returns the status and the body, also of an error that the provider answered.
+func (i *Invoker) Fetch(ctx context.Context, o ObjectCall) (status int, body []byte, err error) {
+	err = i.ask(ctx, o, &passing{sink: discard{}, inspect: func(s int, b []byte) error {
+		status, body = s, b
 		return nil
 	}})
-	return status, err
+	return status, body, err
 }
 
 func (i *Invoker) ask(ctx context.Context, o ObjectCall, x *passing) error {
@@ -114,7 +114,7 @@ func (i *Invoker) pass(ctx context.Context, q *Query, x *passing) error {
 type passing struct {
 	body    func(*models.Route) []byte // nil for a request without a body
 	sink    Sink
-	inspect func(status int) error
+	inspect func(status int, body []byte) error
 	limits  []limit.Level
 	begun   bool
 }
@@ -153,7 +153,7 @@ func (p *passing) Take(answer *Answer) error {
 func (p *passing) whole(head Head, body []byte) error {
 	p.begun = true
 	if p.inspect != nil {
-		if err := p.inspect(head.Status); err != nil {
+		if err := p.inspect(head.Status, body); err != nil {
 			return err
 		}
 	}

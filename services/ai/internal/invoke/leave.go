@@ -43,6 +43,8 @@ func (c *call) leaveLocked() {
 	close(c.gone)
 	c.invoker.abandoned.add(c)
 	switch {
+	case c.outlives(): // the provider makes it anyway
+		c.cancel(errLeft)
 	case c.uncountable():
 		c.readOn()
 	case c.meter.Finished() >= c.req.Choices:
@@ -57,7 +59,7 @@ func (c *call) uncountable() bool {
 	if c.req.Endpoint == wire.Speech { // its price is known from the start
 		return false
 	}
-	if len(c.req.Hosted) > 0 || c.speaks() { // only the end tells which tools ran, and how much of the output is sound
+	if len(c.req.Hosted) > 0 || c.speaks() || c.req.Background { // only the end tells which tools ran, and how much of the output is sound; without its id, a response cannot be found again
 		return true
 	}
 	return !c.req.Stream || c.whole.Load() || c.thinks()

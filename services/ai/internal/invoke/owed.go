@@ -23,6 +23,9 @@ const (
 
 // close settles the call, once; a defer calls it on every way out, a panic's included.
 func (c *call) close() hold.Receipt {
+	if c.outlives() {
+		return c.closeRunning()
+	}
 	receipt := c.hold.Close(func() hold.Final {
 		c.final = c.owed()
 		c.record(&c.final)
@@ -140,7 +143,7 @@ func (c *call) owes(cause error) bool {
 			return true
 		}
 		r := c.meter.Reported()
-		return cause != nil || c.meter.Produced() || max(r.Input, r.Output, r.Total) > 0
+		return cause != nil || c.produced() || max(r.Input, r.Output, r.Total) > 0
 	}
 }
 
@@ -148,9 +151,14 @@ func (c *call) evidence() tokens.Evidence {
 	embedding := c.req.Endpoint == wire.Embeddings
 	return tokens.Evidence{
 		Reported: c.meter.Reported(), Embedding: embedding, Orderly: c.stage == finished,
-		Produced: c.meter.Produced() || embedding, CountInput: c.countInput, CountOutput: c.meter.Count, Bound: c.bound(),
+		Produced: c.produced() || embedding, CountInput: c.countInput, CountOutput: c.countOutput, Bound: c.bound(),
 	}
 }
+
+// produced reports whether any output was seen, by this call or by another one of the same response.
+func (c *call) produced() bool { return c.meter.Produced() || c.seen > 0 }
+
+func (c *call) countOutput() int64 { return max(c.meter.Count(), c.seen) }
 
 // bound is the most that the hold is for.
 func (c *call) bound() tokens.Usage {

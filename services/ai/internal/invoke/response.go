@@ -11,6 +11,8 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/ai/internal/hold"
+	"github.com/trivet-dev/trivet/services/ai/internal/stored"
 	"github.com/trivet-dev/trivet/services/ai/internal/translate"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
@@ -27,6 +29,8 @@ type Kept struct {
 	Tokens int64
 	// Known tells that the keeper has noted the response before.
 	Known bool
+	// Running is set for a response that the provider makes in the background, when it has just begun.
+	Running *stored.Running
 }
 
 // Keeper notes who owns a response that the provider keeps. An error ends a call whose caller has not seen the response's
@@ -44,6 +48,8 @@ type ResponseCall struct {
 	Target string
 	// Keeper notes the owner of a response that the provider keeps; nil for endpoints that keep nothing.
 	Keeper Keeper
+	// Runner keeps a response that is made in the background; nil for others.
+	Runner Runner
 }
 
 // Parse reads the body of a request.
@@ -53,7 +59,7 @@ func (i *Invoker) Parse(endpoint wire.Endpoint, body []byte) (*wire.Request, err
 
 // InvokeResponse is Invoke for the Responses API.
 func (i *Invoker) InvokeResponse(ctx context.Context, claims *passport.Claims, r ResponseCall) error {
-	return i.invoke(ctx, claims, r.Request, r.Headers, r.Sink, &responding{keeper: r.Keeper, target: r.Target})
+	return i.invoke(ctx, claims, r.Request, r.Headers, r.Sink, &responding{keeper: r.Keeper, runner: r.Runner, target: r.Target})
 }
 
 // responding is what a call of the Responses API has besides.
@@ -66,17 +72,37 @@ type responding struct {
 	ended   bool                // and all of its items
 	gathers bool                // the caller gets the stream in one piece
 	joined  []byte              // that piece
+
+	// Of a response that is made in the background.
+	runner   Runner
+	running  *stored.Running // until it is settled
+	outlives bool            // it continues when the call ends
+	resumed  bool            // another call began it
+	start    string          // its id, when another call began it
+	query    *Query          // asks for its events
+	before   int64           // the output tokens that callers had got before
+	seen     int64           // the output tokens that were noted
+	seenAt   time.Time       // when
+	closed   bool            // the call is over, with the receipt
+	receipt  hold.Receipt
 }
 
 // reset forgets an attempt that failed.
 func (r *responding) reset() {
 	if r != nil {
-		*r = responding{keeper: r.keeper, target: r.target}
+		*r = responding{
+			keeper: r.keeper, target: r.target, runner: r.runner, running: r.running, outlives: r.outlives, resumed: r.resumed, noted: r.resumed,
+			start: r.start, query: r.query, before: r.before, seen: r.seen, seenAt: r.seenAt,
+		}
+		r.reader.ID = r.start
 	}
 }
 
 // bodyFor returns the body for a route. A target that has only chat completions gets one of those.
 func (c *call) bodyFor(route *models.Route) []byte {
+	if c.response != nil && c.response.query != nil {
+		return nil
+	}
 	body := c.req.Upstream(c.limit(), route.Model, route.Name)
 	if c.response == nil {
 		return body
@@ -113,7 +139,13 @@ func (r *responding) checkTranslation(req *wire.Request, model models.Model) err
 		return nil
 	}
 	native, some, all := chatOnly(model)
-	if !some {
+	switch {
+	case !some:
+		return nil
+	case req.Background && all:
+		return invalid("background", "must be false for %s, because its provider has chat completions only", model.ID)
+	case req.Background:
+		r.target = cmp.Or(r.target, native)
 		return nil
 	}
 	_, err := translate.New(req.Upstream(0, model, ""), translate.Options{})
@@ -178,7 +210,7 @@ func (c *call) noteResponse() error {
 
 // noteEnd has the keeper note the items of a response whose end did not come.
 func (c *call) noteEnd() {
-	if c.response != nil && c.response.noted && !c.response.ended {
+	if c.kept() && c.response.noted && !c.response.ended {
 		c.response.ended = true
 		_ = c.note() // it is logged
 	}
@@ -186,18 +218,33 @@ func (c *call) noteEnd() {
 
 func (c *call) note() error {
 	r := c.response
-	kept := Kept{ID: r.reader.ID, Model: c.model.ID, Target: c.route.Target, Items: r.reader.Items, Known: r.noted}
-	if reported := c.meter.Reported(); r.reader.Ended() && reported.Complete() {
-		kept.Tokens = reported.Input + reported.Output
+	kept := c.keptNow()
+	running, err := c.startRunning()
+	if err != nil {
+		return err
 	}
+	kept.Running = running
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.up), noteTime)
 	defer cancel()
-	err := r.keeper.Keep(ctx, kept)
+	err = r.keeper.Keep(ctx, kept)
+	if err == nil && running != nil {
+		c.handOver(running)
+	}
 	if err != nil {
 		c.invoker.deps.Logger.ErrorContext(c.up, "the owner of a stored response could not be written; the response or its items cannot be used again",
 			slog.String("hold_id", c.hold.ID()), slog.Any("error", err))
 	}
 	return err
+}
+
+// keptNow is what is known of the response now.
+func (c *call) keptNow() Kept {
+	r := c.response
+	kept := Kept{ID: r.reader.ID, Model: c.model.ID, Target: c.route.Target, Items: r.reader.Items, Known: r.noted}
+	if reported := c.meter.Reported(); r.reader.Ended() && reported.Complete() {
+		kept.Tokens = reported.Input + reported.Output
+	}
+	return kept
 }
 
 // finish marks the answer as ended in order, unless the provider failed to make the response.
@@ -248,6 +295,9 @@ func (c *call) measureResponse(body []byte) error {
 	}
 	if !c.chunk.Reported.Complete() || !c.chunk.HasUsage { // the text is needed to count
 		c.meter.Add(&c.chunk)
+	}
+	if c.req.Background && !r.Ended() && r.ID == "" { // nobody could ask for its end
+		return c.notAnAnswer()
 	}
 	return c.noteResponse()
 }

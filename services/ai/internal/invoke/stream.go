@@ -221,6 +221,9 @@ func (c *call) observe(data []byte) (hide bool, err error) {
 			return false, err
 		}
 	}
+	if c.outlives() {
+		c.noteSeen(c.invoker.deps.Now(), false)
+	}
 	if c.shown.IsZero() && c.meter.Produced() {
 		c.shown = c.invoker.deps.Now()
 	}

@@ -106,7 +106,10 @@ func (f *Front) delete(ctx context.Context, all []stored.Response) (left int) {
 func (f *Front) deleteOne(ctx context.Context, r stored.Response) error {
 	ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
 	defer cancel()
-	status, err := f.Invoker.Fetch(ctx, callFor(r, "DELETE", ""))
+	if err := f.end(ctx, r.ID); err != nil {
+		return err
+	}
+	status, _, err := f.Invoker.Fetch(ctx, callFor(r, "DELETE", ""))
 	if err != nil {
 		return err
 	}

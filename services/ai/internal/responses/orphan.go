@@ -15,11 +15,15 @@ import (
 const maxOrphans = 1024
 
 // disown deletes a response whose owner cannot be stored at its provider: nobody could use or delete it later. The provider may still be
-// making the response and store it afterwards, so it is noted for another deletion unless the provider confirms this one.
-func (f *Front) disown(ctx context.Context, r stored.Response) {
+// making the response and store it afterwards, so it is noted for another deletion unless the provider confirms this one. One that runs in the
+// background is cancelled first.
+func (f *Front) disown(ctx context.Context, r stored.Response, runs bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
-	status, err := f.Invoker.Fetch(ctx, callFor(r, http.MethodDelete, ""))
+	if runs {
+		f.cancelRunning(ctx, r)
+	}
+	status, _, err := f.Invoker.Fetch(ctx, callFor(r, http.MethodDelete, ""))
 	if err == nil && status >= http.StatusOK && status < http.StatusMultipleChoices {
 		return
 	}

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/services/ai/internal/background"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/stored"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
@@ -27,8 +26,18 @@ type Invoker interface {
 	InvokeResponse(ctx context.Context, claims *passport.Claims, r invoke.ResponseCall) error
 	Refuse(ctx context.Context, claims *passport.Claims, model string, began time.Time, err error) error
 	InputTokens(ctx context.Context, claims *passport.Claims, r invoke.ResponseCall) error
-	Object(ctx context.Context, claims *passport.Claims, o invoke.ObjectCall, sink invoke.Sink, inspect func(status int) error) error
-	Fetch(ctx context.Context, o invoke.ObjectCall) (status int, err error)
+	Object(ctx context.Context, claims *passport.Claims, o invoke.ObjectCall, sink invoke.Sink, inspect func(status int, body []byte) error) error
+	Resume(ctx context.Context, claims *passport.Claims, r invoke.ResumeCall) error
+	Fetch(ctx context.Context, o invoke.ObjectCall) (status int, body []byte, err error)
+}
+
+// Background settles the responses that run in the background.
+type Background interface {
+	invoke.Runner
+	// Observe gets the provider's answer about a running response before the caller gets it.
+	Observe(ctx context.Context, r *stored.Running, status int, body []byte)
+	// End cancels and settles a response, if it runs.
+	End(ctx context.Context, id string) error
 }
 
 // Options holds what a Front works with.
@@ -36,6 +45,11 @@ type Options struct {
 	Invoker Invoker
 	// Store may be nil: then a provider must keep nothing.
 	Store stored.Store
+	// Running keeps the responses that run in the background, and Background settles them; both are nil without a Store.
+	Running    stored.Background
+	Background Background
+	// MaxRunning is how many of them an account may have at once.
+	MaxRunning int64
 	// Retention is how long a response can be found after it was made.
 	Retention time.Duration
 	Logger    *slog.Logger
@@ -99,6 +113,12 @@ func (f *Front) prepare(ctx context.Context, claims *passport.Claims, in *aiv1.R
 	if err := f.resolve(ctx, claims.AccountID, &r); err != nil {
 		return r, err
 	}
+	if req.Background {
+		if err := f.mayRun(ctx, claims.AccountID); err != nil {
+			return r, err
+		}
+		r.Runner = f.Background
+	}
 	if in.GetEndpoint() == wire.Responses && req.References.Stored {
 		if f.Store == nil {
 			return r, invalid("store", "must be false: this installation has no database for the owners of stored responses")
@@ -123,10 +143,16 @@ func (k *keeper) Keep(ctx context.Context, kept invoke.Kept) error {
 	r := stored.Response{
 		ID: kept.ID, Account: k.claims.AccountID, User: k.claims.UserID, Model: kept.Model, Target: kept.Target, Tokens: kept.Tokens,
 	}
-	err := k.front.Store.Put(ctx, r, kept.Items, now, now.Add(k.front.Retention))
+	var err error
+	if kept.Running != nil {
+		kept.Running.User, kept.Running.Polled = r.User, now.Add(background.FirstAsk)
+		err = k.front.Store.PutRunning(ctx, r, *kept.Running, now.Add(k.front.Retention))
+	} else {
+		err = k.front.Store.Put(ctx, r, kept.Items, now, now.Add(k.front.Retention))
+	}
 	if err != nil && !kept.Known && !errors.Is(err, stored.ErrTaken) {
 		k.front.unwritable.Store(now.Add(invoke.OwnerPause).UnixNano())
-		k.front.disown(ctx, r)
+		k.front.disown(ctx, r, kept.Running != nil)
 	}
 	return err
 }
@@ -144,7 +170,7 @@ var objectPaths = map[wire.Endpoint]objectPath{
 
 // object passes on a request about a response.
 func (f *Front) object(ctx context.Context, claims *passport.Claims, in *aiv1.RelayRequest, path objectPath, sink invoke.Sink) error {
-	query, err := queryOf(in.GetQuery())
+	query, err := queryOf(in.GetEndpoint(), in.GetQuery())
 	if err != nil {
 		return err
 	}
@@ -152,16 +178,28 @@ func (f *Front) object(ctx context.Context, claims *passport.Claims, in *aiv1.Re
 	if err != nil {
 		return err
 	}
+	if query.stream {
+		return f.resume(ctx, claims, in, r, query, sink)
+	}
 	call := callFor(r, path.method, path.suffix)
-	call.RawQuery, call.Headers = query, in.GetHeaders()
-	var inspect func(int) error
-	if path.method == http.MethodDelete {
-		inspect = func(status int) error {
+	call.RawQuery, call.Headers = query.raw, in.GetHeaders()
+	var inspect func(int, []byte) error
+	switch in.GetEndpoint() {
+	case aiv1.Endpoint_ENDPOINT_RESPONSE_DELETE:
+		if err := f.end(ctx, r.ID); err != nil {
+			return err
+		}
+		inspect = func(status int, _ []byte) error {
 			if !gone(status) {
 				return nil
 			}
 			return unavailable(f.Store.Remove(ctx, r.ID))
 		}
+	case aiv1.Endpoint_ENDPOINT_RESPONSE_GET, aiv1.Endpoint_ENDPOINT_RESPONSE_CANCEL:
+		if inspect, err = f.observed(ctx, r.ID); err != nil {
+			return err
+		}
+	default:
 	}
 	return f.Invoker.Object(ctx, claims, call, sink, inspect)
 }
@@ -174,21 +212,6 @@ func callFor(r stored.Response, method, suffix string) invoke.ObjectCall {
 // gone reports whether the status of a deletion says that the provider does not have the response any more.
 func gone(status int) bool {
 	return status >= http.StatusOK && status < http.StatusMultipleChoices || status == http.StatusNotFound || status == http.StatusGone
-}
-
-// maxQuery bounds the query of a URL, in bytes.
-const maxQuery = 1024
-
-// queryOf checks a query and returns it as the provider gets it.
-func queryOf(raw string) (string, error) {
-	values, err := url.ParseQuery(raw)
-	switch {
-	case err != nil || len(raw) > maxQuery:
-		return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The query of the URL cannot be read; it must have at most %d bytes.", maxQuery)
-	case slices.ContainsFunc(values["stream"], func(value string) bool { return value != "false" }):
-		return "", invalid("stream", "must be false: only a response that was made in the background can be streamed later, and Trivet makes none")
-	}
-	return values.Encode(), nil
 }
 
 // owned returns a response of an account.

@@ -91,9 +91,9 @@ type fakeInvoker struct {
 	err     error
 }
 
-func (i *fakeInvoker) Fetch(_ context.Context, o invoke.ObjectCall) (int, error) {
+func (i *fakeInvoker) Fetch(_ context.Context, o invoke.ObjectCall) (int, []byte, error) {
 	i.fetched = append(i.fetched, o)
-	return i.status, i.err
+	return i.status, nil, i.err
 }
 
 // A response whose owner cannot be stored must not stay at the provider, where nobody could delete it. That of somebody else

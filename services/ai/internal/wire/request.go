@@ -50,6 +50,8 @@ type Request struct {
 	MaxOutput int64
 	// References are the stored objects that a request of the Responses API names.
 	References References
+	// Background asks the provider to make the response after the call has ended.
+	Background bool
 	// Context is how many tokens the input has besides the body, at most: those of the response that it continues.
 	Context int64
 	// Tier is the service_tier; "" for the standard one.

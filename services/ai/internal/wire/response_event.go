@@ -18,6 +18,8 @@ type ResponseReader struct {
 	Status string
 	// Terminal tells that the last event ended the stream.
 	Terminal bool
+	// CompletedAt is when the response ended, in seconds since 1970, as the provider says; 0 or below when it says nothing.
+	CompletedAt int64
 	// Response is the response in the last event, as JSON; nil when it has none.
 	Response []byte
 
@@ -247,6 +249,8 @@ func (e *ResponseReader) response(raw []byte, k *Chunk) (good bool) {
 			if status := string(text(&c)); isStatus(status) {
 				e.Status, good = status, true
 			}
+		case "completed_at":
+			e.CompletedAt = reported(&c)
 		case "usage":
 			k.Reported, k.HasUsage = readResponseUsage(&c)
 		case "output":

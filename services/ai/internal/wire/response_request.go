@@ -91,6 +91,10 @@ func (r *Request) completeResponse(seen []string) error {
 		return invalid("max_output_tokens", "is not supported here")
 	case r.Endpoint != Responses && r.Stream:
 		return invalid("stream", "is not supported here")
+	case r.Endpoint != Responses && r.Background:
+		return invalid("background", "is not supported here")
+	case r.Background && !r.References.Stored:
+		return invalid("background", "needs \"store\" to be true: the response is read at the provider later")
 	case r.Endpoint == Responses && !slices.Contains(seen, "input") && r.References.Previous == "":
 		return invalid("input", "is missing")
 	default:
@@ -111,7 +115,7 @@ func (r *Request) takeResponse(c *jsonscan.Cursor, name string) error {
 	case "store":
 		return takeBool(c, name, &r.References.Stored)
 	case "background":
-		return refuseBackground(c)
+		return takeBool(c, name, &r.Background)
 	case "max_output_tokens":
 		at := span{start: c.Pos()}
 		err := takeCount(c, name, 0, &r.MaxOutput)
@@ -138,15 +142,6 @@ func (r *Request) takeResponse(c *jsonscan.Cursor, name string) error {
 		c.Skip()
 		return nil
 	}
-}
-
-// refuseBackground refuses a response whose cost would be known only after the call has ended.
-func refuseBackground(c *jsonscan.Cursor) error {
-	var background bool
-	if err := takeBool(c, "background", &background); err != nil || !background {
-		return err
-	}
-	return invalid("background", "must be false: Trivet bills a response when its call ends. Set \"stream\": true for a long response")
 }
 
 func (r *Request) takeID(c *jsonscan.Cursor, name string) error {

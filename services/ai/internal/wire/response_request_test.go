@@ -46,10 +46,28 @@ func TestMembersThatHideOthersAreRefused(t *testing.T) {
 		`"input":"x","tools":{"type":"web_search"}`:                                                   "tools",
 		"\"input\":\"x\",\"previou\u017f_response_id\":\"resp_1\"":                                    "previous_response_id",
 		"\"input\":\"x\",\"bac\u212aground\":true":                                                    "background",
+		`"input":"x","background":true,"store":false`:                                                 "background",
+		`"input":"x","background":1`:                                                                  "background",
 	} {
 		_, err := wire.Parse(wire.Responses, []byte(`{"model":"m",`+body+`}`), nil)
 		require.ErrorContains(t, err, field, body)
 	}
 	_, err := wire.Parse(wire.ResponsesCompact, []byte(`{"model":"m","input":"x","max_output_tokens":1}`), nil)
 	require.ErrorContains(t, err, "max_output_tokens")
+	for _, endpoint := range []wire.Endpoint{wire.ResponsesCompact, wire.ResponsesInputTokens} {
+		_, err := wire.Parse(endpoint, []byte(`{"model":"m","input":"x","background":true}`), nil)
+		require.ErrorContains(t, err, "background")
+	}
+}
+
+func TestBackgroundIsRead(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"model":"m","input":"x"}`: false, `{"model":"m","input":"x","background":false,"store":false}`: false,
+		`{"model":"m","input":"x","background":null}`: false, `{"model":"m","input":"x","background":true}`: true,
+		`{"model":"m","input":"x","background":true,"store":null}`: true, `{"model":"m","input":"x","store":true,"background":true}`: true,
+	} {
+		r, err := wire.Parse(wire.Responses, []byte(body), nil)
+		require.NoError(t, err, body)
+		require.Equal(t, want, r.Background, body)
+	}
 }
