@@ -99,8 +99,8 @@ func money() []Rule {
 			When: above(0, level(Selector{Metric: "trivet_ai_settlements_pending"})),
 		},
 		{
-			Name: "HoldsOld", Severity: Ticket, For: time.Minute, Summary: "A hold is open for more than half an hour.",
-			When: above(1800, level(Selector{Metric: "trivet_billing_holds_oldest_age_seconds"})),
+			Name: "HoldsOld", Severity: Ticket, For: time.Minute, Summary: "A hold is open for more than three hours.",
+			When: above(10_800, level(Selector{Metric: "trivet_billing_holds_oldest_age_seconds"})),
 		},
 		{
 			Name: "CallsAbandoned", Severity: Ticket, Summary: "The sweeper settles calls whose process died.",

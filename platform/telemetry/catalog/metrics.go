@@ -94,6 +94,15 @@ func ai() []Metric {
 			Name: "trivet_ai_refusals_dropped_total", Kind: Counter, Unit: "calls", Process: "ai",
 			Help: "Refused calls that the log of requests lacks, because too many waited for billing or billing rejected them.",
 		},
+		{Name: "trivet_ai_background_running", Kind: Gauge, Unit: "responses", Process: "ai", Shared: true, Help: "Responses that run in the background and are not settled, in the database."},
+		{
+			Name: "trivet_ai_background_oldest_age_seconds", Kind: Gauge, Unit: "seconds", Process: "ai", Shared: true,
+			Help: "Age of the oldest response that runs in the background and is not settled; 0 without one.",
+		},
+		{
+			Name: "trivet_ai_background_settled_total", Kind: Counter, Unit: "responses", Process: "ai", Labels: []Label{listed("status", "completed", "incomplete", "failed", "cancelled", "lost")},
+			Help: "Responses that ran in the background and were settled, by their last status: completed, incomplete, failed, cancelled, lost.", Rare: "a response runs in the background",
+		},
 		{Name: "trivet_ai_abandoned_reads", Kind: Gauge, Unit: "answers", Process: "ai", Help: "Answers that are read to their end although their callers have left."},
 		{
 			Name: "trivet_ai_usage_anomalies_total", Kind: Counter, Unit: "calls", Process: "ai", Labels: []Label{model},
