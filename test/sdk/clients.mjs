@@ -102,6 +102,37 @@ const official = {
     const answer = await client.responses.create({ model, input: question, text: { format: { type: "json_schema", ...format } } });
     shape.parse(JSON.parse(answer.output_text));
   },
+  "responses, in the background": async () => {
+    const ended = async (id) => {
+      for (;;) {
+        const now = await client.responses.retrieve(id);
+        if (now.status !== "queued" && now.status !== "in_progress") return now;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    };
+    const polled = await client.responses.create({ model, input: question, background: true });
+    assert.equal(polled.status, "queued");
+    assert.ok((await ended(polled.id)).output_text.length > 0);
+    const left = await client.responses.create({ model, input: question, background: true });
+    assert.equal((await client.responses.cancel(left.id)).status, "cancelled");
+    assert.equal((await client.responses.cancel(left.id)).status, "cancelled", "again");
+    const first = await client.responses.create({ model, input: question, background: true, stream: true });
+    let id = "", seen = -1, text = "";
+    const take = (event) => {
+      assert.equal(event.sequence_number, seen + 1);
+      seen = event.sequence_number;
+      id ||= event.response?.id ?? "";
+      if (event.type === "response.output_text.delta") text += event.delta;
+    };
+    for await (const event of first) {
+      take(event);
+      if (text) break;
+    }
+    for await (const event of await client.responses.retrieve(id, { stream: true, starting_after: seen })) take(event);
+    assert.equal(text, (await ended(id)).output_text);
+    await client.responses.delete(id);
+    await assert.rejects(client.responses.retrieve(id), (e) => e.status === 404);
+  },
   "embeddings": async () => assert.equal((await client.embeddings.create({ model: "text-embedding-3-small", input: "a" })).data[0].embedding.length, 1536),
   "images": async () => {
     const answer = await client.images.generate({ model: "gpt-image-1", prompt: "a red square", n: 2, quality: "low", size: "1024x1024" });
@@ -178,7 +209,7 @@ const official = {
   },
   "errors": async () => {
     await assert.rejects(client.responses.create({ model: unknown, input: "x" }), (e) => e instanceof APIError && e.status === 404 && e.code === "model_not_found");
-    await assert.rejects(client.responses.create({ model, input: "x", background: true }), (e) => e.status === 400 && e.param === "background");
+    await assert.rejects(client.responses.create({ model, input: "x", background: true, store: false }), (e) => e.status === 400 && e.param === "background");
     await assert.rejects(new OpenAI({ baseURL, apiKey: "wrong", maxRetries: 0 }).responses.create({ model, input: "x" }), (e) => e instanceof AuthenticationError);
   },
   "errors within a stream": async () => {
