@@ -6,9 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/requestid"
@@ -30,6 +28,7 @@ const (
 type attempt struct {
 	stream   bool
 	batch    *batcher // of a stream of batches, whose reader judges the replica
+	single   bool     // of a call that must not be repeated: it only notes that a replica was picked
 	picked   atomic.Pointer[pick]
 	mayLeave atomic.Bool // of a stream: the replica does not have the request yet, and tells when it takes it
 	verdict  atomic.Int32
@@ -86,8 +85,7 @@ func (a *attempt) movesOn(ctx context.Context, err error) bool {
 	if ctx.Err() != nil || a.picked.Load() == nil {
 		return false
 	}
-	s := status.Convert(err)
-	return a.left() || s.Code() == codes.Unavailable && len(s.Details()) == 0
+	return a.left() || broken(err)
 }
 
 // invoke makes a unary call that may be repeated. A replica that does not answer for as long as patience is left while another one
@@ -107,6 +105,17 @@ func (c *Conn) invoke(ctx context.Context, patience time.Duration, method string
 			return err
 		}
 	}
+}
+
+// once makes a unary call that must not be repeated.
+func (c *Conn) once(ctx context.Context, method string, args, reply any, opts []grpc.CallOption) error {
+	c.awaitConnected(ctx)
+	a := &attempt{single: true}
+	err := c.inner.Invoke(context.WithValue(c.outgoing(ctx), attemptKey{}, a), method, args, reply, opts...)
+	if err != nil && a.picked.Load() == nil {
+		return ErrUnsent(err)
+	}
+	return err
 }
 
 // outgoing adds who is calling, for which request and in which trace.

@@ -106,6 +106,10 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	switch {
 	case a == nil:
 		r = p.next(time.Now(), nil, nil)
+	case a.single:
+		r = p.next(time.Now(), nil, nil)
+		a.picked.Store(&pick{replica: r, from: p})
+		a = nil
 	case a.batch != nil:
 		r = a.batch.choose(p, a)
 	default:

@@ -89,8 +89,10 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	if patience := patienceOf(method); patience > 0 && c.client != nil {
 		return c.invoke(ctx, patience, method, args, reply, opts)
 	}
-	c.awaitConnected(ctx)
-	return c.inner.Invoke(c.outgoing(ctx), method, args, reply, opts...)
+	if c.client == nil {
+		return c.inner.Invoke(c.outgoing(ctx), method, args, reply, opts...)
+	}
+	return c.once(ctx, method, args, reply, opts)
 }
 
 // plain reports whether a call has no options but the one that generated clients add.

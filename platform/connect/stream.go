@@ -65,7 +65,7 @@ func (s *movingStream) begin() error {
 		}
 		s.end()
 		if !s.movesOn(err) {
-			return err
+			return ErrUnsent(err) // an earlier attempt was left before it got the request
 		}
 	}
 }
@@ -128,7 +128,10 @@ func (s *movingStream) settle() {
 		// A stream that sent no header has sent no message either.
 		err := s.ClientStream.RecvMsg(&emptypb.Empty{})
 		s.end()
-		if !s.attempt.mayLeave.Load() || !s.movesOn(err) {
+		if mayLeave := s.attempt.mayLeave.Load(); !mayLeave || !s.movesOn(err) {
+			if mayLeave && broken(err) {
+				err = ErrUnsent(err)
+			}
 			s.failure, s.settled = err, true
 			return
 		}
