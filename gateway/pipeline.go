@@ -99,14 +99,16 @@ func (g *Gateway) dispatch(w http.ResponseWriter, r *http.Request, state *call.S
 	}
 	defer reqbody.Linger(w, r)()
 	if unknown != nil {
+		g.noteUnknown(r, state)
 		state.Fail(r.Context(), w, unknown)
 		return
 	}
 	state.Route = route.Pattern
+	_, state.Logged = modelCalls[route.Pattern]
 	body := g.body
 	body.Max = cmp.Or(route.MaxBody, body.Max)
 	if err := body.TooLarge(r); err != nil {
-		if _, logged := modelCalls[route.Pattern]; logged { // the log of requests names the caller
+		if state.Logged { // the log of requests names the caller
 			_, _ = g.identify(r, state)
 		}
 		w.Header().Set("Connection", "close")

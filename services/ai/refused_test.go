@@ -73,12 +73,26 @@ func TestRefusedCallsAreLogged(t *testing.T) {
 			}
 			return nil
 		})}, call: chat(mini), model: "gpt-4o-mini"},
-		"an unknown endpoint": {call: func(h *fixture) *errs.Error { return h.relay(99, mini).err }},
+		"an unknown endpoint":  {call: func(h *fixture) *errs.Error { return h.relay(99, mini).err }, model: "gpt-4o-mini"},
+		"JSON that is cut off": {call: chat(`{"model": "gpt-4o-mini", "messages": [`), model: "gpt-4o-mini"},
+		"a form without its file": {call: func(h *fixture) *errs.Error {
+			return h.send(aiv1.Endpoint_ENDPOINT_AUDIO_TRANSCRIPTIONS, form(h.t, "model", "whisper-1")).err
+		}, model: "whisper-1"},
+		"a form of an unknown model": {call: func(h *fixture) *errs.Error {
+			return h.send(aiv1.Endpoint_ENDPOINT_IMAGES_EDITS, form(h.t, "model", "gpt-image-0", "prompt", "hi", "@image", "png")).err
+		}, model: "gpt-image-0"},
+		"speech of an unknown model": {call: func(h *fixture) *errs.Error {
+			return h.relay(aiv1.Endpoint_ENDPOINT_AUDIO_SPEECH, `{"model": "tts-0", "input": "hi", "voice": "alloy"}`).err
+		}, model: "tts-0"},
+		"a response of an unknown model": {call: func(h *fixture) *errs.Error { return h.respond(`{"model": "gpt-0", "input": "hi"}`).err }, model: "gpt-0"},
+		"a response with a bad field": {call: func(h *fixture) *errs.Error {
+			return h.respond(`{"model": "gpt-4o-mini", "input": "hi", "conversation": "conv_1"}`).err
+		}, model: "gpt-4o-mini"},
 		"a bad header": {call: func(h *fixture) *errs.Error {
 			stream, err := h.Relay(h.t.Context(), &aiv1.RelayRequest{Endpoint: aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, Body: []byte(mini), Headers: map[string]string{"x": "a\nb"}})
 			require.NoError(h.t, err)
 			return drain(stream).err
-		}},
+		}, model: "gpt-4o-mini"},
 		"a typed call of an unknown model":   {call: typed(&aiv1.ChatRequest{Model: "gpt-0", Messages: hello}), model: "gpt-0"},
 		"a typed call with a bad schema":     {call: typed(&aiv1.ChatRequest{Model: "gpt-4o-mini", Messages: hello, Tools: []*aiv1.Tool{{Name: "f", ParametersJson: "{"}}}), model: "gpt-4o-mini"},
 		"a typed stream with a bad schema":   {call: streamed(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", Messages: hello, Tools: []*aiv1.Tool{{Name: "f", ParametersJson: "{"}}}), model: "gpt-4o-mini"},

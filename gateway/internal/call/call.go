@@ -11,6 +11,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/errorbody"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/modelname"
 	"github.com/trivet-dev/trivet/platform/provider"
 )
 
@@ -36,6 +37,11 @@ type State struct {
 	Passports Passports
 	// Account is the account that pays; "" on public routes.
 	Account string
+	// Logged tells that a refusal of the request belongs into the log of requests: it calls a model, or a path of OpenAI's API that
+	// Trivet does not have.
+	Logged bool
+	// Model is the model that a logged request asks for; set only when the edge refuses it, and "" when the edge does not know it.
+	Model string
 	// Called tells that a service was called for the request, which it logs itself. Some requests call several services at once.
 	Called atomic.Bool
 	// IdempotencyKey is the caller's; "" when the request has none.
@@ -71,6 +77,13 @@ var ErrStopping = errors.New("the server is stopping")
 // ctx must be the request's context.
 func (s *State) Fail(ctx context.Context, w http.ResponseWriter, err error) {
 	errorbody.Write(w, s.Tree, s.Note(ctx, err), s.ID)
+}
+
+// Asked notes the model that a body asks for, as far as the body has come, in case that the edge refuses the request.
+func (s *State) Asked(kind string, body []byte) {
+	if s.Logged && s.Failure != nil && !s.Called.Load() {
+		s.Model = modelname.Of(kind, body)
+	}
 }
 
 // Note records err for the log and returns it with a reason.

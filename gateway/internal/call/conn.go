@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/trivet-dev/trivet/platform/connect"
 	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/platform/passport"
 )
@@ -28,13 +29,21 @@ func (c *passportConn) Invoke(ctx context.Context, method string, args, reply an
 	token := tokenOf(ctx, c.service)
 	err := c.conn.Invoke(outgoing(ctx, token), method, args, reply, opts...)
 	if err == nil || !passport.IsClockError(err) {
-		return err
+		return reached(ctx, err)
 	}
 	renewed, renewErr := renew(ctx, c.service, token)
 	if renewErr != nil || renewed == "" {
 		return firstOf(renewErr, err)
 	}
-	return c.conn.Invoke(outgoing(ctx, renewed), method, args, reply, opts...)
+	return reached(ctx, c.conn.Invoke(outgoing(ctx, renewed), method, args, reply, opts...))
+}
+
+// reached notes that a call reached no service, if err says so, and returns err.
+func reached(ctx context.Context, err error) error {
+	if connect.Unsent(err) {
+		From(ctx).Called.Store(false)
+	}
+	return err
 }
 
 // NewStream implements grpc.ClientConnInterface.
@@ -46,9 +55,9 @@ func (c *passportConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, met
 	}
 	stream, err := begin(token)
 	if err != nil || desc.ClientStreams {
-		return stream, err
+		return stream, reached(ctx, err)
 	}
-	return &renewingStream{ClientStream: stream, again: func() (grpc.ClientStream, error) {
+	return &renewingStream{ClientStream: stream, ctx: ctx, again: func() (grpc.ClientStream, error) {
 		renewed, err := renew(ctx, c.service, token)
 		if err != nil || renewed == "" {
 			return nil, err
@@ -101,6 +110,7 @@ func firstOf(errs ...error) error {
 // server rejects a passport before the handler runs, so the rejection is always the first thing received.
 type renewingStream struct {
 	grpc.ClientStream
+	ctx     context.Context                   //nolint:containedctx // the request's own, as gRPC's streams have it
 	again   func() (grpc.ClientStream, error) // nil once something was received
 	request any
 }
@@ -113,7 +123,7 @@ func (s *renewingStream) SendMsg(message any) error {
 
 // RecvMsg implements grpc.ClientStream.
 func (s *renewingStream) RecvMsg(message any) error {
-	err := s.ClientStream.RecvMsg(message)
+	err := reached(s.ctx, s.ClientStream.RecvMsg(message))
 	again, request := s.again, s.request
 	s.again, s.request = nil, nil
 	if err == nil || again == nil || !passport.IsClockError(err) {
@@ -121,7 +131,7 @@ func (s *renewingStream) RecvMsg(message any) error {
 	}
 	stream, renewErr := again()
 	if renewErr != nil || stream == nil {
-		return firstOf(renewErr, err)
+		return firstOf(reached(s.ctx, renewErr), err)
 	}
 	s.ClientStream = stream
 	if err := stream.SendMsg(request); err != nil {
@@ -130,5 +140,5 @@ func (s *renewingStream) RecvMsg(message any) error {
 	if err := stream.CloseSend(); err != nil {
 		return err
 	}
-	return stream.RecvMsg(message)
+	return reached(s.ctx, stream.RecvMsg(message))
 }

@@ -28,6 +28,8 @@ const (
 type Call struct {
 	// Account, User and Key are who called; Key is "" for a session.
 	Account, User, Key string
+	// Model is the model that the call asks for, as its caller wrote it; "" when the edge does not know it.
+	Model string
 	// RequestID is the id of the HTTP request, and Code the reason of the refusal.
 	RequestID, Code string
 	// Took is the time from the request to the refusal.
@@ -63,7 +65,7 @@ func (l *Log) Add(c Call) {
 	}
 	l.accounts[c.Account]++
 	l.waiting = append(l.waiting, &billingv1.RefusedRequest{
-		Id: callid.New(c.Account, now), AccountId: c.Account, UserId: c.User, ApiKeyId: c.Key, HttpRequestId: c.RequestID, ErrorCode: c.Code,
+		Id: callid.New(c.Account, now), AccountId: c.Account, UserId: c.User, ApiKeyId: c.Key, Model: callid.Name(c.Model), HttpRequestId: c.RequestID, ErrorCode: c.Code,
 		EndTime: timestamppb.New(now), LatencyMicros: max(0, c.Took.Microseconds()),
 	})
 	select {

@@ -54,6 +54,7 @@ func (h *Relay) Endpoint(endpoint aiv1.Endpoint) http.Handler {
 			defer h.Uploads.Free(state.Account)
 		}
 		body, err := read(w, r)
+		defer func() { state.Asked(r.Header.Get("Content-Type"), body) }()
 		if err != nil {
 			state.Fail(r.Context(), w, err)
 			return

@@ -12,7 +12,7 @@ const MaxDepth = 128
 func (b Reader) JSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := b.Read(w, r)
 	if err == nil && tooDeep(body) {
-		return nil, malformed("The request body nests deeper than %d levels. Send JSON with at most %d levels of objects and arrays.", MaxDepth, MaxDepth).
+		return body, malformed("The request body nests deeper than %d levels. Send JSON with at most %d levels of objects and arrays.", MaxDepth, MaxDepth).
 			Field("body", "nests too deep")
 	}
 	return body, err

@@ -50,15 +50,15 @@ func (b Reader) RequireBytes(w http.ResponseWriter, r *http.Request) ([]byte, er
 	return body, err
 }
 
-// Read returns the complete body. Errors: BODY_TOO_LARGE, MALFORMED_BODY (cut off, too slow), UNSUPPORTED_ENCODING.
+// Read returns the complete body, or what has come of it and an error: BODY_TOO_LARGE, MALFORMED_BODY (cut off, too slow),
+// UNSUPPORTED_ENCODING.
 func (b Reader) Read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := b.whole(w, r)
 	if err != nil {
 		// The rest of the body may still arrive, so this connection cannot be reused.
 		w.Header().Set("Connection", "close")
-		return nil, err
 	}
-	return body, nil
+	return body, err
 }
 
 func (b Reader) whole(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -74,7 +74,7 @@ func (b Reader) whole(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	_ = control.SetReadDeadline(time.Now().Add(b.Timeout))
 	body, err := b.read(w, r)
 	if err != nil {
-		return nil, err
+		return body, err
 	}
 	// A deadline that stays set would cancel the request's context in the middle of a long response.
 	_ = control.SetReadDeadline(time.Time{})
@@ -102,7 +102,7 @@ func (b Reader) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		case errors.Is(err, io.EOF):
 			return buf, nil
 		case err != nil:
-			return nil, b.failure(err)
+			return buf, b.failure(err)
 		}
 	}
 }

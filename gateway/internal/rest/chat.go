@@ -30,6 +30,7 @@ type ChatStream struct {
 func (h *ChatStream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	state := call.From(r.Context())
 	raw, err := h.Body.Require(w, r)
+	defer func() { state.Asked("", raw) }()
 	request := &aiv1.ChatStreamRequest{}
 	if err == nil {
 		err = parse(raw, request)

@@ -76,22 +76,18 @@ func limitHeader(name string) (string, bool) {
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inner := bare(r)
 	if r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
-		if err := m.takeBody(w, r, inner); err != nil {
-			call.From(r.Context()).Fail(r.Context(), w, err)
+		state := call.From(r.Context())
+		raw, err := m.body.JSON(w, r)
+		defer func() { state.Asked("", raw) }()
+		if err != nil {
+			state.Fail(r.Context(), w, err)
 			return
+		}
+		if len(raw) > 0 { // some RPCs take all their arguments from the path
+			inner.Body = &document{Reader: bytes.NewReader(raw), raw: raw}
 		}
 	}
 	m.mux.ServeHTTP(w, inner)
-}
-
-// takeBody reads the complete body. It may be empty, because some RPCs take all their arguments from the path.
-func (m *Mux) takeBody(w http.ResponseWriter, r, inner *http.Request) error {
-	raw, err := m.body.JSON(w, r)
-	if err != nil || len(raw) == 0 {
-		return err
-	}
-	inner.Body = &document{Reader: bytes.NewReader(raw), raw: raw}
-	return nil
 }
 
 // bare returns the request without what grpc-gateway would act on or forward: headers, trailers, host, addresses, and the

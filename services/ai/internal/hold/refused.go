@@ -39,7 +39,7 @@ func (k *Keeper) Refuse(ctx context.Context, claims *passport.Claims, model stri
 		began = now
 	}
 	r := &billingv1.RefusedRequest{
-		Id: callid.New(claims.AccountID, now), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: identifier(model),
+		Id: callid.New(claims.AccountID, now), AccountId: claims.AccountID, UserId: claims.UserID, ApiKeyId: claims.APIKeyID, Model: callid.Name(model),
 		HttpRequestId: requestid.From(ctx), ErrorCode: errs.Code(errs.ReasonOf(err)), EndTime: timestamppb.New(now), LatencyMicros: max(0, now.Sub(began).Microseconds()),
 	}
 	select {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	"github.com/trivet-dev/trivet/platform/callid"
 	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/tracing"
 	"github.com/trivet-dev/trivet/platform/wait"
@@ -28,8 +29,6 @@ const (
 	releaseTime = 5 * time.Minute
 	// lastReleases is how often a release is tried when the process ends.
 	lastReleases = 3
-	// maxID bounds a provider's id, in bytes.
-	maxID = 128
 )
 
 // settlement is a settlement that is not done yet.
@@ -101,7 +100,7 @@ func (k *Keeper) settle(h *Hold, final Final) (r Receipt) {
 func settleRequest(h *Hold, final *Final) *billingv1.SettleRequest {
 	req := &billingv1.SettleRequest{
 		HoldId: h.id, Usage: final.Usage.Proto(), Outcome: final.Outcome, Estimated: final.Estimated,
-		ProviderRequestId: identifier(final.ProviderID), Target: identifier(final.Target), ServedModel: identifier(final.ServedModel),
+		ProviderRequestId: callid.Name(final.ProviderID), Target: callid.Name(final.Target), ServedModel: callid.Name(final.ServedModel),
 		LatencyMicros: max(0, final.Latency.Microseconds()), FirstByteMicros: max(0, final.FirstByte.Microseconds()), ErrorCode: final.ErrorCode,
 		HttpRequestId: requestid.From(h.ctx), Details: final.Details,
 	}
@@ -177,17 +176,6 @@ func (k *Keeper) permanent(s settlement, err error) bool {
 	default:
 		return false
 	}
-}
-
-// identifier returns a provider's id in the form that billing accepts: printable ASCII, at most 128 bytes. An odd id
-// must never keep a hold from being settled.
-func identifier(id string) string {
-	for _, b := range []byte(id) {
-		if b <= ' ' || b > '~' {
-			return ""
-		}
-	}
-	return id[:min(len(id), maxID)]
 }
 
 func unavailable(err error) bool { return err != nil && status.Code(err) == codes.Unavailable }

@@ -11,6 +11,7 @@ import (
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/modelname"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
@@ -126,7 +127,7 @@ func (i *Invoker) Invoke(ctx context.Context, claims *passport.Claims, endpoint 
 		req, err = wire.Parse(endpoint, body, i.suspect)
 	}
 	if err != nil {
-		return i.Refuse(ctx, claims, string(wire.ModelOf(body)), time.Time{}, err)
+		return i.Refuse(ctx, claims, modelname.Of(headers["content-type"], body), time.Time{}, err)
 	}
 	return i.invoke(ctx, claims, req, headers, sink, nil)
 }

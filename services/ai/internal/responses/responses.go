@@ -13,6 +13,7 @@ import (
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/modelname"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/ai/internal/background"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
@@ -96,7 +97,7 @@ func (f *Front) Call(ctx context.Context, claims *passport.Claims, in *aiv1.Rela
 	case err != nil && counts:
 		return err
 	case err != nil: // it would have called a model
-		return f.Invoker.Refuse(ctx, claims, string(wire.ModelOf(in.GetBody())), time.Time{}, err)
+		return f.Invoker.Refuse(ctx, claims, modelname.Of("", in.GetBody()), time.Time{}, err)
 	case counts:
 		return f.Invoker.InputTokens(ctx, claims, r)
 	}

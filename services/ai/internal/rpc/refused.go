@@ -5,6 +5,7 @@ import (
 	"time"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	"github.com/trivet-dev/trivet/platform/modelname"
 	"github.com/trivet-dev/trivet/platform/passport"
 )
 
@@ -20,9 +21,17 @@ func (s *Server) CallRefused(ctx context.Context, claims *passport.Claims, fullM
 	if !modelCalls[fullMethod] {
 		return
 	}
-	model := ""
-	if named, ok := request.(interface{ GetModel() string }); ok {
-		model = named.GetModel()
+	_ = s.invoker.Refuse(ctx, claims, modelOf(request), time.Time{}, err)
+}
+
+// modelOf returns the model that a request names; "" when it names none, or was not read.
+func modelOf(request any) string {
+	switch r := request.(type) {
+	case *aiv1.RelayRequest:
+		return modelname.Of(r.GetHeaders()["content-type"], r.GetBody())
+	case interface{ GetModel() string }:
+		return r.GetModel()
+	default:
+		return ""
 	}
-	_ = s.invoker.Refuse(ctx, claims, model, time.Time{}, err)
 }

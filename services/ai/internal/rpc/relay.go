@@ -28,10 +28,10 @@ func (s *Server) Relay(req *aiv1.RelayRequest, stream grpc.ServerStreamingServer
 	}
 	if _, known := aiv1.Endpoint_name[int32(req.GetEndpoint())]; !known || req.GetEndpoint() == aiv1.Endpoint_ENDPOINT_UNSPECIFIED {
 		err := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The endpoint is unknown.").Field("endpoint", "is unknown")
-		return s.invoker.Refuse(stream.Context(), claims, "", time.Time{}, err)
+		return s.invoker.Refuse(stream.Context(), claims, modelOf(req), time.Time{}, err)
 	}
 	if err := checkHeaders(req.GetHeaders()); err != nil {
-		return s.invoker.Refuse(stream.Context(), claims, "", time.Time{}, err)
+		return s.invoker.Refuse(stream.Context(), claims, modelOf(req), time.Time{}, err)
 	}
 	sink := &relaySink{stream: stream}
 	if responses.Serves(req.GetEndpoint()) {
