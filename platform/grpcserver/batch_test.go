@@ -66,22 +66,28 @@ type billingServer struct {
 	server  *grpcserver.Server
 }
 
-// lockedLog is a log that may be read while it is written.
+// lockedLog is a log that may be read and emptied while it is written.
 type lockedLog struct {
-	mu sync.Mutex
-	bytes.Buffer
+	mu   sync.Mutex
+	text bytes.Buffer
 }
 
 func (l *lockedLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.Buffer.Write(p)
+	return l.text.Write(p)
 }
 
 func (l *lockedLog) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.Buffer.String()
+	return l.text.String()
+}
+
+func (l *lockedLog) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
 }
 
 func serveBilling(t *testing.T, impl billingv1.BillingServiceServer) *billingServer {

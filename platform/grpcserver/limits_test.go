@@ -1,7 +1,6 @@
 package grpcserver_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -36,7 +35,7 @@ type env struct {
 	conn   *connect.Conn
 	server *grpcserver.Server
 	issuer *passport.Issuer
-	log    *bytes.Buffer
+	log    *lockedLog
 	meters *sdkmetric.ManualReader
 	stop   context.CancelFunc
 	served chan error
@@ -57,7 +56,7 @@ func serveAll(t *testing.T, grace time.Duration, register func(*grpcserver.Serve
 	require.NoError(t, err)
 	prover, err := peer.NewProver("gateway", secret, time.Now)
 	require.NoError(t, err)
-	e := &env{issuer: issuer, log: &bytes.Buffer{}, meters: sdkmetric.NewManualReader(), served: make(chan error, 1)}
+	e := &env{issuer: issuer, log: &lockedLog{}, meters: sdkmetric.NewManualReader(), served: make(chan error, 1)}
 	config := grpcserver.Config{
 		Logger:    slog.New(slog.NewTextHandler(e.log, nil)),
 		Meter:     sdkmetric.NewMeterProvider(sdkmetric.WithReader(e.meters)).Meter("test"),
