@@ -60,7 +60,7 @@ type result uint8
 const (
 	good result = iota
 	bad
-	neither // the caller left, or the provider limits the rate
+	neither // the call was ended on this side, or the provider limits the rate
 )
 
 // breaker counts the results of calls. It is safe for concurrent use.

@@ -153,7 +153,7 @@ func (c *call) trouble(err error) outcome {
 		return busyOutcome
 	case errors.As(err, &open):
 		return openOutcome
-	case errors.Is(c.ctx.Err(), context.Canceled):
+	case c.gaveUp(err):
 		return canceled
 	case errors.Is(err, ErrIdle), errors.Is(err, context.DeadlineExceeded):
 		return timeout
@@ -162,6 +162,17 @@ func (c *call) trouble(err error) outcome {
 	default:
 		return failed
 	}
+}
+
+// patience is how long a call lasts at least before the deadline of its caller says something about the provider.
+const patience = time.Second
+
+// gaveUp reports whether a call was ended on this side: its caller left, had set a deadline that no provider can be blamed for, or does not
+// send the request again.
+func (c *call) gaveUp(err error) bool {
+	ended := c.ctx.Err()
+	return errors.Is(ended, context.Canceled) || errors.Is(err, context.Canceled) ||
+		errors.Is(ended, context.DeadlineExceeded) && time.Since(c.start) < patience
 }
 
 // log tells of the call: in the line of its request, or in a line of its own. Trouble always has a line of its own, because

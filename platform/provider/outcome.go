@@ -14,8 +14,8 @@ const (
 	clientError outcome = "client_error" // 4xx but 429
 	rateLimited outcome = "rate_limited" // 429
 	serverError outcome = "server_error" // 5xx
-	timeout     outcome = "timeout"      // connect, TLS, header, idle chunk, or the caller's deadline
-	canceled    outcome = "canceled"     // the caller left
+	timeout     outcome = "timeout"      // connect, TLS, header, idle chunk, or the caller's deadline after a second or more
+	canceled    outcome = "canceled"     // the caller left, or its deadline was shorter than a second
 	busyOutcome outcome = "busy"         // refused by the bulkhead
 	openOutcome outcome = "open"         // refused by the breaker
 	failed      outcome = "failed"       // no connection, or it broke

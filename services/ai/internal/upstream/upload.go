@@ -1,13 +1,15 @@
 package upstream
 
 import (
-	"errors"
+	"context"
+	"fmt"
 	"io"
 	"sync"
 )
 
-// errReleased is the error of a repetition whose form is not kept any more.
-var errReleased = errors.New("the form is not kept any more")
+// errReleased is the error of a repetition whose form is not kept any more: the caller has left, or the answer has begun. It says nothing about
+// the target.
+var errReleased = fmt.Errorf("the form is not kept any more: %w", context.Canceled)
 
 // upload keeps a form for the transport, which sends it again when a connection turns out to be closed.
 type upload struct {

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 )
 
 // TestUpload: a form can be read again until the answer has begun or the caller is gone; a reading that is under way continues.
@@ -24,6 +26,9 @@ func TestUpload(t *testing.T) {
 			}
 			_, err = u.again()
 			require.ErrorIs(t, err, errReleased)
+			next, _ := afterError(err)
+			require.Equal(t, final, next, "the form is gone, so no attempt may follow")
+			require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_CANCELLED, Failure(err).Reason)
 			all, err := io.ReadAll(first)
 			require.NoError(t, err)
 			require.Equal(t, "a form", string(all))
