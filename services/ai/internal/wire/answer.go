@@ -1,6 +1,10 @@
 package wire
 
 import (
+	"bytes"
+	"math"
+	"strconv"
+
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
@@ -43,6 +47,10 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 			a.Model = text(&c)
 		case "usage":
 			a.Reported, a.HasUsage = readUsage(&c)
+		case "x_groq":
+			if r, ok := nestedUsage(&c); ok && !a.HasUsage {
+				a.Reported, a.HasUsage = r, true
+			}
 		case "error":
 			a.Failed = a.Failed || IsFailure(c.Raw())
 		case "object":
@@ -112,16 +120,46 @@ func readUsage(c *jsonscan.Cursor) (r tokens.Reported, ok bool) {
 	return r, r != tokens.NothingReported()
 }
 
-// reported passes a value and returns it when it can be a count: a whole number that is not negative.
+// nestedUsage reads the usage in a provider's own member, such as x_groq; false when it has none.
+func nestedUsage(c *jsonscan.Cursor) (r tokens.Reported, ok bool) {
+	if c.Kind() != jsonscan.Object {
+		c.Skip()
+		return r, false
+	}
+	for key := range c.Members() {
+		if string(key) == "usage" {
+			r, ok = readUsage(c)
+		} else {
+			c.Skip()
+		}
+	}
+	return r, ok
+}
+
+// reported passes a value and returns it when it can be a count: a whole number that is not negative, also in quotes or with a point.
 func reported(c *jsonscan.Cursor) int64 {
-	if c.Kind() != jsonscan.Number {
+	if kind := c.Kind(); kind != jsonscan.Number && kind != jsonscan.String {
 		c.Skip()
 		return tokens.NotReported
 	}
-	if n, whole := c.Int(); whole && n >= 0 {
+	return countOf(bytes.Trim(c.Raw(), `"`))
+}
+
+// maxCount bounds a count that is not written as a whole number: up to it, each whole number has a float64 of its own.
+const maxCount = 1 << 53
+
+func countOf(text []byte) int64 {
+	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+		if n < 0 {
+			return tokens.NotReported
+		}
 		return n
 	}
-	return tokens.NotReported
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || f < 0 || f > maxCount || f != math.Trunc(f) {
+		return tokens.NotReported
+	}
+	return int64(f)
 }
 
 func detail(c *jsonscan.Cursor, name string) int64 {

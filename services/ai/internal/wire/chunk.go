@@ -93,6 +93,10 @@ func (k *Chunk) Read(data []byte) bool {
 			}
 		case "usage":
 			k.Reported, k.HasUsage = readUsage(&c)
+		case "x_groq":
+			if r, ok := nestedUsage(&c); ok && !k.HasUsage {
+				k.Reported, k.HasUsage = r, true
+			}
 		case "error":
 			if raw := c.Raw(); IsFailure(raw) {
 				k.Error = raw

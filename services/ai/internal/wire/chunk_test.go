@@ -98,14 +98,16 @@ func TestUsageIsReadNumberByNumber(t *testing.T) {
 		"empty":        {`{}`, tokens.NothingReported()},
 		"zero":         {`{"prompt_tokens":0,"completion_tokens":0}`, report(0, none, 0, none, none)},
 		"negative":     {`{"prompt_tokens":-1,"completion_tokens":3}`, report(none, none, 3, none, none)},
-		"fraction":     {`{"prompt_tokens":1.5,"completion_tokens":3.0}`, tokens.NothingReported()},
-		"exponent":     {`{"prompt_tokens":1e3}`, tokens.NothingReported()},
+		"fraction":     {`{"prompt_tokens":1.5,"completion_tokens":3.0}`, report(none, none, 3, none, none)},
+		"exponent":     {`{"prompt_tokens":1e3}`, report(1000, none, none, none, none)},
+		"no number":    {`{"prompt_tokens":"","completion_tokens":"many","total_tokens":1e999}`, tokens.NothingReported()},
+		"too exact":    {`{"prompt_tokens":9007199254740994.0,"completion_tokens":9007199254740992.0}`, report(none, none, 1<<53, none, none)},
 		"large":        {`{"completion_tokens":9000000000000}`, report(none, none, 9e12, none, none)},
 		"beyond int":   {`{"prompt_tokens":99999999999999999999,"completion_tokens":1}`, report(none, none, 1, none, none)},
-		"text":         {`{"prompt_tokens":"9"}`, tokens.NothingReported()},
+		"text":         {`{"prompt_tokens":"9","completion_tokens":"-1","total_tokens":"14.0"}`, report(9, none, none, none, 14)},
 		"other names":  {`{"input_tokens":9,"output_tokens":5}`, tokens.NothingReported()},
 		"null details": {`{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":null}`, report(1, none, 2, none, none)},
-		"bad details":  {`{"prompt_tokens":1,"prompt_tokens_details":{"cached_tokens":-4},"completion_tokens_details":{"reasoning_tokens":"3"}}`, report(1, none, none, none, none)},
+		"bad details":  {`{"prompt_tokens":1,"prompt_tokens_details":{"cached_tokens":-4},"completion_tokens_details":{"reasoning_tokens":"3"}}`, report(1, none, none, 3, none)},
 	}
 	for name, c := range cases {
 		var k wire.Chunk
