@@ -103,6 +103,8 @@ func attributes(all []*commonv1.KeyValue) map[string]string {
 			out[a.GetKey()] = v.StringValue
 		case *commonv1.AnyValue_IntValue:
 			out[a.GetKey()] = strconv.FormatInt(v.IntValue, 10)
+		case *commonv1.AnyValue_DoubleValue:
+			out[a.GetKey()] = strconv.FormatFloat(v.DoubleValue, 'g', -1, 64)
 		case *commonv1.AnyValue_BoolValue:
 			out[a.GetKey()] = strconv.FormatBool(v.BoolValue)
 		default:

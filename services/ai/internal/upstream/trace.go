@@ -3,11 +3,14 @@ package upstream
 import (
 	"cmp"
 	"errors"
+	"net/url"
+	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/tracing"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 )
@@ -17,9 +20,28 @@ import (
 func (w *walk) describe(span tracing.Span, c *choice) {
 	operation := operationOf(w.q.Path)
 	span.Name(strings.TrimSpace(operation + " " + w.q.Model.ID))
-	span.Set(attribute.String("gen_ai.operation.name", operation), attribute.String("gen_ai.provider.name", cmp.Or(w.q.Model.Provider, "openai")),
+	span.Set(attribute.String("gen_ai.operation.name", operation), attribute.String("gen_ai.provider.name", providerOf(c.account.Kind, w.q.Model.Provider)),
 		attribute.String("gen_ai.request.model", w.q.Model.ID), attribute.String("server.address", c.account.BaseURL.Hostname()),
-		attribute.String("trivet.target", c.account.Name), attribute.Int("trivet.attempt", w.tried))
+		attribute.Int("server.port", portOf(c.account.BaseURL)), attribute.String("trivet.target", c.account.Name), attribute.Int("trivet.attempt", w.tried))
+}
+
+// providerOf is the conventions' name of a provider; a name that they do not have stays as it is in the price list.
+func providerOf(kind, provider string) string {
+	if kind == models.TargetAzure {
+		return "azure.ai.openai"
+	}
+	return cmp.Or(provider, "openai")
+}
+
+// portOf is the port of an address.
+func portOf(address *url.URL) int {
+	if port, err := strconv.Atoi(address.Port()); err == nil {
+		return port
+	}
+	if address.Scheme == "http" {
+		return 80
+	}
+	return 443
 }
 
 // operationOf is the conventions' name of what a path does.
