@@ -197,8 +197,9 @@ func (l *Ledger) setPlan(ctx context.Context, tx Tx, account *Account, ref strin
 }
 
 // endCredit lets the credit of subscriptions that are over expire with them, also that of which nothing is left: a refund that fails and the correction
-// of a call return credit to it. What open calls hold stays theirs.
+// of a call return credit to it. What open calls hold stays theirs, also that of a call that was made at the same moment.
 func (l *Ledger) endCredit(ctx context.Context, tx Tx, account *Account, endings []subscriptions.Ending, now time.Time) error {
+	now = now.Add(time.Microsecond) // credit is good for the calls that were made before its end
 	found := false
 	for _, e := range endings {
 		ended, err := tx.EndGrants(ctx, account.ID, subscriptions.SourceOf(e.SubscriptionID), now)
