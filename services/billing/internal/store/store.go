@@ -139,6 +139,10 @@ func (s *Store) Violations(ctx context.Context, limit int) ([]ledger.Violation, 
 	if err != nil || len(found) >= limit {
 		return found, translate(err)
 	}
+	unpaid, err := s.unpaid(ctx, limit-len(found))
+	if found = append(found, unpaid...); err != nil || len(found) >= limit {
+		return found, translate(err)
+	}
 	stale, err := s.stale(ctx, limit-len(found))
 	return append(found, stale...), translate(err)
 }

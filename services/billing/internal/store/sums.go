@@ -6,10 +6,14 @@ import (
 )
 
 // joined is a sum that a query gives in two parts, of billions and of what is left: each part fits into 64 bits where their sum may not.
-// A sum beyond 64 bits is cut to the largest number.
 func joined(high, low int64) int64 {
 	sum := new(big.Int).Mul(big.NewInt(high), big.NewInt(1_000_000_000))
 	sum.Add(sum, big.NewInt(low))
+	return cut(sum)
+}
+
+// cut is a sum as 64 bits; beyond them it is the largest number, or the smallest.
+func cut(sum *big.Int) int64 {
 	switch {
 	case sum.IsInt64():
 		return sum.Int64()

@@ -252,6 +252,137 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         CAST(n.amount / 1000000000 AS BIGINT), CAST(n.amount % 1000000000 AS BIGINT)
     FROM entry AS n
     WHERE (n.debit = 'customer:' || n.account_id) = (n.credit = 'customer:' || n.account_id)
+    UNION ALL
+    SELECT
+        'a purchase''s credit is that of its grant', p.payment_intent, p.credit,
+        CAST(COALESCE(g.amount, 0) / 1000000000 AS BIGINT), CAST(COALESCE(g.amount, 0) % 1000000000 AS BIGINT)
+    FROM purchase AS p LEFT JOIN credit_grant AS g ON g.account_id = p.account_id AND g.source = p.source
+    UNION ALL
+    -- What left a purchase's grants before their time was taken back, and what left them later may have been. Grants that returned credit gave it back.
+    SELECT
+        'what was taken back of a purchase has left its grants', c.id, c.clawed,
+        CAST(CASE WHEN c.clawed < c.early THEN c.early ELSE c.gone END / 1000000000 AS BIGINT),
+        CAST(CASE WHEN c.clawed < c.early THEN c.early ELSE c.gone END % 1000000000 AS BIGINT)
+    FROM (
+        SELECT
+            p.payment_intent AS id, p.clawed, p.credit,
+            CAST(COALESCE(SUM(x.early), 0) - COALESCE(SUM(CASE WHEN g.source <> p.source THEN g.amount END), 0) AS BIGINT) AS early,
+            CAST(COALESCE(SUM(x.gone), 0) - COALESCE(SUM(CASE WHEN g.source <> p.source THEN g.amount END), 0) AS BIGINT) AS gone
+        FROM purchase AS p
+        JOIN (
+            SELECT payment_intent AS id, account_id, source FROM purchase
+            UNION
+            SELECT w.payment_intent, w.account_id, CASE WHEN w.source LIKE 'sub:%' THEN w.source || ':return:' ELSE 'return:' END || w.payment_intent
+            FROM purchase AS w
+            UNION
+            SELECT w.payment_intent, w.account_id, CASE WHEN w.source LIKE 'sub:%' THEN w.source || ':return:' ELSE 'return:' END || r.id
+            FROM purchase AS w JOIN reversal AS r ON r.payment_intent = w.payment AND w.payment <> ''
+            UNION
+            SELECT w.payment_intent, w.account_id, CASE WHEN w.source LIKE 'sub:%' THEN w.source || ':return:' ELSE 'return:' END || r.id
+            FROM purchase AS w JOIN reversal AS r ON r.payment_intent = w.invoice AND w.invoice <> ''
+        ) AS s ON s.id = p.payment_intent
+        JOIN credit_grant AS g ON g.account_id = s.account_id AND g.source = s.source
+        LEFT JOIN (
+            SELECT e.reference, SUM(e.amount) AS gone, SUM(CASE WHEN e.create_time < o.expire_time THEN e.amount ELSE 0 END) AS early
+            FROM entry AS e JOIN credit_grant AS o ON o.id = e.reference
+            WHERE e.kind = 'expiry' GROUP BY e.reference
+        ) AS x ON x.reference = g.id
+        GROUP BY p.payment_intent, p.clawed, p.credit
+    ) AS c WHERE c.clawed < c.early OR c.clawed > c.gone
+    UNION ALL
+    -- A reversal that failed or was won may have come when the credit's time was over: then nothing came back.
+    SELECT
+        'what was taken back of a purchase, and what waits, is what its reversals take of its credit', c.id, c.clawed + c.waiting,
+        CAST(c.target / 1000000000 AS BIGINT), CAST(c.target % 1000000000 AS BIGINT)
+    FROM (
+        SELECT
+            b.id, b.clawed, b.waiting, b.remaining, b.undone,
+            b.credit / b.total * b.reversed + b.credit % b.total * b.reversed / b.total AS target
+        FROM (
+            SELECT
+                p.payment_intent AS id, p.credit, p.total, p.clawed, p.waiting, g.remaining,
+                CASE WHEN COALESCE(r.part, 0) + COALESCE(i.part, 0) > p.total THEN p.total
+                    ELSE CAST(COALESCE(r.part, 0) + COALESCE(i.part, 0) AS BIGINT) END AS reversed,
+                COALESCE(r.undone, 0) + COALESCE(i.undone, 0) AS undone
+            FROM purchase AS p
+            JOIN credit_grant AS g ON g.account_id = p.account_id AND g.source = p.source
+            LEFT JOIN (
+                SELECT
+                    n.payment_intent AS paid,
+                    SUM(CASE WHEN n.amount > COALESCE(d.amount, 0) THEN n.amount - COALESCE(d.amount, 0) ELSE 0 END) AS part,
+                    SUM(CASE WHEN n.amount = 0 AND n.id NOT LIKE 'payment:%' THEN 1 ELSE 0 END) AS undone
+                FROM reversal AS n LEFT JOIN reversal AS d ON d.id = n.refund AND n.refund <> ''
+                WHERE n.payment_intent <> '' GROUP BY n.payment_intent
+            ) AS r ON r.paid = p.payment
+            LEFT JOIN (
+                SELECT
+                    n.payment_intent AS paid,
+                    SUM(CASE WHEN n.amount > COALESCE(d.amount, 0) THEN n.amount - COALESCE(d.amount, 0) ELSE 0 END) AS part,
+                    SUM(CASE WHEN n.amount = 0 AND n.id NOT LIKE 'payment:%' THEN 1 ELSE 0 END) AS undone
+                FROM reversal AS n LEFT JOIN reversal AS d ON d.id = n.refund AND n.refund <> ''
+                WHERE n.payment_intent <> '' GROUP BY n.payment_intent
+            ) AS i ON i.paid = p.invoice AND p.invoice <> p.payment
+            WHERE p.total <= 2000000000 -- beyond it the product may be beyond 64 bits
+        ) AS b
+    ) AS c
+    WHERE c.clawed + c.waiting > c.target AND c.undone = 0 OR c.clawed + c.waiting < c.target AND c.remaining > c.waiting
+    UNION ALL
+    SELECT
+        'the cost of an account''s days, with that of calls that are not folded, is what its usage entries charge', a.id,
+        a.cost, CAST(COALESCE(e.high, 0) AS BIGINT), CAST(COALESCE(e.low, 0) AS BIGINT)
+    FROM (
+        SELECT r.account_id AS id, CAST(SUM(r.cost) AS BIGINT) AS cost
+        FROM (
+            SELECT account_id, cost FROM usage_day
+            UNION ALL
+            SELECT account_id, cost FROM hold WHERE fold <> 2 AND state <> 'open' AND usage_id = ''
+            UNION ALL
+            SELECT h.account_id, h.cost FROM unfolded_call AS c JOIN hold AS h ON h.id = c.hold_id
+            UNION ALL
+            SELECT r.account_id, r.cost FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
+            WHERE h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
+        ) AS r GROUP BY r.account_id
+        HAVING SUM(r.cost / 1000000000) < 4000000000 -- sums that may have come to their bound cannot be compared
+    ) AS a
+    LEFT JOIN (
+        SELECT m.account_id, SUM(m.high) AS high, SUM(m.low) AS low FROM (
+            SELECT
+                account_id,
+                CASE WHEN credit = 'revenue:usage' THEN amount / 1000000000 ELSE -(amount / 1000000000) END AS high,
+                CASE WHEN credit = 'revenue:usage' THEN amount % 1000000000 ELSE -(amount % 1000000000) END AS low
+            FROM entry WHERE credit = 'revenue:usage' OR debit = 'revenue:usage'
+            UNION ALL
+            SELECT account_id, charged / 1000000000, charged % 1000000000 FROM unfolded_call
+            UNION ALL
+            SELECT account_id, cost / 1000000000, cost % 1000000000 FROM hold WHERE fold = 1 AND state <> 'open' AND usage_id = ''
+        ) AS m GROUP BY m.account_id
+    ) AS e ON e.account_id = a.id
+    UNION ALL
+    SELECT
+        'a period''s tokens are those of its days', a.id,
+        a.period_input_tokens + a.period_cached_input_tokens + a.period_output_tokens + a.period_reasoning_tokens, CAST(0 AS BIGINT),
+        CAST(COALESCE(u.tokens, 0) AS BIGINT)
+    FROM account AS a
+    LEFT JOIN (
+        SELECT r.account_id, SUM(r.tokens) AS tokens
+        FROM (
+            SELECT account_id, day, input_tokens + cached_input_tokens + output_tokens + reasoning_tokens AS tokens FROM usage_day
+            WHERE input_tokens < 1000000000000000000 AND output_tokens < 1000000000000000000 -- those of the account are beyond it, too
+            UNION ALL
+            SELECT account_id, usage_time / 86400000000, used_input_tokens + used_cached_input_tokens + used_output_tokens + used_reasoning_tokens FROM hold
+            WHERE fold <> 2 AND state <> 'open' AND usage_id = ''
+            UNION ALL
+            SELECT h.account_id, h.usage_time / 86400000000, h.used_input_tokens + h.used_cached_input_tokens + h.used_output_tokens + h.used_reasoning_tokens
+            FROM unfolded_call AS c JOIN hold AS h ON h.id = c.hold_id
+            UNION ALL
+            SELECT r.account_id, r.settle_time / 86400000000, r.input_tokens + r.cached_input_tokens + r.output_tokens + r.reasoning_tokens
+            FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
+            WHERE h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
+        ) AS r JOIN account AS b ON b.id = r.account_id AND r.day * 86400000000 >= b.period_start_time
+        GROUP BY r.account_id
+    ) AS u ON u.account_id = a.id
+    WHERE a.period_start_time % 86400000000 = 0 AND a.period_input_tokens < 1000000000000000000 AND a.period_output_tokens < 1000000000000000000
+        AND NOT EXISTS (SELECT 1 FROM subscription AS s WHERE s.account_id = a.id AND s.access <> 'ended')
 ) AS c
 WHERE c.want_high - c.got / 1000000000 + (c.want_low - c.got % 1000000000) / 1000000000 <> 0
     OR (c.want_low - c.got % 1000000000) % 1000000000 <> 0
@@ -284,6 +415,54 @@ func (q *Queries) Audit(ctx context.Context, most int64) ([]AuditRow, error) {
 			&i.Got,
 			&i.WantHigh,
 			&i.WantLow,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listPayments = `-- name: ListPayments :many
+SELECT id, cost, owed, overage, paid_by FROM hold
+WHERE id > $1 AND state <> 'open' AND usage_id = '' ORDER BY id LIMIT CAST($2 AS BIGINT)
+`
+
+type ListPaymentsParams struct {
+	After string
+	Most  int64
+}
+
+type ListPaymentsRow struct {
+	ID      string
+	Cost    int64
+	Owed    int64
+	Overage int64
+	PaidBy  string
+}
+
+// How closed holds were paid, by id. Holds that an older version has closed do not say all of it.
+func (q *Queries) ListPayments(ctx context.Context, arg ListPaymentsParams) ([]ListPaymentsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listPayments, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListPaymentsRow
+	for rows.Next() {
+		var i ListPaymentsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Cost,
+			&i.Owed,
+			&i.Overage,
+			&i.PaidBy,
 		); err != nil {
 			return nil, err
 		}
