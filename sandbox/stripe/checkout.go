@@ -277,6 +277,9 @@ func readCheckoutTax(form *form, co *checkout) {
 	case s.AutomaticTax.Enabled && keepAddress != "auto" && !known:
 		form.fail(invalidRequest("customer_update", "", "Automatic tax calculation in Checkout requires a valid address on the Customer. Add a valid address to the "+
 			"Customer or set either `customer_update[address]` to 'auto' or `customer_update[shipping]` to 'auto' to save the address entered in Checkout to the Customer."))
+	case collect && keepAddress != "auto" && !known:
+		form.fail(invalidRequest("customer_update", "", "We could not find a valid address on the provided customer. To enable tax ID collection, please set "+
+			"`customer_update[address]` to `auto`."))
 	case collect && keepName != "auto":
 		form.fail(invalidRequest("customer_update", "", "Tax ID collection requires updating business name on the customer. To enable tax ID collection for an existing "+
 			"customer, please set `customer_update[name]` to `auto`."))

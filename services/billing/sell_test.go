@@ -82,7 +82,8 @@ func sell(t *testing.T, test func(t *testing.T, h *fixture)) {
 }
 
 // A plan and a pack are in the account when the person is back, without any webhook. Each checkout of a saved customer lets Stripe keep the address and the
-// name, or Stripe refuses it, and so does the sandbox: laravel/cashier-stripe#1778 and Significant-Gravitas/AutoGPT#13058 could not open one.
+// name, or Stripe refuses it, and so does the sandbox: laravel/cashier-stripe#1778, Significant-Gravitas/AutoGPT#13058 and
+// NativePHP/nativephp.com#408 could not open one.
 func TestBuyingAPlanAndAPack(t *testing.T) {
 	sell(t, func(t *testing.T, h *fixture) {
 		h.apply(planFile)

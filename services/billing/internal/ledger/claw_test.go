@@ -107,6 +107,28 @@ func TestRefundsTakeCreditBack(t *testing.T) {
 	}
 }
 
+// A refund takes what is left of the credit that it paid for. It never makes the balance negative, and it takes no other credit: elizaOS/eliza#10963 had a
+// balance that its own rule forbids.
+func TestARefundOfUsedCredit(t *testing.T) {
+	for _, used := range []int64{0, 200, 500, 620} {
+		subscribed(t, func(t *testing.T, s *subscriber) {
+			s.settle(s.hold("free", s.free()), s.free())
+			s.paidPack()
+			s.give("gift", 300)
+			if used > 0 {
+				s.settle(s.hold("1", used), used)
+			}
+			s.reversal(mirror.Refund, "re_1", "succeeded", 120)
+			kept := 300 - max(used-500, 0)
+			require.Zero(t, s.remaining()["pack:cs_1"])
+			require.Equal(t, kept, s.remaining()["gift"])
+			require.Equal(t, kept, s.account().Balance)
+			require.Zero(t, s.account().Debt)
+			s.sound()
+		})
+	}
+}
+
 // What calls hold is taken when they end, and what was used is not taken.
 func TestARefundTakesWhatCallsRelease(t *testing.T) {
 	refund := func(s *subscriber) { s.reversal(mirror.Refund, "re_1", "succeeded", 120) }

@@ -184,6 +184,36 @@ func TestTheEnd(t *testing.T) {
 	})
 }
 
+// An operator has the billing cycle begin anew within a month, and the invoice of the new month is paid: it brings the credit of a whole month, once. What is
+// left of the month before keeps its end, and bought credit stays. useautumn/autumn#2804 charged the new cycle and left the balance as it was.
+func TestACycleThatBeginsAnew(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		s.pack("cs_1")
+		s.settle(s.hold("r1", s.free()+700), s.free()+700)
+		s.clock.Set(s.begin.AddDate(0, 0, 10))
+		anew, end := s.clock.Now(), s.month(1)
+		restarted := *s
+		restarted.begin = anew
+		for range 2 {
+			restarted.sub(0, "active", fmt.Sprintf(`"start_date":%d`, s.begin.Unix()))
+			restarted.invoice(1, "draft")
+		}
+		require.EqualValues(t, 300+500+250, s.account().Balance, "the rest, the pack and the part of a renewal that is given at once")
+		s.write(mirror.Invoice, fmt.Sprintf(`{"id":"in_anew","object":"invoice","customer":"cus_1","subscription":"sub_1","status":"paid","created":%d,"total":2380,
+			"payment_intent":"pi_anew","lines":{"data":[{"type":"subscription","amount":2000,"quantity":1,"price":{"id":"price_pro","object":"price"},
+			"period":{"start":%[1]d,"end":%d}}]}}`, anew.Unix(), restarted.month(1).Unix()))
+		require.EqualValues(t, 300+500+1000, s.account().Balance)
+		require.Equal(t, anew, s.account().PeriodStart)
+		s.clock.Set(end)
+		require.EqualValues(t, 500+1000, s.account().Balance)
+		s.clock.Set(restarted.month(1))
+		require.EqualValues(t, 500+250, s.account().Balance)
+		s.sound()
+	})
+}
+
 // A customer that Stripe deletes takes its subscription along. What is of another app's customer follows nobody.
 func TestADeletedCustomer(t *testing.T) {
 	subscribed(t, func(t *testing.T, s *subscriber) {
