@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -215,6 +216,41 @@ func TestSeatsAfterFailures(t *testing.T) {
 			})
 		})
 	}
+}
+
+// More seats whose payment fails are tried once a week, because each attempt makes an invoice; with a new card at once.
+func TestSeatsWhosePaymentFails(t *testing.T) {
+	crew(t, func(t *testing.T, h *fixture) {
+		card := func(name string) {
+			customer := h.listed("/v1/customers")[0]
+			id := h.at(http.MethodPost, "/v1/payment_methods/pm_card_"+name+"/attach", url.Values{"customer": {customer}})
+			h.at(http.MethodPost, "/v1/customers/"+customer, url.Values{"invoice_settings[default_payment_method]": {id}})
+			for _, sub := range h.listed("/v1/subscriptions") {
+				h.at(http.MethodPost, "/v1/subscriptions/"+sub, url.Values{"default_payment_method": {id}})
+			}
+			h.news()
+		}
+		card("chargeCustomerFail")
+		h.reported(2, 5)
+		hours := func(n int) {
+			for range n {
+				h.Add(time.Hour)
+				_, err := h.stripe.Advance()
+				require.NoError(t, err)
+				h.news()
+				require.NoError(t, h.service.FollowSeats(t.Context()))
+			}
+		}
+		hours(6 * 24)
+		require.EqualValues(t, 3, h.subscription().GetSeats())
+		require.Len(t, h.listed("/v1/invoices"), 2)
+		hours(2 * 24)
+		require.Len(t, h.listed("/v1/invoices"), 3)
+		card("visa")
+		hours(24)
+		require.EqualValues(t, 5, h.subscription().GetSeats())
+		require.Len(t, h.listed("/v1/invoices"), 4)
+	})
 }
 
 // Other seats than those of the members are refused, and an account without reports buys as before.

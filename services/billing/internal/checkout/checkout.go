@@ -102,6 +102,8 @@ type Store interface {
 	PostponeSeats(ctx context.Context, accountID string, sequence int64, next time.Time) error
 	// SaveSeatAttempt writes a change of seats before Stripe is called; "" for none.
 	SaveSeatAttempt(ctx context.Context, accountID, attempt string) error
+	// CardSince tells whether the account has a payment method at Stripe that was made after a time.
+	CardSince(ctx context.Context, accountID string, since time.Time) (bool, error)
 }
 
 // Customers makes the account's customer.

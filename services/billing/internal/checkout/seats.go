@@ -32,6 +32,9 @@ const (
 	// seatsRetry and seatsLater are the pauses before seats are compared again: after a change or a failure, and when nothing may change now.
 	seatsRetry = time.Minute
 	seatsLater = time.Hour
+	// seatsAgain is after how long a change whose payment failed is made again: each makes an invoice. A new card, another number of members and the next
+	// period do not wait for it.
+	seatsAgain = 7 * 24 * time.Hour
 	// seatsBatch is how many accounts are compared in one round.
 	seatsBatch = 100
 )
@@ -130,6 +133,9 @@ func (s *Service) followSeats(ctx context.Context, accountID string, m Members) 
 	}
 	want := sale.Plan.SeatsFor(m.Count, have.Quantity)
 	if want > have.Quantity || want < have.Quantity && st.Access == subscriptions.Trial {
+		if waits, err := s.seatsUnpaid(ctx, accountID, m, sub, have, want); waits || err != nil {
+			return seatsLater, err
+		}
 		return pause(seatsRetry, s.changeSeats(ctx, accountID, m, sub, have, want))
 	}
 	if sub.CancelAtPeriodEnd || sub.CancelAt != 0 {
@@ -187,6 +193,23 @@ type seatAttempt struct {
 	From, To            int64
 	Key                 string
 	Time                time.Time
+	// Unpaid says that Stripe took the change and that its payment failed.
+	Unpaid bool `json:",omitempty"`
+}
+
+// seatsUnpaid tells whether the last attempt was the same change, in the same period, and its payment failed a short time ago.
+func (s *Service) seatsUnpaid(ctx context.Context, accountID string, m Members, sub subscriptions.Subscription, have subscriptions.Item, want int64) (bool, error) {
+	var a seatAttempt
+	if m.Attempt == "" || json.Unmarshal([]byte(m.Attempt), &a) != nil || !a.Unpaid {
+		return false, nil
+	}
+	start, _ := sub.Period()
+	same := a.Subscription == sub.ID && a.Price == have.Price.ID && a.From == have.Quantity && a.To == want && !a.Time.Before(start)
+	if !same || s.Now().Sub(a.Time) >= seatsAgain {
+		return false, nil
+	}
+	fresh, err := s.Store.CardSince(ctx, accountID, a.Time)
+	return !fresh, err
 }
 
 // changeSeats changes the seats at once and charges them. Without a payment they stay as they were until the invoice is paid.
@@ -201,7 +224,7 @@ func (s *Service) changeSeats(ctx context.Context, accountID string, m Members, 
 	}
 	var a seatAttempt
 	same := m.Attempt != "" && json.Unmarshal([]byte(m.Attempt), &a) == nil && a.Subscription == fresh.Subscription && a.Price == fresh.Price &&
-		a.From == fresh.From && a.To == fresh.To && now.Sub(a.Time) < keyLife && !a.Time.Before(start)
+		a.From == fresh.From && a.To == fresh.To && now.Sub(a.Time) < keyLife && !a.Time.Before(start) && !a.Unpaid
 	if !same {
 		a = fresh
 		text, err := json.Marshal(a)
@@ -218,6 +241,13 @@ func (s *Service) changeSeats(ctx context.Context, accountID string, m Members, 
 	}
 	done, err := s.Changer.Change(ctx, p, a.Key)
 	switch {
+	case err == nil && done.PaymentURL != "":
+		a.Unpaid = true
+		text, err := json.Marshal(a)
+		if err != nil {
+			return err
+		}
+		return errors.Join(s.Store.SaveSeatAttempt(ctx, accountID, string(text)), s.follow(ctx, p, done.Invoice))
 	case err == nil: // the key would repeat this answer to the same change later on
 		return errors.Join(s.Store.SaveSeatAttempt(ctx, accountID, ""), s.follow(ctx, p, done.Invoice))
 	case outcome.Spent(err):

@@ -75,6 +75,8 @@ func (o *team) SaveSeatAttempt(_ context.Context, _, text string) error {
 	return nil
 }
 
+func (o *team) CardSince(context.Context, string, time.Time) (bool, error) { return false, nil }
+
 func (o *team) Subscription(context.Context, string) (subscriptions.State, error) {
 	return subscriptions.State{SubscriptionID: "sub_1", Access: subscriptions.Active, Plan: plans.Plan{ID: o.plan, Version: 1}}, nil
 }

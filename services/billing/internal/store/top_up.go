@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
@@ -153,7 +154,7 @@ func (s *Store) SaveTopUp(ctx context.Context, c topup.Charge, now time.Time) er
 			return u.topUpFailed(ctx, c, now)
 		case topup.Canceled:
 			if c.Problem != "" { // Stripe refused it for a reason other than the card
-				return u.tellTopUp(ctx, c, notices.TopUpFailed, now)
+				return u.topUpRefused(ctx, c, now)
 			}
 		}
 		return nil
@@ -189,12 +190,34 @@ func (u *unit) topUpFailed(ctx context.Context, c topup.Charge, now time.Time) e
 	return u.tell(ctx, c.AccountID, notices.TopUpOff(toTime(after.SetTime), now, after.State), now)
 }
 
+// refusalReminder is how often a notice repeats that Stripe still refuses the purchases of an account, which are tried each day.
+const refusalReminder = 7 * 24 * time.Hour
+
+// topUpRefused tells of a refusal that is not the card's fault: when it begins, and then each week that it lasts.
+func (u *unit) topUpRefused(ctx context.Context, c topup.Charge, now time.Time) error {
+	first, err := u.q.FirstTopUpRefusal(ctx, c.AccountID)
+	if err != nil {
+		return err
+	}
+	since := toTime(first)
+	if first == 0 { // the setting is gone or newer
+		since = c.CreateTime
+	}
+	n := topUpNotice(c, notices.TopUpFailed, now)
+	n.Source = fmt.Sprintf("top_up:refused:%d:%d", since.UnixMicro(), max(c.CreateTime.Sub(since), 0)/refusalReminder)
+	return u.tell(ctx, c.AccountID, n, now)
+}
+
 // tellTopUp writes the notice of the end of a purchase.
 func (u *unit) tellTopUp(ctx context.Context, c topup.Charge, kind notices.Kind, now time.Time) error {
-	return u.tell(ctx, c.AccountID, notices.Notice{
+	return u.tell(ctx, c.AccountID, topUpNotice(c, kind, now), now)
+}
+
+func topUpNotice(c topup.Charge, kind notices.Kind, now time.Time) notices.Notice {
+	return notices.Notice{
 		Source: c.ID + ":" + string(c.State), Kind: kind,
 		Data: notices.Data{Time: now, Amount: c.Cents * plans.Cent, InvoiceID: c.InvoiceID, ObjectID: c.ID, Problem: c.Problem},
-	}, now)
+	}
 }
 
 // tell writes a notice once for its source.
@@ -207,6 +230,12 @@ func (u *unit) tell(ctx context.Context, accountID string, n notices.Notice, now
 // HasCards tells whether an account has a payment method at Stripe.
 func (s *Store) HasCards(ctx context.Context, accountID string) (bool, error) {
 	n, err := s.read.CountCards(ctx, accountID)
+	return n > 0, translate(err)
+}
+
+// CardSince tells whether an account has a newer payment method at Stripe; see checkout.Store.
+func (s *Store) CardSince(ctx context.Context, accountID string, since time.Time) (bool, error) {
+	n, err := s.read.CountCardsSince(ctx, db.CountCardsSinceParams{AccountID: accountID, Since: since.UnixMicro()})
 	return n > 0, translate(err)
 }
 

@@ -491,11 +491,50 @@ func TestARefusalThatIsNotTheCards(t *testing.T) {
 	})
 }
 
+// A refusal that lasts is tried each day and told when it begins, and once a week from then on. One that comes after a purchase, or after the top-up was set up
+// anew, is another.
+func TestARefusalThatLasts(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		refuse := func(r *http.Request) string {
+			if strings.HasSuffix(r.URL.Path, "/pay") {
+				return "invalid_request_error"
+			}
+			return ""
+		}
+		days := func(n int) {
+			for range n {
+				w.buy()
+				w.Add(24 * time.Hour)
+			}
+		}
+		w.fail = refuse
+		days(7)
+		require.Len(t, w.statuses(), 7, "it is tried each day")
+		require.Equal(t, []string{"failed no"}, w.told())
+		days(7)
+		require.Equal(t, []string{"failed no", "failed no"}, w.told())
+		w.set()
+		days(7)
+		require.Equal(t, []string{"failed no", "failed no", "failed no"}, w.told())
+		w.fail = nil
+		w.buy()
+		require.Len(t, w.told(), 4)
+		w.low()
+		w.Add(time.Hour)
+		w.fail = refuse
+		days(7)
+		require.Equal(t, []string{"failed no", "failed no", "failed no", "succeeded", "failed no"}, w.told())
+		w.check()
+	})
+}
+
 // A refusal of any call is told once, whichever call it is, with what it is for. An invoice that cannot be voided yet may still be paid: that is told at its end.
 func TestARefusalIsTold(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		w.set()
 		for _, call := range []string{"POST /v1/invoices", "POST /v1/invoiceitems", "/finalize", "/pay"} {
+			w.set()
 			w.low()
 			before := len(w.told())
 			voidable := false

@@ -21,6 +21,23 @@ func (q *Queries) CountCards(ctx context.Context, accountID string) (int64, erro
 	return count, err
 }
 
+const countCardsSince = `-- name: CountCardsSince :one
+SELECT COUNT(*) FROM stripe_object AS o JOIN stripe_customer AS c ON c.stripe_id = o.customer
+WHERE c.account_id = $1 AND o.kind = 'payment_method' AND o.sequence > 0 AND NOT o.deleted AND o.create_time > $2
+`
+
+type CountCardsSinceParams struct {
+	AccountID string
+	Since     int64
+}
+
+func (q *Queries) CountCardsSince(ctx context.Context, arg CountCardsSinceParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countCardsSince, arg.AccountID, arg.Since)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countShares = `-- name: CountShares :one
 SELECT COUNT(*) FROM person_share WHERE share = $1 AND (account_id = $2 OR person = $3)
 `

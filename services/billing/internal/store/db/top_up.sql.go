@@ -77,6 +77,24 @@ func (q *Queries) DropTopUp(ctx context.Context, accountID string) error {
 	return err
 }
 
+const firstTopUpRefusal = `-- name: FirstTopUpRefusal :one
+SELECT CAST(COALESCE(MIN(c.create_time), 0) AS BIGINT) FROM top_up_charge AS c
+WHERE c.account_id = $1 AND c.state = 'canceled' AND c.problem <> ''
+    AND c.create_time >= COALESCE((SELECT t.set_time FROM top_up AS t WHERE t.account_id = $1), 0)
+    AND c.create_time > COALESCE(
+        (SELECT MAX(d.create_time) FROM top_up_charge AS d WHERE d.account_id = $1 AND d.state IN ('paid', 'declined')), 0
+    )
+`
+
+// When the purchases began that Stripe has refused for another reason than the card, since the setting was made and since the last one that was paid or
+// declined; 0 for none.
+func (q *Queries) FirstTopUpRefusal(ctx context.Context, accountID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, firstTopUpRefusal, accountID)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const getTopUp = `-- name: GetTopUp :one
 SELECT account_id, pack_id, threshold, monthly_cap, state, declines, set_time, next_time FROM top_up WHERE account_id = $1
 `

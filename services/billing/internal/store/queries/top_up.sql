@@ -81,3 +81,13 @@ UPDATE top_up SET state = 'off' WHERE top_up.account_id = sqlc.arg(account_id) A
 
 -- name: DropTopUp :exec
 DELETE FROM top_up WHERE account_id = $1;
+
+-- name: FirstTopUpRefusal :one
+-- When the purchases began that Stripe has refused for another reason than the card, since the setting was made and since the last one that was paid or
+-- declined; 0 for none.
+SELECT CAST(COALESCE(MIN(c.create_time), 0) AS BIGINT) FROM top_up_charge AS c
+WHERE c.account_id = sqlc.arg(account_id) AND c.state = 'canceled' AND c.problem <> ''
+    AND c.create_time >= COALESCE((SELECT t.set_time FROM top_up AS t WHERE t.account_id = sqlc.arg(account_id)), 0)
+    AND c.create_time > COALESCE(
+        (SELECT MAX(d.create_time) FROM top_up_charge AS d WHERE d.account_id = sqlc.arg(account_id) AND d.state IN ('paid', 'declined')), 0
+    );
