@@ -40,13 +40,16 @@ func (s *Service) compact(ctx context.Context) {
 // noticesPage is how many notices are deleted at a time.
 const noticesPage = 1000
 
+// limitNoticesKept is how long notices of limits are kept: twice the longest window, a month, so that a window tells its thresholds once.
+const limitNoticesKept = 62 * 24 * time.Hour
+
 // pruneNotices deletes the notices that are older than their retention.
 func (s *Service) pruneNotices(ctx context.Context, keep func(context.Context) error) error {
-	for before := s.now().Add(-s.config.NoticeRetention); ; {
+	for before, limits := s.now().Add(-s.config.NoticeRetention), s.now().Add(-limitNoticesKept); ; {
 		if err := keep(ctx); err != nil {
 			return err
 		}
-		n, err := s.rows.PruneNotices(ctx, before, noticesPage)
+		n, err := s.rows.PruneNotices(ctx, before, limits, noticesPage)
 		if err != nil || n < noticesPage {
 			return err
 		}

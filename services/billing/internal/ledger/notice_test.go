@@ -251,9 +251,43 @@ func TestNoticesArePruned(t *testing.T) {
 			before time.Time
 			want   int64
 		}{{s.clock.Now(), 0}, {s.clock.Now().Add(time.Second), 1}, {s.clock.Now().Add(time.Second), 0}} {
-			n, err := s.store.PruneNotices(t.Context(), c.before, 10)
+			n, err := s.store.PruneNotices(t.Context(), c.before, c.before, 10)
 			require.NoError(t, err)
 			require.Equal(t, c.want, n)
+		}
+	})
+}
+
+// Notices of limits have a time of their own, and pages of their own.
+func TestNoticesOfLimitsArePruned(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		now := s.clock.Now()
+		for i, kind := range []notices.Kind{notices.LimitThreshold, notices.LimitThreshold, notices.LimitThreshold, notices.CreditThreshold, notices.Refunded} {
+			s.exec(`INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time) VALUES ($1, $2, $1, $3, '', '{}', $4)`,
+				fmt.Sprint("ntc_", i), alice, string(kind), now.Add(time.Duration(i)*time.Second).UnixMicro())
+		}
+		left := func() (ids []string) {
+			all, err := s.store.Notices(t.Context(), alice, "", "", 10)
+			require.NoError(t, err)
+			for _, n := range all {
+				ids = append(ids, n.ID)
+			}
+			return ids
+		}
+		for _, c := range []struct {
+			before, limits time.Duration
+			want           int64
+			left           []string
+		}{
+			{0, 2 * time.Second, 1, []string{"ntc_4", "ntc_3", "ntc_2", "ntc_1"}},
+			{0, 2 * time.Second, 1, []string{"ntc_4", "ntc_3", "ntc_2"}},
+			{0, 2 * time.Second, 0, []string{"ntc_4", "ntc_3", "ntc_2"}},
+			{4 * time.Second, 3 * time.Second, 1, []string{"ntc_4"}},
+		} {
+			n, err := s.store.PruneNotices(t.Context(), now.Add(c.before), now.Add(c.limits), 1)
+			require.NoError(t, err)
+			require.Equal(t, c.want, n)
+			require.Equal(t, c.left, left())
 		}
 	})
 }

@@ -97,10 +97,15 @@ func toNotice(r db.Notice) (notices.Notice, error) {
 	return n, nil
 }
 
-// PruneNotices deletes at most limit notices that were written before a time, and counts them.
-func (s *Store) PruneNotices(ctx context.Context, before time.Time, limit int) (deleted int64, err error) {
-	err = s.write(ctx, "notices", func(ctx context.Context, q *db.Queries) (err error) {
+// PruneNotices deletes at most limit notices that were written before a time, and as many of limits that were written before limits. It returns the larger number.
+func (s *Store) PruneNotices(ctx context.Context, before, limits time.Time, limit int) (deleted int64, err error) {
+	err = s.write(ctx, "notices", func(ctx context.Context, q *db.Queries) error {
+		of, err := q.PruneLimitNotices(ctx, db.PruneLimitNoticesParams{Before: limits.UnixMicro(), Most: int64(limit)})
+		if err != nil {
+			return err
+		}
 		deleted, err = q.PruneNotices(ctx, db.PruneNoticesParams{Before: before.UnixMicro(), Most: int64(limit)})
+		deleted = max(deleted, of)
 		return err
 	})
 	return deleted, translate(err)

@@ -295,6 +295,26 @@ func (q *Queries) ListRefusedOverageCharges(ctx context.Context, accountID strin
 	return items, nil
 }
 
+const pruneLimitNotices = `-- name: PruneLimitNotices :execrows
+DELETE FROM notice WHERE id IN (
+    SELECT n.id FROM notice AS n WHERE n.kind = 'limit_threshold' AND n.create_time < $1 LIMIT CAST($2 AS BIGINT)
+)
+`
+
+type PruneLimitNoticesParams struct {
+	Before int64
+	Most   int64
+}
+
+// Those of limits may be many: three for each window of each member and key. The index notice_of_limit_age has the same condition.
+func (q *Queries) PruneLimitNotices(ctx context.Context, arg PruneLimitNoticesParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, pruneLimitNotices, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const pruneNotices = `-- name: PruneNotices :execrows
 DELETE FROM notice WHERE id IN (SELECT n.id FROM notice AS n WHERE n.create_time < $1 LIMIT CAST($2 AS BIGINT))
 `

@@ -42,5 +42,11 @@ UPDATE notice SET user_id = '' WHERE user_id = $1;
 -- name: PruneNotices :execrows
 DELETE FROM notice WHERE id IN (SELECT n.id FROM notice AS n WHERE n.create_time < sqlc.arg(before) LIMIT CAST(sqlc.arg(most) AS BIGINT));
 
+-- name: PruneLimitNotices :execrows
+-- Those of limits may be many: three for each window of each member and key. The index notice_of_limit_age has the same condition.
+DELETE FROM notice WHERE id IN (
+    SELECT n.id FROM notice AS n WHERE n.kind = 'limit_threshold' AND n.create_time < sqlc.arg(before) LIMIT CAST(sqlc.arg(most) AS BIGINT)
+);
+
 -- name: ListRefusedOverageCharges :many
 SELECT * FROM overage_charge WHERE account_id = $1 AND state = 'refused' ORDER BY id;
