@@ -192,23 +192,31 @@ func TestARefusedMailIsDead(t *testing.T) {
 	})
 }
 
-// A server that refuses the sender, at the recipient or after the text, refuses every mail: the mails wait until that is corrected, and the server is not healthy.
+// A server that refuses the sender, at the recipient or after the text, refuses every mail: the mails wait until that is corrected, and the server is not
+// healthy. One that refuses a recipient by its policy delays this mail only, and is healthy.
 func TestARefusedSenderDelaysMails(t *testing.T) {
 	m := newMailServer(t)
-	for path, text := range map[string]string{"/rcpt": "5.7.1 Sender rejected", "/data": "Message rejected: Email address is not verified."} {
-		t.Run(path[1:], func(t *testing.T) {
+	for name, c := range map[string]struct {
+		path, text string
+		healthy    bool
+	}{
+		"the sender, at the recipient": {"/rcpt", "5.1.8 Sender rejected", false},
+		"the sender, after the text":   {"/data", "Message rejected: Email address is not verified.", false},
+		"the recipient":                {"/rcpt", "5.7.1 Rejected", true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			each(t, m.env, func(t *testing.T, h *fixture) {
 				m.Reset()
 				n := h.failedRenewal()
 				h.at(http.MethodPost, "/v1/customers/"+h.listed("/v1/customers")[0], url.Values{"email": {"ann@example.test"}})
-				_, err := m.Faults().Add(fault.Fault{Kind: fault.Status, Status: 554, Body: text, Path: path, Count: 1})
+				_, err := m.Faults().Add(fault.Fault{Kind: fault.Status, Status: 554, Body: c.text, Path: c.path, Count: 1})
 				require.NoError(t, err)
 				refused := h.attemptMail(n.GetId())
 				require.Equal(t, inboxv1.EventState_EVENT_STATE_PENDING, refused.GetState())
 				require.Contains(t, refused.GetLastError(), "the mail server answered 554")
 				status, err := h.from("gateway").GetStatus(t.Context(), &billingv1.GetStatusRequest{})
 				require.NoError(t, err)
-				require.NotEqual(t, statusv1.Status_STATUS_OPERATIONAL, status.GetIntegrations()["email"].GetStatus())
+				require.Equal(t, c.healthy, status.GetIntegrations()["email"].GetStatus() == statusv1.Status_STATUS_OPERATIONAL)
 				require.Equal(t, inboxv1.EventState_EVENT_STATE_DONE, h.attemptMail(n.GetId()).GetState())
 				require.Len(t, m.Mails(), 1)
 			})

@@ -25,9 +25,14 @@ type Error struct {
 	// Permanent says that the server refuses this recipient or this text for good. A refusal of the sender or of the client is not permanent, because
 	// it concerns every mail until an operator has corrected its cause.
 	Permanent bool
+	// Single says that the server refuses this recipient, perhaps for a time, and as far as is known no other one: it refused fewer than three
+	// recipients since it last accepted one.
+	Single bool
 	// Unknown says that the server may have taken the mail.
 	Unknown bool
-	cause   error
+	// doubtful says that the reply to the recipient may concern the sender or the client instead.
+	doubtful bool
+	cause    error
 }
 
 // Error says what happened.
@@ -50,13 +55,13 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // answers reports whether the server works, although it did not take this mail.
 func (e *Error) answers() bool {
-	return e.Code > 0 && e.Stage != "connect" && (e.Permanent || e.Code < 500 && e.Code != 421)
+	return e.Code > 0 && e.Stage != "connect" && (e.Permanent || e.Single || e.Code < 500 && e.Code != 421)
 }
 
 // reply is what the transport counts; nil without a reply.
 func (e *Error) reply() *provider.Reply {
 	switch {
-	case e.Permanent && (e.Code > 0 || e.Stage == "address"):
+	case e.Single, e.Permanent && (e.Code > 0 || e.Stage == "address"):
 		return &provider.Reply{Code: e.Code, Verdict: provider.Refused}
 	case e.Code == 0:
 		return nil
@@ -87,7 +92,9 @@ func explain(ctx context.Context, err error) *Error {
 	default:
 		out.Stage = "mail"
 	}
-	out.Permanent = permanent(out.Stage, out.Code, enhanced(send))
+	status := enhanced(send)
+	out.Permanent = permanent(out.Stage, out.Code, status)
+	out.doubtful = !out.Permanent && doubtful(out.Stage, out.Code, status)
 	return out
 }
 

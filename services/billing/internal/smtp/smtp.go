@@ -55,8 +55,9 @@ type Config struct {
 // Client sends mails, each by a connection of its own.
 type Client struct {
 	Config
-	host string
-	port int
+	host       string
+	port       int
+	recipients *recipients
 }
 
 // New makes a client. It makes no call. Its errors are about Addr, From and ReplyTo.
@@ -71,7 +72,7 @@ func New(c Config) (*Client, error) {
 	if _, err := mail.ParseAddress(c.ReplyTo); c.ReplyTo != "" && err != nil {
 		return nil, errors.New("the address for replies is not a mail address")
 	}
-	return &Client{Config: c, host: host, port: port}, nil
+	return &Client{Config: c, host: host, port: port, recipients: newRecipients()}, nil
 }
 
 // SplitAddr splits host:port.
@@ -102,9 +103,10 @@ func (c *Client) Send(ctx context.Context, m Mail) error {
 	if err != nil {
 		return &Error{Stage: "address", Permanent: true, cause: err}
 	}
-	return c.do(ctx, "send", func(client *sdk.Client) error {
+	return c.do(ctx, "send", m.To, func(client *sdk.Client) error {
 		err := client.Send(message)
 		if message.IsDelivered() { // the reply to what follows says nothing about the mail
+			c.recipients.accept()
 			return nil
 		}
 		return err
@@ -113,14 +115,14 @@ func (c *Client) Send(ctx context.Context, m Mail) error {
 
 // Check connects, encrypts and signs in. It sends no mail.
 func (c *Client) Check(ctx context.Context) error {
-	return c.do(ctx, "check", func(*sdk.Client) error { return nil })
+	return c.do(ctx, "check", "", func(*sdk.Client) error { return nil })
 }
 
 // Probe tells Health how the server is.
 func (c *Client) Probe(ctx context.Context) { _ = c.Check(ctx) }
 
-// do has an attempt: it connects, runs fn, and says goodbye.
-func (c *Client) do(ctx context.Context, method string, fn func(*sdk.Client) error) error {
+// do has an attempt: it connects, runs fn, and says goodbye. to is the recipient, if there is one.
+func (c *Client) do(ctx context.Context, method, to string, fn func(*sdk.Client) error) error {
 	err := c.Calls.Do(ctx, method, func(ctx context.Context) (*provider.Reply, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -130,6 +132,12 @@ func (c *Client) do(ctx context.Context, method string, fn func(*sdk.Client) err
 			return &provider.Reply{Code: done}, nil
 		}
 		told := explain(ctx, err)
+		switch {
+		case told.doubtful:
+			told.Single = c.recipients.refuse(to)
+		case told.Stage == "data": // the text comes after the recipient was accepted
+			c.recipients.accept()
+		}
 		return told.reply(), told
 	})
 	c.note(ctx, err)

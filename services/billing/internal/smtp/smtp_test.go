@@ -156,7 +156,8 @@ func TestAMailIsNotSent(t *testing.T) {
 		"greylisting":                  {fault.Fault{Kind: fault.RateLimit, Path: "/rcpt"}, "rcpt", 450, false, false, 0, "rate_limited", true},
 		"a full disk":                  {status("/rcpt", 452), "rcpt", 452, false, false, 0, "rate_limited", true},
 		"a text of a wrong form":       {says("/data", 554, "5.6.0 no"), "data", 554, true, false, 0, "client_error", true},
-		"a client that is refused":     {says("/rcpt", 554, "5.7.1 no"), "rcpt", 554, false, false, 0, "server_error", false},
+		"a recipient that is refused":  {says("/rcpt", 554, "5.7.1 no"), "rcpt", 554, false, false, 0, "client_error", true},
+		"a sender that is not found":   {says("/rcpt", 554, "5.1.8 no"), "rcpt", 554, false, false, 0, "server_error", false},
 		"a sender that is unverified":  {says("/data", 554, "Message rejected: not verified"), "data", 554, false, false, 0, "server_error", false},
 		"a local error":                {status("/data", 451), "data", 451, false, false, 0, "rate_limited", true},
 		"a sender that is refused":     {status("/mail", 553), "mail", 553, false, false, 0, "server_error", false},
@@ -195,59 +196,68 @@ func TestAMailIsNotSent(t *testing.T) {
 	}
 }
 
-// A refusal is permanent only if it concerns the recipient or the text. Every other one makes the server unusable until an operator has corrected it.
-func TestRefusalsThatConcernEveryMail(t *testing.T) {
+// What a refusal means for this mail and for others.
+type meaning int
+
+const (
+	dead  meaning = iota // the mail is refused for good
+	one                  // this recipient is refused, perhaps for a time
+	every                // every mail is refused until an operator has corrected the cause
+)
+
+// A refusal is permanent only if it concerns the recipient or the text. One at the recipient that may also concern the sender concerns one recipient at first.
+func TestRefusalsAreTold(t *testing.T) {
 	for _, c := range []struct {
-		path      string
-		code      int
-		text      string
-		permanent bool
+		path  string
+		code  int
+		text  string
+		means meaning
 	}{
-		{"/rcpt", 550, "", true}, // the sandbox's own text
-		{"/rcpt", 550, "no such user", true},
-		{"/rcpt", 551, "user not local", true},
-		{"/rcpt", 553, "mailbox name not allowed", true},
-		{"/rcpt", 550, "no such user, ask 5.7.1.9", true}, // the address of a host, not a status
-		{"/rcpt", 550, "5.7.1.9 refused you", true},
-		{"/rcpt", 550, "4.7.1 contradicts itself", true},
-		{"/rcpt", 552, "over quota", false},
-		{"/rcpt", 554, "relay access denied", false},
-		{"/rcpt", 554, "no such user, ask 5.1.1.9", false},
-		{"/rcpt", 530, "sign in first", false},
-		{"/rcpt", 503, "5.5.1 MAIL comes first", false},
-		{"/rcpt", 550, "5.1.1", true},
-		{"/rcpt", 550, "5.1.1 no such user", true},
-		{"/rcpt", 501, "5.1.3 bad address", true},
-		{"/rcpt", 550, "5.1.6 moved", true},
-		{"/rcpt", 556, "5.1.10 takes no mail", true},
-		{"/rcpt", 550, "5.1.0 rejected", false},
-		{"/rcpt", 550, "5.1.7 bad sender", false},
-		{"/rcpt", 550, "5.1.8 sender's domain not found", false},
-		{"/rcpt", 554, "5.2.1 mailbox disabled", true},
-		{"/rcpt", 552, "5.2.2 mailbox full", true},
-		{"/rcpt", 550, "5.0.0 refused", false},
-		{"/rcpt", 550, "5.3.4 too large", false},
-		{"/rcpt", 550, "5.4.1 access denied", false},
-		{"/rcpt", 550, "5.7.1 client host blocked", false},
-		{"/rcpt", 553, "5.7.1 sender not owned", false},
-		{"/rcpt", 550, "5.7.23 SPF", false},
-		{"/rcpt", 550, "5.12.1 unknown subject", false},
-		{"/rcpt", 550, "5.22.1 unknown subject", false},
-		{"/data", 550, "", false},
-		{"/data", 550, "refused", false},
-		{"/data", 552, "too large", false},
-		{"/data", 554, "Message rejected: Email address is not verified.", false},
-		{"/data", 552, "5.2.3 too large for the mailbox", true},
-		{"/data", 552, "5.3.4 too large", true},
-		{"/data", 554, "5.6.0 malformed", true},
-		{"/data", 554, "5.6.9 no SMTPUTF8", true},
-		{"/data", 550, "5.1.1 no such user", false},
-		{"/data", 552, "5.2.2 mailbox full", false},
-		{"/data", 554, "5.3.0 refused", false},
-		{"/data", 554, "5.7.1 refused", false},
-		{"/data", 550, "5.7.26 not authenticated", false},
-		{"/mail", 550, "5.1.1 no such user", false},
-		{"/mail", 553, "5.1.8 sender's domain not found", false},
+		{"/rcpt", 550, "", dead}, // the sandbox's own text
+		{"/rcpt", 550, "no such user", dead},
+		{"/rcpt", 551, "user not local", dead},
+		{"/rcpt", 553, "mailbox name not allowed", dead},
+		{"/rcpt", 550, "no such user, ask 5.7.1.9", dead}, // the address of a host, not a status
+		{"/rcpt", 550, "5.7.1.9 refused you", dead},
+		{"/rcpt", 550, "4.7.1 contradicts itself", dead},
+		{"/rcpt", 552, "over quota", one},
+		{"/rcpt", 554, "relay access denied", one},
+		{"/rcpt", 554, "no such user, ask 5.1.1.9", one},
+		{"/rcpt", 530, "sign in first", every},
+		{"/rcpt", 503, "5.5.1 MAIL comes first", every},
+		{"/rcpt", 550, "5.1.1", dead},
+		{"/rcpt", 550, "5.1.1 no such user", dead},
+		{"/rcpt", 501, "5.1.3 bad address", dead},
+		{"/rcpt", 550, "5.1.6 moved", dead},
+		{"/rcpt", 556, "5.1.10 takes no mail", dead},
+		{"/rcpt", 550, "5.1.0 rejected", one},
+		{"/rcpt", 550, "5.1.7 bad sender", every},
+		{"/rcpt", 550, "5.1.8 sender's domain not found", every},
+		{"/rcpt", 554, "5.2.1 mailbox disabled", dead},
+		{"/rcpt", 552, "5.2.2 mailbox full", dead},
+		{"/rcpt", 550, "5.0.0 refused", one},
+		{"/rcpt", 550, "5.3.4 too large", one},
+		{"/rcpt", 550, "5.4.1 access denied", one},
+		{"/rcpt", 550, "5.7.1 client host blocked", one},
+		{"/rcpt", 553, "5.7.1 sender not owned", one},
+		{"/rcpt", 550, "5.7.23 SPF", one},
+		{"/rcpt", 550, "5.12.1 unknown subject", one},
+		{"/rcpt", 550, "5.22.1 unknown subject", one},
+		{"/data", 550, "", every},
+		{"/data", 550, "refused", every},
+		{"/data", 552, "too large", every},
+		{"/data", 554, "Message rejected: Email address is not verified.", every},
+		{"/data", 552, "5.2.3 too large for the mailbox", dead},
+		{"/data", 552, "5.3.4 too large", dead},
+		{"/data", 554, "5.6.0 malformed", dead},
+		{"/data", 554, "5.6.9 no SMTPUTF8", dead},
+		{"/data", 550, "5.1.1 no such user", every},
+		{"/data", 552, "5.2.2 mailbox full", every},
+		{"/data", 554, "5.3.0 refused", every},
+		{"/data", 554, "5.7.1 refused", every},
+		{"/data", 550, "5.7.26 not authenticated", every},
+		{"/mail", 550, "5.1.1 no such user", every},
+		{"/mail", 553, "5.1.8 sender's domain not found", every},
 	} {
 		t.Run(fmt.Sprintf("%s %d %s", c.path[1:], c.code, c.text), func(t *testing.T) {
 			s := newServer(t, false, false)
@@ -258,16 +268,17 @@ func TestRefusalsThatConcernEveryMail(t *testing.T) {
 			told := (*smtp.Error)(nil)
 			require.ErrorAs(t, client.Send(t.Context(), mail()), &told)
 			require.Equal(t, c.code, told.Code)
-			require.Equal(t, c.permanent, told.Permanent)
+			require.Equal(t, c.means == dead, told.Permanent)
+			require.Equal(t, c.means == one, told.Single)
 			condition, outcome := health.Degraded, "server_error"
-			if c.permanent {
+			if c.means != every {
 				condition, outcome = health.Operational, "client_error"
 			}
 			require.Equal(t, condition, s.health.Condition().GetStatus())
 			require.Contains(t, s.log.String(), "outcome="+outcome)
 			s.Faults().Clear()
 			err = client.Send(t.Context(), mail())
-			if c.permanent {
+			if c.means != every {
 				require.NoError(t, err, "other mails are sent")
 				return
 			}
