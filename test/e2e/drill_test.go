@@ -163,10 +163,7 @@ func newDrillRun(t *testing.T) *drillRun {
 		return settings
 	})
 	r.audit.keep()
-	plans, err := filepath.Abs(filepath.Join("..", "..", "services", "billing", "internal", "plans", "plans.yaml"))
-	require.NoError(t, err)
-	out, err := r.operate("plans", "apply", plans, "--yes")
-	require.NoError(t, err, out)
+	r.applyPlans()
 	r.awaitReport(func(s statusReport) bool { return s.Status == "operational" })
 	return r
 }

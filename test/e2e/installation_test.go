@@ -66,6 +66,7 @@ type installation struct {
 	t       *testing.T
 	edge    string
 	sandbox string
+	smtp    string // the sandbox's mail server, in split mode
 	ops     []string
 	grpc    []string // settings that say where gRPC answers
 	log     *logFile
@@ -162,7 +163,7 @@ func splitWith(t *testing.T, settings func(in *installation) []string) *installa
 			keys = append(keys, strings.TrimSpace(line))
 		}
 	}
-	p := ports(t, 9)
+	p := ports(t, 10)
 	sandbox := "http://" + p[8]
 	common := append([]string{
 		"TRIVET_AUTH_ADDR=" + p[1], "TRIVET_AI_ADDR=" + p[2], "TRIVET_BILLING_ADDR=" + p[3], "DATABASE_URL=" + databasetest.PostgresURL(t), "LOG_LEVEL=debug",
@@ -172,10 +173,10 @@ func splitWith(t *testing.T, settings func(in *installation) []string) *installa
 		"STRIPE_READS_PER_SECOND=10000", // the sandbox has no limit
 	}, append(withoutProbes(), keys...)...)
 	in := &installation{
-		t: t, edge: "http://" + p[0], sandbox: sandbox, log: &logFile{},
+		t: t, edge: "http://" + p[0], sandbox: sandbox, smtp: p[9], log: &logFile{},
 		grpc: []string{"TRIVET_AUTH_ADDR=" + p[1], "TRIVET_BILLING_ADDR=" + p[3]},
 	}
-	in.start("trivet", []string{"sandbox"}, []string{"TRIVET_SANDBOX_ADDR=" + p[8], "TRIVET_SANDBOX_PACE=0s", "TRIVET_DATA_DIR=" + t.TempDir(), "TRIVET_SANDBOX_EDGE_URL=http://" + p[0]})
+	in.start("trivet", []string{"sandbox"}, []string{"TRIVET_SANDBOX_ADDR=" + p[8], "TRIVET_SANDBOX_SMTP_ADDR=" + p[9], "TRIVET_SANDBOX_PACE=0s", "TRIVET_DATA_DIR=" + t.TempDir(), "TRIVET_SANDBOX_EDGE_URL=http://" + p[0]})
 	in.await(sandbox + "/healthz")
 	common = append(common, "CLERK_ISSUER="+in.issuer())
 	common = append(common, settings(in)...)
