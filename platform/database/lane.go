@@ -47,12 +47,16 @@ func (db *DB) start() {
 	var base context.Context
 	base, db.kill = context.WithCancel(context.Background())
 	db.seed = maphash.MakeSeed()
+	var present func() *logins
+	if server, ok := db.target.(*postgresServer); ok {
+		present = server.logins.Load
+	}
 	for i := range db.config.Lanes {
 		l := &lane{
 			index: i, queue: make(chan *op, db.config.QueueSize), closing: db.closing,
 			running: &db.running, base: base, maxBatch: db.config.MaxBatch, observe: db.config.Observe, log: db.config.Logger,
 			unreachable: db.target.unreachable,
-			session:     session{pool: db.writers, dialect: db.dialect, timeout: db.config.WriteTimeout, opening: db.target.begin()},
+			session:     session{pool: db.writers, dialect: db.dialect, timeout: db.config.WriteTimeout, opening: db.target.begin(), logins: present},
 		}
 		db.lanes = append(db.lanes, l)
 		db.running.Go(l.run)

@@ -28,7 +28,8 @@ func (db *DB) Listen(ctx context.Context, channel string, on func()) {
 	}
 	log := db.config.Logger.With(slog.String("channel", db.channel(channel)))
 	for pause := minReconnect; ctx.Err() == nil; pause = min(2*pause, maxReconnect) {
-		err := listen(ctx, server.direct.Copy(), db.channel(channel), func(again bool) {
+		state := server.logins.Load()
+		err := listen(ctx, server.direct.Copy(), state, db.channel(channel), func(again bool) {
 			if !again && pause > minReconnect {
 				log.InfoContext(ctx, "listening again")
 			}
@@ -38,16 +39,32 @@ func (db *DB) Listen(ctx context.Context, channel string, on func()) {
 		if ctx.Err() != nil {
 			return
 		}
+		if server.logins.Load() != state {
+			pause = minReconnect / 2 // at once, with the new login
+			continue
+		}
 		log.WarnContext(ctx, "listening for notifications failed; polling finds what other processes do until it works again",
 			slog.Duration("pause", pause), slog.Any("error", err))
 		_ = wait.For(ctx, pause/2+rand.N(pause/2)) //nolint:gosec // spreads load, guards nothing
 	}
 }
 
-// listen waits for notifications until the connection breaks. It calls on first when it listens, then for each.
-func listen(ctx context.Context, config *pgx.ConnConfig, channel string, on func(again bool)) error {
+// listen waits for notifications until the connection breaks, or other logins are used. It calls on first when it listens, then for each.
+func listen(ctx context.Context, config *pgx.ConnConfig, with *logins, channel string, on func(again bool)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-with.replaced:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer func() { cancel(); <-watched }()
 	delete(config.RuntimeParams, idleParameter) // this connection runs no transactions
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := withLogins(config, with.direct, func(one *pgx.ConnConfig) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, one) })
 	if err != nil {
 		return err
 	}

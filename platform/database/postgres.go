@@ -9,11 +9,12 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // postgresServer is a PostgreSQL database, which may be behind a pooler.
@@ -23,6 +24,10 @@ type postgresServer struct {
 	direct *pgx.ConnConfig
 	pooled bool
 	config Config
+	// logins are those of new connections.
+	logins   atomic.Pointer[logins]
+	accepted atomic.Pointer[login] // the last one that the server accepted
+	mu       sync.Mutex            // one change of logins at a time
 }
 
 func newPostgresServer(raw string, config Config) (*postgresServer, error) {
@@ -41,6 +46,7 @@ func newPostgresServer(raw string, config Config) (*postgresServer, error) {
 		p.pooled = true
 		throughPooler(p.conn)
 	}
+	p.logins.Store(newLogins(p.conn, p.direct))
 	return p, nil
 }
 
@@ -189,7 +195,7 @@ func (p *postgresServer) open(role role, maxConns int) (*sql.DB, error) {
 	case role == writes && !p.pooled && conn.RuntimeParams[lockParameter] == "":
 		conn.RuntimeParams[lockParameter] = milliseconds(lockTimeout)
 	}
-	pool := stdlib.OpenDB(*conn, stdlib.OptionAfterConnect(timesInUTC))
+	pool := sql.OpenDB(connector{server: p, config: conn, direct: role == migrations})
 	pool.SetMaxOpenConns(maxConns)
 	pool.SetMaxIdleConns(maxConns)
 	if role == reads {

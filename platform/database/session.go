@@ -22,9 +22,11 @@ type session struct {
 	opening string        // the statements that begin a transaction
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt
-	ran     int         // statements of the batch's operations
-	pg      *pgx.Conn   // conn's, on PostgreSQL
-	guard   *time.Timer // cuts pg's transaction when it takes too long
+	logins  func() *logins // PostgreSQL: the present ones
+	login   *logins        // those that conn was made with
+	ran     int            // statements of the batch's operations
+	pg      *pgx.Conn      // conn's, on PostgreSQL
+	guard   *time.Timer    // cuts pg's transaction when it takes too long
 	socket  atomic.Pointer[net.Conn]
 }
 
@@ -32,6 +34,9 @@ type session struct {
 func (s *session) connect(ctx context.Context) error {
 	if s.conn != nil {
 		return nil
+	}
+	if s.logins != nil {
+		s.login = s.logins()
 	}
 	conn, err := s.pool.Conn(ctx)
 	if err != nil {
@@ -51,6 +56,9 @@ func (s *session) connect(ctx context.Context) error {
 
 // begin opens a transaction, on a new connection when the kept one turns out to be gone.
 func (s *session) begin(ctx context.Context) error {
+	if s.conn != nil && s.logins != nil && s.logins() != s.login {
+		s.drop() // other logins are used
+	}
 	fresh := s.conn == nil
 	if err := s.connect(ctx); err != nil {
 		return err
