@@ -80,3 +80,17 @@ func (s *Server) Thaw(t testing.TB) {
 	t.Helper()
 	require.NoError(t, s.process.Process.Signal(syscall.SIGCONT))
 }
+
+// As is the server's address with a user and a password.
+func (s *Server) As(user, password string) string { return "unix://" + user + ":" + password + "@" + s.socket }
+
+// Do runs a command, such as one of access lists, as the given user; "" as the default one.
+func (s *Server) Do(t testing.TB, user, password string, command ...string) {
+	t.Helper()
+	args := []string{"-s", s.socket, "--no-auth-warning", "-e"}
+	if user != "" {
+		args = append(args, "--user", user, "--pass", password)
+	}
+	out, err := exec.CommandContext(t.Context(), "redis-cli", append(args, command...)...).CombinedOutput() //nolint:gosec // of a test
+	require.NoError(t, err, "%s", out)
+}

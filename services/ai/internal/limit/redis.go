@@ -47,6 +47,7 @@ type RedisOptions struct {
 // concurrency. An error other than an *errs.Error means that Redis did not answer.
 type Redis struct {
 	options RedisOptions
+	clients sync.RWMutex // is held for reading while a call uses client
 	client  *redis.Client
 	admit   *redis.Script
 	done    *redis.Script
@@ -79,25 +80,37 @@ var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 // NewRedis returns a limiter. It makes no connection.
 func NewRedis(options RedisOptions) (*Redis, error) {
 	silence()
-	config, err := redis.ParseURL(options.URL)
-	if err != nil {
-		return nil, errURL
-	}
 	options.Timeout = cmp.Or(options.Timeout, redisTimeout)
-	config.DialTimeout, config.ReadTimeout, config.WriteTimeout, config.PoolTimeout = options.Timeout, options.Timeout, options.Timeout, options.Timeout
-	config.MaxRetries, config.DialerRetries, config.ContextTimeoutEnabled = -1, 1, true
-	config.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	client, err := newClient(options)
+	if err != nil {
+		return nil, err
+	}
 	if options.Prefix == "" {
 		options.Prefix = "trivet:limit:"
 	}
 	return &Redis{
-		options: options, client: redis.NewClient(config), admit: redis.NewScript(admitSource), done: redis.NewScript(doneSource),
+		options: options, client: client, admit: redis.NewScript(admitSource), done: redis.NewScript(doneSource),
 		process: rand.Text(), open: map[*redisTicket]struct{}{},
 	}, nil
 }
 
+func newClient(options RedisOptions) (*redis.Client, error) {
+	config, err := redis.ParseURL(options.URL)
+	if err != nil {
+		return nil, errURL
+	}
+	config.DialTimeout, config.ReadTimeout, config.WriteTimeout, config.PoolTimeout = options.Timeout, options.Timeout, options.Timeout, options.Timeout
+	config.MaxRetries, config.DialerRetries, config.ContextTimeoutEnabled = -1, 1, true
+	config.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewClient(config), nil
+}
+
 // Close closes the connections.
-func (r *Redis) Close() error { return r.client.Close() }
+func (r *Redis) Close() error {
+	r.clients.RLock()
+	defer r.clients.RUnlock()
+	return r.client.Close()
+}
 
 // now is the argument of the scripts for the time.
 func (r *Redis) now() string {
@@ -181,7 +194,9 @@ func levelsOf(got []int64, ask Ask) []Level {
 func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, args []any, want int) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.Timeout)
 	defer cancel()
+	r.clients.RLock()
 	got, err := script.Run(ctx, r.client, keys, args...).Int64Slice()
+	r.clients.RUnlock()
 	if err != nil {
 		return nil, fmt.Errorf("limit: Redis: %w", err)
 	}
@@ -195,6 +210,8 @@ func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, ar
 func (r *Redis) Renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 4*r.options.Timeout)
 	defer cancel()
+	r.clients.RLock()
+	defer r.clients.RUnlock()
 	until, err := r.time(ctx)
 	if err != nil {
 		return err
@@ -277,5 +294,7 @@ func (t *redisTicket) end(used int64) error {
 	for _, s := range t.shares {
 		keys, args = append(keys, s.counts, s.streams), append(args, s.window, used-s.taken)
 	}
+	t.redis.clients.RLock()
+	defer t.redis.clients.RUnlock()
 	return t.redis.done.Run(ctx, t.redis.client, append(keys, t.running), args...).Err()
 }

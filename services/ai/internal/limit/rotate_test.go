@@ -1,0 +1,48 @@
+package limit_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/redistest"
+	"github.com/trivet-dev/trivet/services/ai/internal/limit"
+)
+
+// Another password is used for the next call, and the counts continue. A password that Redis refuses, and a wrong address, change nothing.
+func TestPasswordsOfRedisRotate(t *testing.T) {
+	server := redistest.New(t)
+	server.Do(t, "", "", "ACL", "SETUSER", "limits", "on", ">one", ">two", "~*", "+@all")
+	r, err := limit.NewRedis(limit.RedisOptions{URL: server.As("limits", "one"), Timeout: 30 * time.Second})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	left := int64(3)
+	admit := func() {
+		t.Helper()
+		_, err := r.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: left})
+		require.NoError(t, err)
+	}
+	admit()
+	for _, url := range []string{server.As("limits", "s3cret"), server.As("nobody", "s3cret"), "redis://:s3cret@ho st"} {
+		err := r.Rotate(t.Context(), url)
+		require.Error(t, err, url)
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+	require.NoError(t, r.Rotate(t.Context(), server.As("limits", "one")))
+	require.NoError(t, r.Rotate(t.Context(), server.As("limits", "two")))
+	server.Do(t, "", "", "ACL", "SETUSER", "limits", "<one")
+	server.Do(t, "limits", "two", "CLIENT", "KILL", "USER", "limits", "SKIPME", "yes")
+	require.Eventually(t, func() bool { // a connection that Redis cut is not used again
+		_, err := r.Admit(t.Context(), limit.Ask{Account: "b", AccountRequests: 1000})
+		return err == nil
+	}, time.Minute, time.Millisecond)
+	admit()
+	admit()
+	_, err = r.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: left})
+	require.ErrorContains(t, err, "RATE_LIMIT_EXCEEDED")
+
+	server.Stop(t)
+	require.NoError(t, r.Rotate(t.Context(), server.As("limits", "three")), "a Redis that is away cannot refuse")
+	server.Start(t)
+}
