@@ -156,6 +156,30 @@ func TestParsePEM(t *testing.T) {
 	}
 }
 
+func TestKeysInPEMAreReplaced(t *testing.T) {
+	first, second := authtest.PEM(t, authtest.Key(0)), authtest.PEM(t, authtest.Key(1))
+	s, err := jwks.ParsePEM(first)
+	require.NoError(t, err)
+	for _, step := range []struct {
+		text    string
+		changed bool
+		keys    int
+	}{{first, false, 1}, {first + second, true, 2}, {first + second, false, 2}, {second + first, true, 2}, {second, true, 1}} {
+		changed, err := s.Replace(step.text)
+		require.NoError(t, err)
+		require.Equal(t, step.changed, changed)
+		keys, err := s.Find(t.Context(), "")
+		require.NoError(t, err)
+		require.Len(t, keys, step.keys)
+	}
+	_, err = s.Replace(first + "garbage")
+	require.ErrorContains(t, err, "PEM block 2 cannot be read")
+	keys, err := s.Find(t.Context(), "")
+	require.NoError(t, err)
+	require.Len(t, keys, 1, "the present keys stay")
+	require.True(t, keys[0].Equal(&authtest.Key(1).PublicKey))
+}
+
 func TestParsePEMTakesALargeKey(t *testing.T) {
 	der := x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: modulus(8192, 1), E: 65537})
 	_, err := jwks.ParsePEM(string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: der})))

@@ -7,15 +7,37 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // Static is a fixed set of keys without ids, for verification without the network.
-type Static struct{ keys []*rsa.PublicKey }
+type Static struct {
+	keys atomic.Pointer[[]*rsa.PublicKey]
+}
 
 // ParsePEM reads one or more public keys in PEM, one after another; "\n" written out in an environment variable counts as
 // a line break. Every key counts, so that a new one may stand beside the old one during a rotation.
 func ParsePEM(text string) (*Static, error) {
+	s := &Static{}
+	if _, err := s.Replace(text); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Replace uses other keys, in the form that ParsePEM reads, and reports whether they differ from the present ones. After an error the present ones are in use.
+func (s *Static) Replace(text string) (changed bool, err error) {
+	keys, err := parseKeys(text)
+	if err != nil {
+		return false, err
+	}
+	before := s.keys.Swap(&keys)
+	return before == nil || !slices.EqualFunc(*before, keys, func(a, b *rsa.PublicKey) bool { return a.Equal(b) }), nil
+}
+
+func parseKeys(text string) ([]*rsa.PublicKey, error) {
 	rest := []byte(strings.ReplaceAll(text, `\n`, "\n"))
 	var keys []*rsa.PublicKey
 	for len(strings.TrimSpace(string(rest))) > 0 {
@@ -35,7 +57,7 @@ func ParsePEM(text string) (*Static, error) {
 	case len(keys) > maxKeys:
 		return nil, fmt.Errorf("there are %d keys, more than %d", len(keys), maxKeys)
 	}
-	return &Static{keys: keys}, nil
+	return keys, nil
 }
 
 func parseBlock(block *pem.Block) (*rsa.PublicKey, error) {
@@ -61,7 +83,7 @@ func parseBlock(block *pem.Block) (*rsa.PublicKey, error) {
 }
 
 // Find returns every key, whatever the id: Clerk's PEM carries none.
-func (s *Static) Find(context.Context, string) ([]*rsa.PublicKey, error) { return s.keys, nil }
+func (s *Static) Find(context.Context, string) ([]*rsa.PublicKey, error) { return *s.keys.Load(), nil }
 
 // Renew reports false: fixed keys never change.
 func (s *Static) Renew(context.Context) bool { return false }
