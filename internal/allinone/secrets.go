@@ -2,6 +2,7 @@ package allinone
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/trivet-dev/trivet/gateway"
 	"github.com/trivet-dev/trivet/platform/serve"
@@ -16,6 +17,7 @@ type secretSettings struct {
 	AI      ai.Config
 	Billing billing.Config
 	Gateway gateway.Config
+	Store   serve.Store
 }
 
 // rotating are the services that use secrets.
@@ -33,9 +35,12 @@ func (s *system) secretsPart() (serve.Part, error) {
 }
 
 // names are settings that only a part knows to be followed.
-func (r rotating) names() []string { return append(r.ai.SecretNames(), gateway.CertificateNames()...) }
+func (r rotating) names() []string {
+	return slices.Concat(r.ai.SecretNames(), r.auth.SecretNames(), gateway.CertificateNames())
+}
 
 // rotate uses new secrets. A service that refuses its own keeps the earlier ones; the others use theirs.
 func (r rotating) rotate(fresh secretSettings) error {
-	return errors.Join(r.auth.Rotate(fresh.Auth), r.ai.Rotate(fresh.AI), r.billing.Rotate(fresh.Billing), r.gateway.Rotate(fresh.Gateway))
+	return errors.Join(r.auth.Rotate(fresh.Auth), r.ai.Rotate(fresh.AI), r.billing.Rotate(fresh.Billing), r.gateway.Rotate(fresh.Gateway),
+		r.auth.RotateDatabase(fresh.Store.For("auth")), r.ai.RotateDatabase(fresh.Store.For("ai")), r.billing.RotateDatabase(fresh.Store.For("billing")))
 }

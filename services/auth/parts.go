@@ -119,7 +119,9 @@ func (s *Service) keySource(
 	config Config, deps Deps, client *http.Client, metrics *instruments, changed func(),
 ) (session.Keys, error) {
 	if config.JWTKey != "" {
-		return jwks.ParsePEM(config.JWTKey)
+		var err error
+		s.secrets.pem, err = jwks.ParsePEM(config.JWTKey)
+		return s.secrets.pem, err
 	}
 	s.keys = jwks.NewRemote(s.signingKeys(config, client), jwks.Options{
 		Refresh: config.JWKSRefresh, MaxStale: config.JWKSMaxStale, Timeout: config.Timeout,

@@ -112,3 +112,43 @@ func TestClerkKeysRotate(t *testing.T) {
 	require.Equal(t, "sk_test_second", used["organizations"][0])
 	require.Equal(t, "sk_test_second", used["jwks"][len(used["jwks"])-1])
 }
+
+// Keys in PEM change without a restart. A token of a removed key is refused at once, although it was accepted before.
+func TestJWTKeysRotate(t *testing.T) {
+	fake, err := clerk.New(clerk.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, fake.Close()) })
+	pem := func() string {
+		text, err := fake.PublicKeyPEM(t.Context())
+		require.NoError(t, err)
+		return text
+	}
+	token := func() string {
+		made, err := fake.MintToken(t.Context(), clerk.TokenSpec{User: "user_ada"})
+		require.NoError(t, err)
+		return made
+	}
+	first, old := pem(), token()
+	f, rotate := rotated(t, func(c *auth.Config) {
+		c.Issuer, c.PublishableKey, c.SecretKeys, c.JWTKey = "", fake.PublishableKey(), nil, first
+	})
+	_, err = f.authenticate(t, old)
+	require.NoError(t, err)
+	_, err = fake.RotateKey(t.Context(), clerk.Rotation{KeepOld: true})
+	require.NoError(t, err)
+	second, next := pem(), token()
+	_, err = f.authenticate(t, next)
+	require.Error(t, err)
+	require.ErrorContains(t, rotate(func(c *auth.Config) { c.JWTKey = first + "garbage" }), "CLERK_JWT_KEY")
+	require.ErrorContains(t, rotate(func(c *auth.Config) { c.JWTKey, c.SecretKeys = "", settings.NewSecrets("sk_test_x") }), "CLERK_JWT_KEY was set or removed")
+	require.NoError(t, rotate(func(c *auth.Config) { c.JWTKey = second + first }))
+	for _, accepted := range []string{old, next} {
+		_, err = f.authenticate(t, accepted)
+		require.NoError(t, err)
+	}
+	require.NoError(t, rotate(func(c *auth.Config) { c.JWTKey = second }))
+	_, err = f.authenticate(t, old)
+	require.Error(t, err)
+	_, err = f.authenticate(t, next)
+	require.NoError(t, err)
+}

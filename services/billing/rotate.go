@@ -4,8 +4,14 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
+
+// RotateDatabase uses another user and password of the database.
+func (s *Service) RotateDatabase(config database.Config) error {
+	return s.db.Rotate(config.URL, config.DirectURL)
+}
 
 // Rotate puts the secrets of a configuration in use. Only secrets may differ from the present configuration. After an error the present
 // ones are all in use.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ var rotated = map[string]string{
 type rotation struct {
 	*installation
 	dir     string
+	files   map[string]string // by setting
 	answers atomic.Int64
 
 	signing sync.RWMutex      // is held while a webhook is under way
@@ -41,7 +43,7 @@ type rotation struct {
 
 // Four processes change every secret of theirs without a restart, by the files' interval and by SIGHUP, and refuse no request meanwhile.
 func TestSecretsRotateUnderTraffic(t *testing.T) {
-	r := newRotation(t)
+	r := newRotation(t, nil)
 	var key struct{ Secret string }
 	owner := r.token("user_owner", nil)
 	r.post("/api/v1/apiKeys", owner, `{"name":"server"}`, &key)
@@ -70,13 +72,20 @@ func TestSecretsRotateUnderTraffic(t *testing.T) {
 	}
 }
 
-func newRotation(t *testing.T) *rotation {
+// newRotation starts the processes with their secrets in files. more returns further settings with their values, which are in files, too.
+func newRotation(t *testing.T, more func(in *installation) map[string]string) *rotation {
 	t.Helper()
-	r := &rotation{dir: t.TempDir(), signs: map[string]string{"clerk": standin.ClerkWebhookSecret, "stripe": standin.StripeWebhookSecret}}
+	r := &rotation{dir: t.TempDir(), files: maps.Clone(rotated), signs: map[string]string{"clerk": standin.ClerkWebhookSecret, "stripe": standin.StripeWebhookSecret}}
 	r.installation = splitWith(t, func(in *installation) []string {
 		in.once("trivet", []string{"keys", "--dir", r.dir}, nil)
 		env := []string{"TRIVET_SECRET_RELOAD_INTERVAL=50ms"}
-		for setting, file := range rotated {
+		if more != nil {
+			for setting, value := range more(in) {
+				r.files[setting] = setting
+				require.NoError(t, os.WriteFile(filepath.Join(r.dir, setting), []byte(value), 0o600))
+			}
+		}
+		for setting, file := range r.files {
 			env = append(env, setting+"=", setting+"_FILE="+filepath.Join(r.dir, file))
 		}
 		for file, value := range map[string]string{
@@ -94,18 +103,26 @@ func (r *rotation) rotateKeys(key, step string) {
 }
 
 func (r *rotation) read(setting string) string {
-	raw, err := os.ReadFile(filepath.Join(r.dir, rotated[setting]))
+	raw, err := os.ReadFile(filepath.Join(r.dir, r.files[setting]))
 	require.NoError(r.t, err)
 	return strings.TrimSpace(string(raw))
 }
 
 // write changes a secret that one process uses.
-func (r *rotation) write(setting, value string) {
-	r.step(setting, 1, false, func() {
-		path := filepath.Join(r.dir, rotated[setting])
-		require.NoError(r.t, os.WriteFile(path+".tmp", []byte(value+"\n"), 0o600))
-		require.NoError(r.t, os.Rename(path+".tmp", path))
-	})
+func (r *rotation) write(setting, value string) { r.writeFor(setting, value, 1) }
+
+// writeFor changes a secret that some processes use.
+func (r *rotation) writeFor(setting, value string, processes int) {
+	r.t.Helper()
+	r.step(setting, processes, false, func() { r.replace(setting, value) })
+}
+
+// replace writes the file of a secret.
+func (r *rotation) replace(setting, value string) {
+	r.t.Helper()
+	path := filepath.Join(r.dir, r.files[setting])
+	require.NoError(r.t, os.WriteFile(path+".tmp", []byte(value+"\n"), 0o600))
+	require.NoError(r.t, os.Rename(path+".tmp", path))
 }
 
 // step changes a secret, waits until the processes that use it have read it, and gets an answer as a new caller.

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
@@ -10,6 +11,12 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/ai"
 )
+
+// secrets are the settings whose secrets change while the program runs.
+type secrets struct {
+	AI    ai.Config
+	Store serve.Store
+}
 
 func main() { serve.Main("ai", run) }
 
@@ -29,6 +36,8 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 			return nil, err
 		}
 		p.Add(c.Prices.ReloadPart(p.Logger, service.CheckModels))
-		return service, serve.FollowSecrets(p, service.SecretNames, service.Rotate)
+		return service, serve.FollowSecrets(p, service.SecretNames, func(fresh secrets) error {
+			return errors.Join(service.Rotate(fresh.AI), service.RotateDatabase(fresh.Store.For("ai")))
+		})
 	})
 }

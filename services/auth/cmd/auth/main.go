@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
@@ -11,6 +12,12 @@ import (
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/services/auth"
 )
+
+// secrets are the settings whose secrets change while the program runs.
+type secrets struct {
+	Auth  auth.Config
+	Store serve.Store
+}
 
 func main() { serve.Main("auth", run) }
 
@@ -36,6 +43,8 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 		if err != nil {
 			return nil, err
 		}
-		return service, serve.FollowSecrets(p, nil, service.Rotate)
+		return service, serve.FollowSecrets(p, service.SecretNames, func(fresh secrets) error {
+			return errors.Join(service.Rotate(fresh.Auth), service.RotateDatabase(fresh.Store.For("auth")))
+		})
 	})
 }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/trivet-dev/trivet/platform/serve"
@@ -20,6 +21,12 @@ type config struct {
 // Validate checks the plans against the price list.
 func (c *config) Validate(settings.Modes) error { return c.Billing.CheckModels(c.Prices.List()) }
 
+// secrets are the settings whose secrets change while the program runs.
+type secrets struct {
+	Billing billing.Config
+	Store   serve.Store
+}
+
 func main() { serve.Main("billing", run) }
 
 func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer) error {
@@ -34,6 +41,8 @@ func run(ctx context.Context, args []string, env settings.Env, stderr io.Writer)
 		if err != nil {
 			return nil, err
 		}
-		return service, serve.FollowSecrets(p, nil, service.Rotate)
+		return service, serve.FollowSecrets(p, nil, func(fresh secrets) error {
+			return errors.Join(service.Rotate(fresh.Billing), service.RotateDatabase(fresh.Store.For("billing")))
+		})
 	})
 }
