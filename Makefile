@@ -58,7 +58,7 @@ test-replicas: ## Run three replicas of each service under load, and kill and fr
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run '^TestReplicas$$' ./test/e2e
 
 .PHONY: drill
-drill: ## Break each provider, PostgreSQL and Redis in turn under load for ten minutes; it prints what users saw, and writes it into docs/operations.md
+drill: ## Break each provider, PostgreSQL, Redis and the mail server in turn under load for a quarter of an hour; it prints what users saw, and writes it into docs/operations.md
 	TRIVET_DRILL=1 go test -count=1 -timeout 30m -v -run '^TestDrill$$' ./test/e2e
 
 .PHONY: dashboard

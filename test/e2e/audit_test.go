@@ -129,8 +129,8 @@ func (b audit) awaitDrained() {
 	}
 }
 
-// pendingOf counts the events that a service has not handled yet.
-func (b audit) pendingOf(ctx context.Context, service string) (n int, err error) {
+// pendingOf counts the events that a service has not handled yet, among those that a condition selects.
+func (b audit) pendingOf(ctx context.Context, service, condition string) (n int, err error) {
 	config := database.For(service, settings.NewSecret(b.url))
 	config.Beside = true // Trivet owns the folder
 	db, err := database.Open(ctx, config)
@@ -138,7 +138,7 @@ func (b audit) pendingOf(ctx context.Context, service string) (n int, err error)
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, db.Close(context.Background())) }()
-	err = db.Read().QueryRowContext(ctx, "SELECT count(*) FROM inbox_event WHERE state IN ('pending', 'leased') AND source <> 'erasure-late'").Scan(&n)
+	err = db.Read().QueryRowContext(ctx, "SELECT count(*) FROM inbox_event WHERE state IN ('pending', 'leased') AND source <> 'erasure-late' AND "+condition).Scan(&n)
 	return n, err
 }
 

@@ -47,7 +47,7 @@ type drillLoad struct {
 // drillCallers is how many users chat at once, and as many others stream.
 const drillCallers = 2
 
-func (r *drillRun) startDrillLoad() *drillLoad {
+func (r *drillRun) startDrillLoad(mails bool) *drillLoad {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
 	l := &drillLoad{in: r, cancel: cancel, sender: newSender(r.edge), last: map[string]time.Time{}, cost: map[string]int64{}, calls: map[string]int64{}}
@@ -83,7 +83,24 @@ func (r *drillRun) startDrillLoad() *drillLoad {
 	for kind, source := range map[string]string{drillClerk: "clerk", drillStripe: "stripe"} {
 		l.running.Go(func() { l.sendEvents(ctx, w, kind, source) })
 	}
+	if mails {
+		l.running.Go(func() { l.sendNotices(ctx) })
+	}
 	return l
+}
+
+// sendNotices lets Stripe tell of refunds, each of which makes a notice with a mail, until ctx ends.
+func (l *drillLoad) sendNotices(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := l.in.payer.refund(); err != nil {
+			l.note(drillStripe, time.Now(), answer{}, err)
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
 }
 
 // repeat makes requests of a kind until ctx ends; one that has begun is finished.

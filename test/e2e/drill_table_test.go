@@ -79,12 +79,12 @@ func (in *installation) pendingSettlementsAt(ops string) int {
 	return int(n)
 }
 
-// pendingEvents counts what waits in the inboxes, when the database answers.
-func (r *drillRun) pendingEvents() (n int, ok bool) {
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
+// pendingEvents counts what waits in the inboxes and meets a condition, when the database answers.
+func (r *drillRun) pendingEvents(condition string) (n int, ok bool) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
 	defer cancel()
 	for _, service := range []string{"auth", "billing"} {
-		waiting, err := r.audit.pendingOf(ctx, service)
+		waiting, err := r.audit.pendingOf(ctx, service, condition)
 		if err != nil {
 			return 0, false
 		}
@@ -102,8 +102,11 @@ func (r *drillRun) queued(l *drillLoad) string {
 			all = append(all, fmt.Sprintf("%s: %d", what, n))
 		}
 	}
-	if events, ok := r.pendingEvents(); ok {
+	if events, ok := r.pendingEvents("source <> 'email'"); ok {
 		add(events, "events in Trivet")
+	}
+	if mails, ok := r.pendingEvents("source = 'email'"); ok {
+		add(mails, "mails")
 	}
 	add(l.refusedEvents(), "webhooks to be sent again")
 	add(r.pendingSettlements(), "settlements")
@@ -160,7 +163,14 @@ func (r *drillRun) checkLosses(d drill, l *drillLoad) string {
 		end()
 		events += len(l.sender.acknowledged[s.source])
 	}
-	return fmt.Sprintf("0 of %d calls ($%.6f), 0 of %d events", records, float64(billed)/1e9, events)
+	lost := fmt.Sprintf("0 of %d calls ($%.6f), 0 of %d events", records, float64(billed)/1e9, events)
+	if d.mails {
+		notices := r.payer.noticed()
+		r.payer.requireMailedOnce(notices)
+		lost += fmt.Sprintf(", 0 of %d mails", len(notices)-r.mailed)
+		r.mailed = len(notices)
+	}
+	return lost
 }
 
 // door is a TCP proxy before a provider, which can be closed.

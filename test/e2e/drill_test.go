@@ -41,6 +41,7 @@ type drill struct {
 	end       func(r *drillRun)
 	fails     []string // the kinds that may fail meanwhile; all others must work
 	mustFail  string   // the kind that shows that the outage was one
+	mails     bool     // notices are written meanwhile, whose mails wait
 }
 
 // providerDrills are the four ways in which a provider fails.
@@ -99,10 +100,32 @@ func drills() []drill {
 			begin: func(r *drillRun) { r.redis.Freeze(r.t) },
 			end:   func(r *drillRun) { r.redis.Thaw(r.t) },
 		},
+		mailDrill("hangs", map[string]any{"kind": "hang"}),
+		mailDrill("answers late", map[string]any{"kind": "latency", "delay_ms": 2000}),
+		mailDrill("refuses the sender", map[string]any{"kind": "status", "status": 550, "path": "/mail"}),
+		drill{
+			what: mailServer, how: "refuses connections", mails: true, short: true,
+			begin: func(r *drillRun) { r.doors["email"].close(r.t) },
+			end:   func(r *drillRun) { r.doors["email"].open(r.t) },
+		},
 	)
 }
 
-// TestDrill breaks each provider, PostgreSQL and Redis in turn under load. Only what needs the broken part may fail, everything must recover
+const mailServer = "The mail server"
+
+// mailDrill is a way in which the mail server fails. Nothing that users call needs it.
+func mailDrill(how string, fields map[string]any) drill {
+	return drill{
+		what: mailServer, how: how, mails: true,
+		begin: func(r *drillRun) {
+			fields["provider"] = "email"
+			r.control(http.MethodPost, "/control/faults", fields, nil)
+		},
+		end: func(r *drillRun) { r.control(http.MethodDelete, "/control/faults?provider=email", nil, nil) },
+	}
+}
+
+// TestDrill breaks each provider, PostgreSQL, Redis and the mail server in turn under load. Only what needs the broken part may fail, everything must recover
 // by itself, every call is billed as the provider counted it, and no event may be lost. The short form runs some of the drills for seconds.
 // `make drill` runs all of them, and writes the table of docs/operations.md.
 func TestDrill(t *testing.T) {
@@ -140,8 +163,10 @@ type drillRun struct {
 	postgres *databasetest.Server
 	redis    *redistest.Server
 	doors    map[string]*door
+	payer    *payer
 	audit    audit
 	rounds   int
+	mailed   int // the mails of earlier drills
 }
 
 func newDrillRun(t *testing.T) *drillRun {
@@ -154,7 +179,10 @@ func newDrillRun(t *testing.T) *drillRun {
 			"CORS_ALLOWED_ORIGINS=https://app.example.com",
 			"CLERK_PROBE_INTERVAL=2s", "OPENAI_PROBE_INTERVAL=2s", "STRIPE_PROBE_INTERVAL=2s",
 			"OPENAI_HEADER_TIMEOUT=" + headerTimeout(), "TRIVET_INBOX_RETRY_CAP=4s",
+			"SMTP_TLS=none", "SMTP_FROM=Acme <billing@acme.test>",
 		}
+		r.doors["email"] = newDoor(t, in.smtp)
+		settings = append(settings, "SMTP_ADDR="+r.doors["email"].address)
 		for provider, setting := range map[string][2]string{"clerk": {"CLERK_API_URL", "/clerk/v1"}, "openai": {"OPENAI_BASE_URL", "/openai/v1"}, "stripe": {"STRIPE_API_URL", "/stripe"}} {
 			d := newDoor(t, strings.TrimPrefix(in.sandbox, "http://"))
 			r.doors[provider] = d
@@ -164,6 +192,7 @@ func newDrillRun(t *testing.T) *drillRun {
 	})
 	r.audit.keep()
 	r.applyPlans()
+	r.payer = r.newPayer("user_payer", "ann@example.test")
 	r.awaitReport(func(s statusReport) bool { return s.Status == "operational" })
 	return r
 }
@@ -180,7 +209,7 @@ func headerTimeout() string {
 func (r *drillRun) run(d drill, length time.Duration) string {
 	r.t.Helper()
 	r.rounds++
-	load := r.startDrillLoad()
+	load := r.startDrillLoad(d.mails)
 	load.awaitAll(r.t, "before "+d.what+" breaks")
 	begun := load.enter(duringDrill)
 	d.begin(r)
