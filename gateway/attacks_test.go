@@ -262,6 +262,23 @@ func TestEdgeEndsFloodsOfUnreadAnswers(t *testing.T) {
 	f.holds(t)
 }
 
+// SETTINGS frames of a client that reads no answer hold no memory: the edge remembers only that one acknowledgment is due, whatever the number of frames.
+func TestEdgeHoldsNothingForUnreadSettings(t *testing.T) {
+	f := newFortress(t, func(c *gateway.Config) { c.WriteTimeout = time.Hour })
+	a := newAttacker(t, f.served, f.pool)
+	const frames, most = 300_000, 1 << 20 // a frame that waited would take more than four bytes
+	sent := make(chan error, 1)
+	go func() {
+		sent <- a.repeat(frames, func() error { return a.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1}) })
+	}()
+	f.holds(t)
+	require.Less(t, heap(), f.memory+mostMemory)
+	_ = a.conn.SetWriteDeadline(time.Now().Add(5 * time.Second)) // the kernel stops a client that reads nothing
+	<-sent
+	require.Less(t, heap(), f.memory+most, "of up to %d frames", frames)
+	f.holds(t)
+}
+
 // Frames that cost little and that the client's answers keep up with are worked off beside other clients, without memory.
 func TestEdgeStandsFloodsOfControlFrames(t *testing.T) {
 	f := newFortress(t, func(*gateway.Config) {})
