@@ -22,6 +22,7 @@ const (
 	root    = "../.."
 	base    = root + "/deploy/kubernetes/base"
 	example = root + "/deploy/kubernetes/example"
+	split   = root + "/deploy/kubernetes/split"
 )
 
 // kustomization has the fields of kustomize's type that the files use.
@@ -92,7 +93,7 @@ func read[T any](t *testing.T, path string) T {
 
 // Each file is of a known type, and its folder's kustomization lists it; there is no file that kustomize would leave out.
 func TestManifestsAreListedAndDecodeStrictly(t *testing.T) {
-	for _, folder := range []string{base, example} {
+	for _, folder := range []string{base, split, example} {
 		listed := read[*kustomization](t, filepath.Join(folder, "kustomization.yaml")).Resources
 		require.NotEmpty(t, listed)
 		for _, resource := range listed {
