@@ -238,8 +238,8 @@ const steps = {
     await page.locator(`[data-nano="${availableNanoUsd}"]`).first().waitFor();
     await page.getByRole("button", { name: "Close" }).click();
     assert.ok(!page.url().includes("checkout"));
-    await link(page, "Webhook events").click();
-    await page.getByLabel("From").selectOption("billing");
+    await link(page, "Events").click();
+    await page.getByLabel("Source").selectOption("stripe");
     await page.getByRole("row", { name: /checkout\.session\.completed .* done/ }).waitFor();
   },
   async "seats are bought and changed"() {
@@ -387,14 +387,14 @@ const steps = {
   async "a dead event is redriven and done"() {
     await control("POST", "/control/faults", { provider: "stripe", kind: "status", status: 500, path: "/v1/customers*" });
     await control("POST", "/control/stripe/customers", { count: 1 });
-    await link(page, "Webhook events").click();
-    await page.getByLabel("From").selectOption("billing");
+    await link(page, "Events").click();
+    await page.getByLabel("Source").selectOption("stripe");
     await page.getByLabel("State").selectOption("EVENT_STATE_DEAD");
     const choose = page.getByRole("checkbox").first();
     await choose.waitFor();
     await page.getByRole("button", { name: "customer.created" }).first().click();
     await page.getByText("Failed attempts").waitFor();
-    await picture(page, "Webhook events, details, light, desk");
+    await picture(page, "Events, details, light, desk");
     await page.keyboard.press("Escape");
     await control("DELETE", "/control/faults?provider=stripe");
     await choose.check();
@@ -402,6 +402,13 @@ const steps = {
     await page.getByText("1 redriven").waitFor();
     await page.getByLabel("State").selectOption("EVENT_STATE_DONE");
     await page.getByRole("row", { name: /customer\.created/ }).first().waitFor();
+  },
+  async "the mails and webhooks of notices are listed"() {
+    await page.getByLabel("State").selectOption("EVENT_STATE_UNSPECIFIED");
+    await page.getByLabel("Source").selectOption("webhook");
+    await page.getByText("The webhooks of notices appear here while BILLING_EVENTS_URL is set.").waitFor();
+    await page.getByLabel("Source").selectOption("email");
+    await page.getByRole("row", { name: /billing\.payment_failed/ }).first().waitFor();
   },
   async "a reconciliation shows its progress and ends"() {
     await link(page, "Reconcile").click();
@@ -558,7 +565,7 @@ const steps = {
   },
 };
 
-const pages = ["Overview", "Usage", "Requests", "Playground", "API keys", "Members", "Billing", "Status", "Webhook events", "Reconcile"];
+const pages = ["Overview", "Usage", "Requests", "Playground", "API keys", "Members", "Billing", "Status", "Events", "Reconcile"];
 
 // look opens every page in every form, checks it, and takes its picture.
 async function look(page) {

@@ -22,7 +22,7 @@ const all: readonly Page[] = [
   { path: '/members', name: 'Members', icon: Users },
   { path: '/billing', name: 'Billing', icon: CreditCard, for: 'admin' },
   { path: '/status', name: 'Status', icon: Activity },
-  { path: '/events', name: 'Webhook events', icon: Webhook, for: 'operator' },
+  { path: '/events', name: 'Events', icon: Webhook, for: 'operator' },
   { path: '/reconcile', name: 'Reconcile', icon: GitCompare, for: 'operator' },
 ];
 

@@ -1,15 +1,18 @@
 import type { Schemas } from '@trivet/client';
 import { useApiQuery } from '../app/api';
+import type { Source } from '../pages/events';
 import { formatTime } from '../lib/time';
 import { Dialog } from './dialog';
 import { Failure, Loading } from './ui';
 
 /** One event: where it stands, what failed, and its payload without personal data. */
-export function EventDetails({ source, id, stateName, onClose }: { source: 'auth' | 'billing'; id: string; stateName: (state: Schemas['EventState']) => string; onClose: () => void }) {
-  const event = useApiQuery(['event', source, id], async (trivet, signal) => (await trivet.get(`/api/v1/${source}/events/{eventId}`, { path: { eventId: id } }, { signal })).event);
+export function EventDetails({ source, id, stateName, onClose }: { source: Source; id: string; stateName: (state: Schemas['EventState']) => string; onClose: () => void }) {
+  const event = useApiQuery(['event', source.service, source.source, id], async (trivet, signal) => (source.service === 'auth'
+    ? await trivet.get('/api/v1/auth/events/{eventId}', { path: { eventId: id } }, { signal })
+    : await trivet.get('/api/v1/billing/events/{eventId}', { path: { eventId: id }, query: { ...(source.source && { source: source.source }) } }, { signal })).event);
   const e = event.data;
   return (
-    <Dialog title="Webhook event" onClose={onClose}>
+    <Dialog title="Event" onClose={onClose}>
       {event.isPending && <Loading label="Loading the event" />}
       {event.isError && <Failure error={event.error} retry={() => void event.refetch()} />}
       {e && (

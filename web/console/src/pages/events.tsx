@@ -7,7 +7,21 @@ import { EventDetails } from '../components/eventdetails';
 import { Badge, Button, Card, Empty, Failure, Loading, Select, Table, Td, Th, inputClass, type Tone } from '../components/ui';
 import { formatAgo, formatTime } from '../lib/time';
 
-export type Source = 'auth' | 'billing';
+/** Where events come from, or go to: the service that has them, and its name for them. */
+export interface Source {
+  service: 'auth' | 'billing';
+  source?: 'webhook' | 'email';
+  empty: string;
+}
+type SourceName = 'clerk' | 'stripe' | 'webhook' | 'email';
+
+const SOURCES: Record<SourceName, Source> = {
+  clerk: { service: 'auth', empty: 'Events appear here as soon as Clerk sends them.' },
+  stripe: { service: 'billing', empty: 'Events appear here as soon as Stripe sends them.' },
+  webhook: { service: 'billing', source: 'webhook', empty: 'The webhooks of notices appear here while BILLING_EVENTS_URL is set.' },
+  email: { service: 'billing', source: 'email', empty: 'The e-mails of notices appear here while SMTP_ADDR is set.' },
+};
+const SOURCE_NAMES: readonly (readonly [SourceName, string])[] = [['clerk', 'from Clerk'], ['stripe', 'from Stripe'], ['webhook', 'webhooks sent'], ['email', 'e-mails sent']];
 type State = Schemas['EventState'];
 
 const STATES: readonly (readonly [State, string])[] = [
@@ -20,7 +34,8 @@ const stateName = (state: State) => STATES.find(([s]) => s === state)?.[1] ?? st
 
 export default function Events() {
   const { trivet, scope } = useApi();
-  const [source, setSource] = useState<Source>('auth');
+  const [name, setName] = useState<SourceName>('clerk');
+  const source = SOURCES[name];
   const [state, setState] = useState<State>('EVENT_STATE_UNSPECIFIED');
   const [type, setType] = useState('');
   const [subject, setSubject] = useState('');
@@ -28,10 +43,15 @@ export default function Events() {
   const [shown, setShown] = useState<string>();
   const filter = { ...(state !== 'EVENT_STATE_UNSPECIFIED' && { state }), ...(type && { type }), ...(subject && { subject }) };
   const events = useInfiniteQuery({
-    queryKey: ['events', source, filter, scope],
+    queryKey: ['events', name, filter, scope],
     initialPageParam: '',
     refetchInterval: 10_000,
-    queryFn: ({ signal, pageParam }) => trivet.get(`/api/v1/${source}/events`, { query: { ...filter, pageSize: 50, ...(pageParam && { pageToken: pageParam }) } }, { signal }),
+    queryFn: ({ signal, pageParam }) => {
+      const page = { ...filter, pageSize: 50, ...(pageParam && { pageToken: pageParam }) };
+      return source.service === 'auth'
+        ? trivet.get('/api/v1/auth/events', { query: page }, { signal })
+        : trivet.get('/api/v1/billing/events', { query: { ...page, ...(source.source && { source: source.source }) } }, { signal });
+    },
     getNextPageParam: (last) => last.nextPageToken || undefined,
   });
   const all = events.data?.pages.flatMap((page) => page.events) ?? [];
@@ -42,17 +62,17 @@ export default function Events() {
   return (
     <div className="grid gap-4 sm:gap-5">
       <form className="flex flex-wrap items-center gap-3" onSubmit={(e) => { e.preventDefault(); const f = new FormData(e.currentTarget); choose(() => { setType(String(f.get('type')).trim()); setSubject(String(f.get('subject')).trim()); }); }}>
-        <Select label="From" value={source} options={[['auth', 'Clerk'], ['billing', 'Stripe']]} onChange={(s) => choose(() => setSource(s))} />
+        <Select label="Source" value={name} options={SOURCE_NAMES} onChange={(s) => choose(() => setName(s))} />
         <Select label="State" value={state} options={STATES} onChange={(s) => choose(() => setState(s))} />
         <input name="type" aria-label="Type" placeholder="Type, such as user.updated" className={`${inputClass} sm:w-56!`} />
         <input name="subject" aria-label="Subject" placeholder="Subject, such as user_2abc" className={`${inputClass} sm:w-56!`} />
         <Button type="submit">Filter</Button>
       </form>
-      <Redrive source={source} chosen={chosen} onDone={() => setChosen(new Set())} />
+      <Redrive key={name} source={source} chosen={chosen} onDone={() => setChosen(new Set())} />
       <Card>
         {events.isPending && <Loading label="Loading the events" />}
         {events.isError && <Failure error={events.error} retry={() => void events.refetch()} />}
-        {events.isSuccess && all.length === 0 && <Empty title="No events"><p>Events appear here as soon as the provider sends them.</p></Empty>}
+        {events.isSuccess && all.length === 0 && <Empty title="No events"><p>{source.empty}</p></Empty>}
         {all.length > 0 && <Rows events={all} chosen={chosen} setChosen={setChosen} show={setShown} />}
         {events.hasNextPage && <Button className="mt-3" disabled={events.isFetchingNextPage} onClick={() => void events.fetchNextPage()}>{events.isFetchingNextPage ? 'Loading …' : 'Show more'}</Button>}
       </Card>
@@ -69,7 +89,7 @@ function Rows({ events, chosen, setChosen, show }: { events: readonly Schemas['E
     setChosen(next);
   };
   return (
-    <Table caption="Webhook events" head={<><Th><span className="sr-only">Choose</span></Th><Th>Type</Th><Th>Subject</Th><Th>State</Th><Th right>Attempts</Th><Th>Received</Th><Th>Last error</Th></>}>
+    <Table caption="Events" head={<><Th><span className="sr-only">Choose</span></Th><Th>Type</Th><Th>Subject</Th><Th>State</Th><Th right>Attempts</Th><Th>Received</Th><Th>Last error</Th></>}>
       {events.map((e) => (
         <tr key={e.id}>
           <Td>{e.state === 'EVENT_STATE_DEAD' && <input type="checkbox" aria-label={`Choose ${e.id}`} checked={chosen.has(e.id)} onChange={() => toggle(e.id)} />}</Td>
@@ -90,7 +110,9 @@ function Redrive({ source, chosen, onDone }: { source: Source; chosen: ReadonlyS
   const { trivet } = useApi();
   const queries = useQueryClient();
   const redrive = useMutation({
-    mutationFn: (body: Schemas['RedriveAuthEventsRequest']) => trivet.post(`/api/v1/${source}/events:redrive`, { body }),
+    mutationFn: (body: Schemas['RedriveAuthEventsRequest']) => source.service === 'auth'
+      ? trivet.post('/api/v1/auth/events:redrive', { body })
+      : trivet.post('/api/v1/billing/events:redrive', { body: { ...body, ...(source.source && { source: source.source }) } }),
     onSuccess: async () => {
       onDone();
       await queries.invalidateQueries({ queryKey: ['events'] });
