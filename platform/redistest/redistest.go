@@ -82,7 +82,9 @@ func (s *Server) Thaw(t testing.TB) {
 }
 
 // As is the server's address with a user and a password.
-func (s *Server) As(user, password string) string { return "unix://" + user + ":" + password + "@" + s.socket }
+func (s *Server) As(user, password string) string {
+	return "unix://" + user + ":" + password + "@" + s.socket
+}
 
 // Do runs a command, such as one of access lists, as the given user; "" as the default one.
 func (s *Server) Do(t testing.TB, user, password string, command ...string) {

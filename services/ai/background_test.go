@@ -1,11 +1,13 @@
 package ai_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,7 +72,7 @@ func TestABackgroundResponseIsSettledWhenItEnds(t *testing.T) {
 	require.Nil(t, a.err)
 	require.EqualValues(t, http.StatusOK, a.head.GetStatus())
 	sent, _ := h.openai.LastRequest()
-	require.Equal(t, askInBackground, string(sent.Body), "the body goes upstream as it came")
+	require.True(t, bytes.Equal([]byte(askInBackground), sent.Body), "the body goes upstream as it came")
 	var m made
 	require.NoError(t, json.Unmarshal([]byte(a.body), &m))
 	require.Equal(t, "queued", m.Status)
@@ -227,12 +229,14 @@ func TestABackgroundStreamIsResumed(t *testing.T) {
 
 func TestABackgroundStreamThatIsReadToItsEnd(t *testing.T) {
 	h := newRunning(t)
-	go func() {
+	var clock sync.WaitGroup
+	clock.Go(func() {
 		for range 40 {
-			time.Sleep(5 * time.Millisecond) //nolint:forbidigo // the clock runs while the stream is read
+			time.Sleep(5 * time.Millisecond) // the stream is read meanwhile
 			h.pass(5 * time.Second)
 		}
-	}()
+	})
+	t.Cleanup(clock.Wait)
 	a := h.respond(strings.Replace(askInBackground, "{", `{"stream":true,`, 1))
 	require.Nil(t, a.err)
 	require.Contains(t, a.body, "event: response.completed")

@@ -44,7 +44,7 @@ func TestCanariesOfMailsInSplitMode(t *testing.T) {
 	in.applyPlans()
 	p := in.newPayer("user_payer", canaryRecipient)
 	var answers strings.Builder
-	states := func() { answers.WriteString(fmt.Sprint(in.mails("?pageSize=500"))) }
+	states := func() { _, _ = fmt.Fprint(&answers, in.mails("?pageSize=500")) }
 	repeated := strings.Join([]string{canaryPassword, canaryRecipient, "A payment of"}, " ")
 	for i, path := range []string{"/auth", "/mail", "/rcpt", "/data"} {
 		_, err := server.Faults().Add(fault.Fault{Kind: fault.Status, Path: path, Status: 550, Body: "5.7.1 " + repeated, Count: 1})
@@ -112,7 +112,7 @@ func (b audit) everyRow(service string) string {
 	defer end()
 	var all strings.Builder
 	for _, table := range b.query(db, "SELECT table_name, '' FROM information_schema.tables WHERE table_schema = current_schema()") {
-		for _, row := range b.query(db, "SELECT t::text, '' FROM "+table.id+" t") { //nolint:gosec // a name of the database itself
+		for _, row := range b.query(db, "SELECT t::text, '' FROM "+table.id+" t") {
 			all.WriteString(row.id + "\n")
 		}
 	}

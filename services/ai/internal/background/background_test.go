@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/models"
@@ -28,8 +29,6 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/store"
 	"github.com/trivet-dev/trivet/services/ai/internal/stored"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
-
-	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -184,7 +183,7 @@ func (f forgetful) Settled(ctx context.Context, id string) (bool, error) {
 func TestManyProcessesSettleEachResponseOnce(t *testing.T) {
 	each(t, func(w *world) {
 		const responses, processes = 40, 3
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test that can be repeated
+		random := rand.New(rand.NewPCG(1, 2))
 		for i := range responses {
 			w.begin(fmt.Sprintf("resp_%d", i), 1+random.Int64N(900), random.IntN(4))
 		}

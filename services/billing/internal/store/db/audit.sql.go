@@ -209,6 +209,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             SELECT r.account_id, r.settle_time / 86400000000, 1, r.cost
             FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
             WHERE h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
+                AND r.input_tokens < 1000000000000000000 AND r.cached_input_tokens < 1000000000000000000 AND r.output_tokens < 1000000000000000000 AND r.reasoning_tokens < 1000000000000000000
         ) AS r JOIN account AS b ON b.id = r.account_id AND r.day * 86400000000 >= b.period_start_time
         GROUP BY r.account_id
     ) AS u ON u.account_id = a.id
@@ -232,6 +233,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             SELECT r.account_id, r.settle_time / 86400000000, 1, r.cost
             FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
             WHERE h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
+                AND r.input_tokens < 1000000000000000000 AND r.cached_input_tokens < 1000000000000000000 AND r.output_tokens < 1000000000000000000 AND r.reasoning_tokens < 1000000000000000000
         ) AS r JOIN account AS b ON b.id = r.account_id AND r.day * 86400000000 >= b.period_start_time
         GROUP BY r.account_id
     ) AS u ON u.account_id = a.id
@@ -331,7 +333,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         'the cost of an account''s days, with that of calls that are not folded, is what its usage entries charge', a.id,
         a.cost, CAST(COALESCE(e.high, 0) AS BIGINT), CAST(COALESCE(e.low, 0) AS BIGINT)
     FROM (
-        SELECT r.account_id AS id, CAST(SUM(r.cost) AS BIGINT) AS cost
+        SELECT r.account_id AS id, CAST(SUM(r.cost / 1000000000) AS BIGINT) * 1000000000 + CAST(SUM(r.cost % 1000000000) AS BIGINT) AS cost
         FROM (
             SELECT account_id, cost FROM usage_day
             UNION ALL
@@ -360,28 +362,32 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
     UNION ALL
     SELECT
         'a period''s tokens are those of its days', a.id,
-        a.period_input_tokens + a.period_cached_input_tokens + a.period_output_tokens + a.period_reasoning_tokens, CAST(0 AS BIGINT),
-        CAST(COALESCE(u.tokens, 0) AS BIGINT)
+        a.period_input_tokens + a.period_cached_input_tokens + a.period_output_tokens + a.period_reasoning_tokens,
+        CAST(COALESCE(u.high, 0) AS BIGINT), CAST(COALESCE(u.low, 0) AS BIGINT)
     FROM account AS a
     LEFT JOIN (
-        SELECT r.account_id, SUM(r.tokens) AS tokens
+        SELECT r.account_id, SUM(r.tokens / 1000000000) AS high, SUM(r.tokens % 1000000000) AS low
         FROM (
             SELECT account_id, day, input_tokens + cached_input_tokens + output_tokens + reasoning_tokens AS tokens FROM usage_day
-            WHERE input_tokens < 1000000000000000000 AND output_tokens < 1000000000000000000 -- those of the account are beyond it, too
+            -- Without counts whose sum may be beyond 64 bits: those of the account are as large.
+            WHERE input_tokens < 1000000000000000000 AND cached_input_tokens < 1000000000000000000 AND output_tokens < 1000000000000000000 AND reasoning_tokens < 1000000000000000000
             UNION ALL
             SELECT account_id, usage_time / 86400000000, used_input_tokens + used_cached_input_tokens + used_output_tokens + used_reasoning_tokens FROM hold
             WHERE fold <> 2 AND state <> 'open' AND usage_id = ''
+                AND used_input_tokens < 1000000000000000000 AND used_cached_input_tokens < 1000000000000000000 AND used_output_tokens < 1000000000000000000 AND used_reasoning_tokens < 1000000000000000000
             UNION ALL
             SELECT h.account_id, h.usage_time / 86400000000, h.used_input_tokens + h.used_cached_input_tokens + h.used_output_tokens + h.used_reasoning_tokens
             FROM unfolded_call AS c JOIN hold AS h ON h.id = c.hold_id
+            WHERE h.used_input_tokens < 1000000000000000000 AND h.used_cached_input_tokens < 1000000000000000000 AND h.used_output_tokens < 1000000000000000000 AND h.used_reasoning_tokens < 1000000000000000000
             UNION ALL
             SELECT r.account_id, r.settle_time / 86400000000, r.input_tokens + r.cached_input_tokens + r.output_tokens + r.reasoning_tokens
             FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
             WHERE h.fold <> 2 AND h.state <> 'open' AND h.usage_id <> ''
+                AND r.input_tokens < 1000000000000000000 AND r.cached_input_tokens < 1000000000000000000 AND r.output_tokens < 1000000000000000000 AND r.reasoning_tokens < 1000000000000000000
         ) AS r JOIN account AS b ON b.id = r.account_id AND r.day * 86400000000 >= b.period_start_time
         GROUP BY r.account_id
     ) AS u ON u.account_id = a.id
-    WHERE a.period_start_time % 86400000000 = 0 AND a.period_input_tokens < 1000000000000000000 AND a.period_output_tokens < 1000000000000000000
+    WHERE a.period_start_time % 86400000000 = 0 AND a.period_input_tokens < 1000000000000000000 AND a.period_cached_input_tokens < 1000000000000000000 AND a.period_output_tokens < 1000000000000000000 AND a.period_reasoning_tokens < 1000000000000000000
         AND NOT EXISTS (SELECT 1 FROM subscription AS s WHERE s.account_id = a.id AND s.access <> 'ended')
 ) AS c
 WHERE c.want_high - c.got / 1000000000 + (c.want_low - c.got % 1000000000) / 1000000000 <> 0
