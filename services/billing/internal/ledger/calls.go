@@ -5,7 +5,6 @@ import (
 	"container/heap"
 	"context"
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/binary"
 	"errors"
 	"strings"
@@ -233,7 +232,7 @@ func (h *callHeap) Pop() any {
 
 // Call reads the record of one call of an account. Errors: ErrNotFound, ErrUnavailable.
 func (l *Ledger) Call(ctx context.Context, accountID, requestID string) (UsageRecord, error) {
-	id, former, _ := l.holdIDs(accountID, requestID)
+	id, former := l.holdIDs(accountID, requestID)
 	record, err := l.store.Record(ctx, id)
 	if errors.Is(err, ErrNotFound) && former != "" {
 		record, err = l.store.Record(ctx, former)
@@ -304,7 +303,7 @@ func latest(segmentID string) time.Time {
 	if len(text) < chars {
 		return Never
 	}
-	raw, err := base32.HexEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(text[:chars]))
+	raw, err := encoding.DecodeString(text[:chars])
 	if err != nil || len(raw) < bits {
 		return Never
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"math/rand/v2"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -20,7 +19,7 @@ func (i *ids) make(prefix string, at time.Time) string {
 func sortable(prefix string, at time.Time, count uint16, random uint64) string {
 	raw := make([]byte, 0, 16)
 	raw = binary.BigEndian.AppendUint64(raw, uint64(at.UnixMilli())<<16|uint64(count))
-	return prefix + encode(binary.BigEndian.AppendUint64(raw, random))
+	return encode(prefix, binary.BigEndian.AppendUint64(raw, random))
 }
 
 // NoticeID makes the id of a notice.
@@ -39,7 +38,11 @@ const (
 	prefixLimit = "limit_"
 )
 
-// encode keeps the order of bytes.
-func encode(b []byte) string {
-	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
+// encoding keeps the order of bytes.
+var encoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+
+// encode makes an id of a prefix and bytes. It keeps the order of bytes.
+func encode(prefix string, b []byte) string {
+	var text [64]byte // is large enough for all ids
+	return string(encoding.AppendEncode(append(text[:0], prefix...), b))
 }

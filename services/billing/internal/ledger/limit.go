@@ -146,7 +146,7 @@ func (s SpendLimit) check() error {
 func (s SpendLimit) id() string {
 	const idBytes = 15
 	sum := sha256.Sum256([]byte(s.AccountID + "\x00" + string(s.Subject.Kind) + "\x00" + s.Subject.ID + "\x00" + strconv.FormatInt(s.Period.Microseconds(), 10)))
-	return prefixLimit + encode(sum[:idBytes])
+	return encode(prefixLimit, sum[:idBytes])
 }
 
 // DeleteLimit deletes a spend limit, unless may refuses that. Errors: *LimitNotFoundError, may's, ErrUnavailable.

@@ -66,7 +66,7 @@ func (r *reserving) repeats(ctx context.Context, tx Tx, known CallKey) (refusal,
 	if known.RequestDigest != r.Once.RequestDigest {
 		return &RepeatedError{}, nil
 	}
-	id, former, _ := r.l.holdIDs(r.AccountID, known.RequestID)
+	id, former := r.l.holdIDs(r.AccountID, known.RequestID)
 	before, err := either(ctx, tx, id, former)
 	switch {
 	case errors.Is(err, ErrNotFound): // holds are kept for longer than keys, so it is a key without a call

@@ -52,36 +52,62 @@ type Pricing struct {
 
 // fingerprint tells one request from another under the same id.
 func (r Reservation) fingerprint() string {
-	h := sha256.New()
-	for _, text := range []string{r.UserID, r.APIKeyID, r.Model} {
-		h.Write(binary.AppendUvarint(nil, uint64(len(text))))
-		h.Write([]byte(text))
+	var buffer [256]byte // usual ids fit
+	b := buffer[:0]
+	for _, text := range [...]string{r.UserID, r.APIKeyID, r.Model} {
+		b = binary.AppendUvarint(b, uint64(len(text)))
+		b = append(b, text...)
 	}
-	for _, n := range []int64{r.InputTokens, r.ExpectedInputTokens, r.MinOutputTokens, r.MaxOutputTokens, r.Choices} {
-		h.Write(binary.AppendVarint(nil, n))
+	for _, n := range [...]int64{r.InputTokens, r.ExpectedInputTokens, r.MinOutputTokens, r.MaxOutputTokens, r.Choices} {
+		b = binary.AppendVarint(b, n)
 	}
 	if p := r.Pricing; p != nil {
-		for _, n := range []int64{p.Input, p.Output, p.Fixed} {
-			h.Write(binary.AppendVarint(nil, n))
+		for _, n := range [...]int64{p.Input, p.Output, p.Fixed} {
+			b = binary.AppendVarint(b, n)
 		}
 	}
-	return encode(h.Sum(nil)[:15])
+	sum := sha256.Sum256(b)
+	return encode("", sum[:15])
 }
 
-// holdIDs returns the id of a request's hold, which is made from what makes it unique, so that the primary key alone makes Reserve
+// holdID returns the id of a request's hold, which is made from what makes it unique, so that the primary key alone makes Reserve
 // idempotent. The id of a call's hold begins with the time of the call, so that new rows lie together in the index: a random place costs a
-// page for each. former is the id that versions before this one gave to the hold; empty when it is the same. Where replicas share the
-// database, such a version may run at the same time, so the id stays as it was.
-func (l *Ledger) holdIDs(accountID, requestID string) (id, former string, began time.Time) {
-	const timeBytes, size = 6, 20
-	sum := sha256.Sum256([]byte(accountID + "\x00" + requestID))
-	hashed := prefixHold + encode(sum[:size])
+// page for each. renamed tells that versions before this one gave it formerHoldID. Where replicas share the database, such a version may run at the same
+// time, so the id stays as it was.
+func (l *Ledger) holdID(accountID, requestID string) (id string, began time.Time, renamed bool) {
+	const timeBytes = 6
 	began, ok := callid.Parse(requestID, accountID)
 	if !ok || l.store.Shared() {
-		return hashed, "", began
+		return formerHoldID(accountID, requestID), began, false
 	}
-	raw := binary.BigEndian.AppendUint64(make([]byte, 0, size+2), uint64(began.UnixMilli())<<16)
-	return prefixHold + encode(append(raw[:timeBytes], sum[:size-timeBytes]...)), hashed, began
+	sum := holdSum(accountID, requestID)
+	var raw [8 + holdBytes]byte
+	binary.BigEndian.PutUint64(raw[:], uint64(began.UnixMilli())<<16)
+	copy(raw[timeBytes:], sum[:])
+	return encode(prefixHold, raw[:holdBytes]), began, true
+}
+
+// holdIDs returns the id of a request's hold, and the one that a version before this one gave it; empty when it is the same.
+func (l *Ledger) holdIDs(accountID, requestID string) (id, former string) {
+	id, _, renamed := l.holdID(accountID, requestID)
+	if renamed {
+		former = formerHoldID(accountID, requestID)
+	}
+	return id, former
+}
+
+func formerHoldID(accountID, requestID string) string {
+	sum := holdSum(accountID, requestID)
+	return encode(prefixHold, sum[:holdBytes])
+}
+
+// holdBytes is how many bytes the id of a hold has.
+const holdBytes = 20
+
+func holdSum(accountID, requestID string) [sha256.Size]byte {
+	var buffer [128]byte // usual ids fit
+	b := append(append(buffer[:0], accountID...), 0)
+	return sha256.Sum256(append(b, requestID...))
 }
 
 // maxChoices bounds the answers of one call.
@@ -145,12 +171,16 @@ func (l *Ledger) reserve(ctx context.Context, r Reservation) (Hold, error) {
 		return Hold{}, err
 	}
 	call := &reserving{l: l, Reservation: r}
-	var began time.Time
-	call.id, call.former, began = l.holdIDs(r.AccountID, r.RequestID)
-	if possible, err := l.former.possible(ctx, l.store, began); err != nil {
-		return Hold{}, err
-	} else if !possible {
-		call.former = ""
+	id, began, renamed := l.holdID(r.AccountID, r.RequestID)
+	call.id = id
+	if renamed {
+		possible, err := l.former.possible(ctx, l.store, began)
+		if err != nil {
+			return Hold{}, err
+		}
+		if possible {
+			call.former = formerHoldID(r.AccountID, r.RequestID)
+		}
 	}
 	model, err := l.prices.Get(r.Model)
 	if err != nil {
