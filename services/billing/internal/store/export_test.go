@@ -1,4 +1,15 @@
 package store
 
+import (
+	"context"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+)
+
 // SetLimitedPage changes how many holds one transaction marks.
 func (s *Store) SetLimitedPage(holds int64) { s.limitedPage = holds }
+
+// LimitPage marks the next page of an account's holds.
+func LimitPage(ctx context.Context, tx ledger.Tx, accountID string) (last bool, err error) {
+	return tx.(*unit).limitPage(ctx, accountID) //nolint:forcetypeassert // this store's own
+}

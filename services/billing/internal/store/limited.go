@@ -9,8 +9,8 @@ import (
 )
 
 // A window of a limit that is not stored is summed up from the holds of a member or an API key. The indexes for that cost every call, so only holds
-// that are marked as limited are in them. An account without limits marks none. When it needs its first window, its new holds are marked, and then
-// those that there are.
+// that are marked as limited are in them. An account without limits marks none. When it gets its first limit, new holds are marked first, then the
+// earlier ones.
 
 // What account.limited_up_to says: limitedNone, limitedAll, or limitedAfter and the id of a hold.
 const (
@@ -58,7 +58,7 @@ func (u *unit) setLimited(ctx context.Context, a *account, upTo string) error {
 	return u.q.SetLimitedUpTo(ctx, db.SetLimitedUpToParams{ID: a.ID, UpTo: upTo})
 }
 
-// limitHolds marks all holds of an account, a page at a time, so that other calls have their turn. Each page is kept: whoever comes next continues
+// limitHolds marks all holds of an account, a page in a transaction, so that other calls have their turn. Each page is kept: whoever comes next continues
 // behind it. New holds are marked since the first page.
 func (s *Store) limitHolds(ctx context.Context, accountID string) error {
 	for done := false; !done; {
@@ -73,8 +73,13 @@ func (s *Store) limitHolds(ctx context.Context, accountID string) error {
 	return nil
 }
 
-// limitPage marks the next page, and tells whether it was the last.
+// limitPage marks the next page, and tells whether it was the last. Many callers may wait for the same account: one of them marks a page in each
+// transaction, which would become too long otherwise.
 func (u *unit) limitPage(ctx context.Context, accountID string) (last bool, err error) {
+	if u.marked[accountID] {
+		return false, nil
+	}
+	u.marked[accountID] = true
 	if err := u.flush(ctx); err != nil {
 		return false, err
 	}

@@ -143,6 +143,57 @@ func TestHoldsAreFoundByTheFirstLimit(t *testing.T) {
 	})
 }
 
+// TestASpendLimitFindsTheHolds: who sets the first limit waits, and no call does.
+func TestASpendLimitFindsTheHolds(t *testing.T) {
+	onBoth(t, func(c limitedCase) {
+		for i := range 5 {
+			c.close(c.hold(fmt.Sprint("h", i), "acc", 100), 10, ledger.StateSettled)
+		}
+		limit := ledger.SpendLimit{ID: "l", AccountID: "acc", Subject: ledger.MemberSubject("u"), Period: time.Hour, Amount: 1, UpdateTime: cacheTime}
+		for range 2 {
+			decide(c.t, c.s, func(ctx context.Context, tx ledger.Tx) error {
+				_, err := tx.SaveSpendLimit(ctx, limit, 1)
+				return err
+			})
+			require.Equal(c.t, []string{"h0", "h1", "h2", "h3", "h4"}, c.marked())
+		}
+		calls := 0
+		decide(c.t, c.s, func(ctx context.Context, tx ledger.Tx) error {
+			calls++
+			spend, err := tx.SpendWindow(ctx, "acc", limit.Subject, hourly, limit.Amount)
+			if err == nil && spend != (ledger.Spend{Spent: 50}) {
+				err = fmt.Errorf("the member has %+v", spend)
+			}
+			return err
+		})
+		require.Equal(c.t, 1, calls, "the decision about a call was made once")
+	})
+}
+
+// TestATransactionMarksOnePage: many callers may wait for the marks of one account, and their decisions share transactions.
+func TestATransactionMarksOnePage(t *testing.T) {
+	onBoth(t, func(c limitedCase) {
+		for i := range 5 {
+			c.close(c.hold(fmt.Sprint("h", i), "acc", 100), 10, ledger.StateSettled)
+		}
+		for _, want := range [][]string{nil, {"h0", "h1"}, {"h0", "h1", "h2", "h3"}, {"h0", "h1", "h2", "h3", "h4"}} {
+			decide(c.t, c.s, func(ctx context.Context, tx ledger.Tx) error {
+				last, err := store.LimitPage(ctx, tx, "acc")
+				for range 10 {
+					if again, err := store.LimitPage(ctx, tx, "acc"); again || err != nil {
+						return fmt.Errorf("a second page of the transaction: %t, %w", again, err)
+					}
+				}
+				if last != (len(want) == 5) {
+					err = fmt.Errorf("last is %t after %v", last, want)
+				}
+				return err
+			})
+			require.Equal(c.t, want, c.marked())
+		}
+	})
+}
+
 // TestMarkingContinues: a process that ended while it marked holds leaves the rest to the next one.
 func TestMarkingContinues(t *testing.T) {
 	onBoth(t, func(c limitedCase) {

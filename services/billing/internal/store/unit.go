@@ -25,8 +25,9 @@ type unit struct {
 	deliver func(ctx context.Context, t database.Tx, n notices.Notice) error
 	mark    int64
 	assume  bool
-	// limitedPage is the store's.
+	// limitedPage is the store's, and marked has the accounts of which this transaction has marked a page.
 	limitedPage int64
+	marked      map[string]bool
 
 	accounts map[string]*account
 	grants   map[string]*grant
@@ -87,7 +88,7 @@ type hold struct {
 func (s *Store) newUnit(t database.Tx, assume bool) *unit {
 	return &unit{
 		t: t, q: db.New(t), sql: s.sql, cache: s.cache, deliver: s.deliver, assume: assume, limitedPage: s.limitedPage, accounts: map[string]*account{}, grants: map[string]*grant{},
-		holds: map[string]*hold{}, erased: map[string]bool{}, overage: map[overagePeriod]overageSum{},
+		holds: map[string]*hold{}, erased: map[string]bool{}, marked: map[string]bool{}, overage: map[overagePeriod]overageSum{},
 	}
 }
 

@@ -100,6 +100,9 @@ func (u *unit) SaveSpendLimit(ctx context.Context, l ledger.SpendLimit, most int
 	if err := u.flush(ctx); err != nil {
 		return l, err
 	}
+	if err := u.findHolds(ctx, l.AccountID); err != nil { // so that no call has to wait for it
+		return l, err
+	}
 	if l.Subject.Kind == ledger.SubjectMember {
 		if err := u.loadErased(ctx, []string{l.Subject.ID}); err != nil {
 			return l, err

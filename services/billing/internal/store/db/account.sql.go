@@ -46,14 +46,13 @@ func (q *Queries) GetAccount(ctx context.Context, id string) (Account, error) {
 }
 
 const hasCalls = `-- name: HasCalls :many
-SELECT 1 FROM usage_day AS d WHERE d.account_id = $1
-UNION
-SELECT 1 FROM unfolded_call AS c WHERE c.account_id = $1
-UNION
-SELECT 1 FROM hold AS h WHERE h.account_id = $1 AND h.fold <> 2
+SELECT 1
+WHERE EXISTS (SELECT 1 FROM usage_day AS d WHERE d.account_id = $1)
+    OR EXISTS (SELECT 1 FROM unfolded_call AS c WHERE c.account_id = $1)
+    OR EXISTS (SELECT 1 FROM hold AS h WHERE h.account_id = $1 AND h.fold <> 2)
 `
 
-// Whether the account has had a call whose cost or hold a window of a limit may count.
+// A row if the account has had a call whose cost or hold a window of a limit may count.
 func (q *Queries) HasCalls(ctx context.Context, accountID string) ([]int32, error) {
 	rows, err := q.db.QueryContext(ctx, hasCalls, accountID)
 	if err != nil {

@@ -21,9 +21,8 @@ UPDATE account SET key_limited = TRUE WHERE id = $1;
 UPDATE account SET limited_up_to = sqlc.arg(up_to) WHERE id = sqlc.arg(id);
 
 -- name: HasCalls :many
--- Whether the account has had a call whose cost or hold a window of a limit may count.
-SELECT 1 FROM usage_day AS d WHERE d.account_id = sqlc.arg(account_id)
-UNION
-SELECT 1 FROM unfolded_call AS c WHERE c.account_id = sqlc.arg(account_id)
-UNION
-SELECT 1 FROM hold AS h WHERE h.account_id = sqlc.arg(account_id) AND h.fold <> 2;
+-- A row if the account has had a call whose cost or hold a window of a limit may count.
+SELECT 1
+WHERE EXISTS (SELECT 1 FROM usage_day AS d WHERE d.account_id = sqlc.arg(account_id))
+    OR EXISTS (SELECT 1 FROM unfolded_call AS c WHERE c.account_id = sqlc.arg(account_id))
+    OR EXISTS (SELECT 1 FROM hold AS h WHERE h.account_id = sqlc.arg(account_id) AND h.fold <> 2);
