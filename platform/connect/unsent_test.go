@@ -2,6 +2,7 @@ package connect_test
 
 import (
 	"context"
+	"net"
 	"testing"
 	"time"
 
@@ -25,10 +26,10 @@ func TestUnsentCallsAreKnown(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(t *testing.T, call func(*testing.T, authv1.AuthServiceClient) error) (err error, unsent bool){
 		"nobody listens": func(t *testing.T, call func(*testing.T, authv1.AuthServiceClient) error) (error, bool) {
-			gone := &node{}
-			gone.start(t)
-			gone.server.Stop()
-			return call(t, authv1.NewAuthServiceClient(dial(t, gone.address, prover(t, time.Now)))), true
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			require.NoError(t, listener.Close())
+			return call(t, authv1.NewAuthServiceClient(dial(t, listener.Addr().String(), prover(t, time.Now)))), true
 		},
 		"the replicas died": func(t *testing.T, call func(*testing.T, authv1.AuthServiceClient) error) (error, bool) {
 			a, b := &node{}, &node{}
