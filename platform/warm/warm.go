@@ -56,6 +56,7 @@ func (p *Pool) keep(keeps bool) {
 	p.keeps = keeps
 	if !keeps {
 		p.end(len(p.idle))
+		p.spare = 0
 	}
 }
 

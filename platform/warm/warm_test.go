@@ -177,6 +177,32 @@ func TestGoroutinesAreKeptWhileThePoolRuns(t *testing.T) {
 	})
 }
 
+// A pool that runs again knows nothing of the goroutines of its earlier run.
+func TestAPoolRunsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p warm.Pool
+		run := func(tasks int) {
+			ctx, cancel := context.WithCancel(t.Context())
+			var runs sync.WaitGroup
+			runs.Go(func() { p.Run(ctx) })
+			synctest.Wait()
+			release := make(chan struct{})
+			for range tasks {
+				p.Go(func() { <-release })
+			}
+			close(release)
+			time.Sleep(time.Second + time.Millisecond) // until a sweep has counted them
+			cancel()
+			runs.Wait()
+			synctest.Wait()
+		}
+		run(3)
+		run(0)
+		run(2)
+		require.Zero(t, waiting())
+	})
+}
+
 func BenchmarkGo(b *testing.B) {
 	p := running(b)
 	done := make(chan struct{})
