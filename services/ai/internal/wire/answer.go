@@ -46,7 +46,9 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 		case "model":
 			a.Model = text(&c)
 		case "usage":
-			a.Reported, a.HasUsage = readUsage(&c)
+			if r, ok := readUsage(&c); ok || !a.HasUsage { // null after x_groq says nothing
+				a.Reported, a.HasUsage = r, ok
+			}
 		case "x_groq":
 			if r, ok := nestedUsage(&c); ok && !a.HasUsage {
 				a.Reported, a.HasUsage = r, true

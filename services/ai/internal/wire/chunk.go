@@ -92,7 +92,9 @@ func (k *Chunk) Read(data []byte) bool {
 				k.Choices++
 			}
 		case "usage":
-			k.Reported, k.HasUsage = readUsage(&c)
+			if r, ok := readUsage(&c); ok || !k.HasUsage { // null after x_groq says nothing
+				k.Reported, k.HasUsage = r, ok
+			}
 		case "x_groq":
 			if r, ok := nestedUsage(&c); ok && !k.HasUsage {
 				k.Reported, k.HasUsage = r, true

@@ -130,6 +130,21 @@ func TestFinishedChoices(t *testing.T) {
 	require.Equal(t, want, k.Finished)
 }
 
+// A null stands beside the usage in a provider's own member, before it or after it.
+func TestANullIsNoUsage(t *testing.T) {
+	const own = `"x_groq":{"usage":{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14}}`
+	for _, members := range []string{own + `,"usage":null`, `"usage":null,` + own} {
+		var k wire.Chunk
+		require.True(t, k.Read([]byte(`{"choices":[],`+members+`}`)))
+		require.True(t, k.HasUsage)
+		require.Equal(t, report(9, tokens.NotReported, 5, tokens.NotReported, 14), k.Reported)
+		a, ok := wire.ReadAnswer(wire.Chat, []byte(`{"choices":[{}],`+members+`}`))
+		require.True(t, ok)
+		require.True(t, a.HasUsage)
+		require.Equal(t, k.Reported, a.Reported)
+	}
+}
+
 func TestWhatIsAnAnswer(t *testing.T) {
 	for body, want := range map[string]bool{
 		`{"choices":[{}]}`: true, `{"choices":[]}`: false, `{"choices":null}`: false, `{}`: false, `[]`: false, ``: false, `{"choices":[{}]`: false, `{"data":[1]}`: false,
