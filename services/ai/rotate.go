@@ -10,7 +10,8 @@ import (
 )
 
 // Rotate puts the API keys and the address of Redis of a configuration in use, and reads the keys of the targets again. Only secrets may differ from the present
-// configuration. Calls that run keep their keys. After an error the present keys are all in use.
+// configuration. Calls that run keep their keys. After an error, each key or address that was refused
+// stays as it is, and the others have changed.
 func (s *Service) Rotate(config Config) error {
 	if err := config.Validate(settings.Modes{settings.Serve}); err != nil {
 		return err

@@ -37,7 +37,7 @@ type State struct {
 	Passports Passports
 	// Account is the account that pays; "" on public routes.
 	Account string
-	// Logged tells that a refusal of the request belongs into the log of requests: it calls a model, or a path of OpenAI's API that
+	// Logged tells that a refusal of the request belongs in the log of requests: it calls a model, or a path of OpenAI's API that
 	// Trivet does not have.
 	Logged bool
 	// Model is the model that a logged request asks for; set only when the edge refuses it, and "" when the edge does not know it.
@@ -79,7 +79,7 @@ func (s *State) Fail(ctx context.Context, w http.ResponseWriter, err error) {
 	errorbody.Write(w, s.Tree, s.Note(ctx, err), s.ID)
 }
 
-// Asked notes the model that a body asks for, as far as the body has come, in case that the edge refuses the request.
+// Asked notes the model that a body asks for, as far as the body has come, in case the edge refuses the request.
 func (s *State) Asked(kind string, body []byte) {
 	if s.Logged && s.Failure != nil && !s.Called.Load() {
 		s.Model = modelname.Of(kind, body)
