@@ -67,7 +67,15 @@ func (c *Config) official() bool { return c.BaseURL != nil && c.BaseURL.Hostname
 // Validate checks the address of Redis and the keys. In the mode settings.Serve OpenAI itself needs one; servers that speak its format, such as a model
 // server on this machine, may need none. In the mode settings.Production it refuses keys that OpenAI cannot have made.
 func (c *Config) Validate(modes settings.Modes) error {
-	return errors.Join(c.validateRedis(), c.validateKeys(modes))
+	return errors.Join(c.validateRedis(), c.validateKeys(modes), c.validateBackground())
+}
+
+// validateBackground refuses to forget the owner of a response while it may still run.
+func (c *Config) validateBackground() error {
+	if c.BackgroundMaxAge <= 0 || c.BackgroundMaxAge < c.ResponseRetention {
+		return nil
+	}
+	return settings.Invalid("TRIVET_BACKGROUND_MAX_AGE", "is not below TRIVET_RESPONSE_RETENTION", "lower TRIVET_BACKGROUND_MAX_AGE, or raise TRIVET_RESPONSE_RETENTION")
 }
 
 func (c *Config) validateRedis() error {
