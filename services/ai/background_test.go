@@ -149,7 +149,7 @@ func TestBackgroundResponsesThatDoNotComplete(t *testing.T) {
 		"fails without usage": {fault.Fault{Kind: fault.ResponseFails}, []time.Duration{time.Hour}, billingv1.Outcome_OUTCOME_UPSTREAM_FAILED, 0, false, ""},
 		"fails with usage":    {fault.Fault{Kind: fault.ResponseFails, AfterChunks: 30}, []time.Duration{time.Hour}, billingv1.Outcome_OUTCOME_UPSTREAM_FAILED, 30, false, ""},
 		"does not end":        {fault.Fault{Kind: fault.ResponseHangs}, []time.Duration{2 * time.Hour}, billingv1.Outcome_OUTCOME_UPSTREAM_FAILED, 90, false, "UPSTREAM_TIMEOUT"},
-		"is lost":             {fault.Fault{Kind: fault.ResponseLost}, []time.Duration{time.Hour, time.Minute, 2 * time.Minute}, billingv1.Outcome_OUTCOME_UPSTREAM_FAILED, 0, false, "UPSTREAM_ERROR"},
+		"is lost":             {fault.Fault{Kind: fault.ResponseLost}, []time.Duration{time.Hour, 31 * time.Minute, 30 * time.Minute}, billingv1.Outcome_OUTCOME_UPSTREAM_FAILED, 0, false, "UPSTREAM_ERROR"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newRunning(t)
@@ -189,12 +189,106 @@ func TestALostResponseCostsWhatWasSeen(t *testing.T) {
 	h.pass(time.Hour)
 	asked := h.openai.Stats().Calls
 	require.Eventually(t, func() bool { return h.openai.Stats().Calls > asked }, 30*time.Second, 10*time.Millisecond)
-	h.pass(3 * time.Minute)
+	h.pass(2 * time.Hour)
 	final := h.end()
 	require.True(t, final.GetEstimated())
 	require.GreaterOrEqual(t, final.GetUsage().GetOutputTokens(), int32(20))
 	require.Less(t, final.GetUsage().GetOutputTokens(), int32(90))
 	require.Positive(t, final.GetUsage().GetInputTokens())
+}
+
+// A page that is loaded again and again gets the same events: what is lost then costs them once.
+func TestALostResponseCostsOnceWhatWasSeenOften(t *testing.T) {
+	for name, query := range map[string]string{"all again": "stream=true", "the rest": "stream=true&starting_after=3"} {
+		t.Run(name, func(t *testing.T) {
+			h := newRunning(t)
+			h.fault(fault.Fault{Kind: fault.ResponseLost})
+			read := func(in *aiv1.RelayRequest) {
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				stream, err := h.Relay(ctx, in)
+				require.NoError(t, err)
+				for deltas := 0; deltas < 15; {
+					res, err := stream.Recv()
+					require.NoError(t, err)
+					deltas += strings.Count(string(res.GetBody()), "event: response.output_text.delta")
+				}
+			}
+			m := h.create(askInBackground)
+			h.pass(40 * time.Second)
+			for range 4 {
+				read(&aiv1.RelayRequest{Endpoint: getResponse, ObjectId: m.ID, Query: query})
+			}
+			h.open()
+			h.pass(time.Hour)
+			asked := h.openai.Stats().Calls
+			require.Eventually(t, func() bool { return h.openai.Stats().Calls > asked }, 30*time.Second, 10*time.Millisecond)
+			h.pass(2 * time.Hour)
+			final := h.end()
+			require.True(t, final.GetEstimated())
+			require.GreaterOrEqual(t, final.GetUsage().GetOutputTokens(), int32(15))
+			require.LessOrEqual(t, final.GetUsage().GetOutputTokens(), int32(32), "it had made about 30 by then")
+		})
+	}
+}
+
+// The call that began a response has counted its tokens in the limits, and its first byte is that of the answer.
+func TestAResumedStreamCountsNothingAgain(t *testing.T) {
+	h := newRunning(t)
+	h.billing.Plan = &billingv1.GetEntitlementsResponse{Limits: &billingv1.Limits{TokensPerMinute: 1_000_000}}
+	m := h.create(askInBackground)
+	h.pass(time.Hour)
+	left := func() string {
+		a := h.object(getResponse, m.ID, "stream=true")
+		require.Nil(t, a.err)
+		return a.head.GetHeaders()["x-ratelimit-remaining-tokens"]
+	}
+	first := left()
+	require.NotEmpty(t, first)
+	require.Equal(t, first, left())
+	final := h.settled().Settled[0]
+	require.EqualValues(t, 90, final.GetUsage().GetOutputTokens())
+	require.Less(t, final.GetFirstByteMicros(), int64(60e6))
+}
+
+// A caller who leaves a response before it fails pays no more than one who stays.
+func TestAFailedResponseIsNotBilledAtItsBound(t *testing.T) {
+	left := make(chan struct{})
+	h := newRunning(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = w.Write([]byte("data: ping\n\n"))
+		_ = http.NewResponseController(w).Flush()
+		<-left
+		_, _ = w.Write([]byte(`data: {"type":"response.created","response":{"id":"resp_1","object":"response","status":"queued","output":[]}}` + "\n\n" +
+			`data: {"type":"response.failed","response":{"id":"resp_1","object":"response","status":"failed","output":[],"error":{"code":"server_error","message":"no"}}}` + "\n\n"))
+	}))
+	hold := h.leaveStream(aiv1.Endpoint_ENDPOINT_RESPONSES, strings.Replace(askInBackground, "{", `{"stream":true,`, 1), left)
+	require.Zero(t, hold.Cost)
+	require.Equal(t, billingv1.Outcome_OUTCOME_UPSTREAM_FAILED, hold.Settled[0].GetOutcome())
+}
+
+// The provider would make the response twice, and both would run to their ends.
+func TestABackgroundRequestIsNotSentAgainWhenItMayHaveArrived(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault  fault.Fault
+		failed bool
+	}{
+		"the connection breaks off":  {fault.Fault{Kind: fault.CommitTimeout, Count: 2}, true},
+		"the provider answers a 503": {fault.Fault{Kind: fault.Status, Status: http.StatusServiceUnavailable, Count: 1}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newRunning(t, withConfig(func(c *ai.Config) { c.Tries = 3 }))
+			h.fault(c.fault)
+			a := h.respond(askInBackground)
+			require.Equal(t, c.failed, a.err != nil)
+			require.EqualValues(t, 1, h.openai.Faults().Struck())
+			require.Len(t, h.openai.Responses(), 1)
+		})
+	}
 }
 
 // A caller who leaves the stream of a running response finds the rest later, and pays once.
@@ -331,6 +425,9 @@ func TestBackgroundIsRefusedByName(t *testing.T) {
 		reason  errorsv1.ErrorReason
 		problem string
 	}{
+		"none allowed": {
+			[]option{withStore(), withConfig(func(c *ai.Config) { c.MaxBackground = 0 })}, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "allows no responses in the background",
+		},
 		"no store":  {nil, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "no database"},
 		"chat only": {[]option{withStore(), withModels(chatOnly)}, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "chat completions only"},
 	} {

@@ -83,7 +83,7 @@ func newFixture(t testing.TB, options ...option) *fixture {
 	t.Helper()
 	p := plan{balance: billingtest.Unlimited, now: time.Now, config: ai.Config{
 		Keys: settings.NewSecrets(key), Organization: "org-canary0000000000", HeaderTimeout: time.Minute, IdleTimeout: time.Minute, MaxConcurrent: 100,
-		AbandonedReads: 100, AbandonedReadTimeout: time.Minute,
+		AbandonedReads: 100, AbandonedReadTimeout: time.Minute, MaxBackground: 100,
 	}}
 	for _, o := range options {
 		o(&p)
@@ -106,7 +106,6 @@ func newFixture(t testing.TB, options ...option) *fixture {
 		at = database.Config{URL: settings.NewSecret("sqlite://" + filepath.Join(t.TempDir(), "ai.db")), Schema: "ai", Synchronous: "NORMAL"}
 		p.config.ResponseRetention = cmp.Or(p.config.ResponseRetention, 24*time.Hour)
 		p.config.BackgroundMaxAge = cmp.Or(p.config.BackgroundMaxAge, 2*time.Hour)
-		p.config.MaxBackground = cmp.Or(p.config.MaxBackground, 100)
 	}
 	h.place = at
 	h.service, err = ai.New(t.Context(), p.config, ai.Deps{

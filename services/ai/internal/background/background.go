@@ -23,8 +23,16 @@ import (
 const (
 	// askTimeout bounds one request to a provider.
 	askTimeout = 30 * time.Second
-	// missingTime is how long a provider may not know a response before it counts as lost: it may not have stored it yet.
+	// seeTimeout bounds the wait of a stream for the store, and lastSeeTimeout that of a stream that is over. seePause is how long streams
+	// leave the store alone after it has failed.
+	seeTimeout     = 250 * time.Millisecond
+	lastSeeTimeout = 5 * time.Second
+	seePause       = 30 * time.Second
+	// missingTime is how long a provider may not know a response before its owner may delete it: it may not have stored it yet.
 	missingTime = 2 * time.Minute
+	// lostTime is how long a provider may not know a response before it counts as lost; also, it must be as old as MaxAge. A key of another
+	// project of the provider hides all responses, and the operator needs time to repair it: what is lost is not billed.
+	lostTime = 30 * time.Minute
 	// patience is how long after the maximum age the end of a response is still asked for, when its provider does not answer.
 	patience = 24 * time.Hour
 )
@@ -64,6 +72,8 @@ type Runner struct {
 
 	running atomic.Int64
 	oldest  atomic.Int64 // when it began, in microseconds since 1970; 0 for none
+	unseen  atomic.Int64 // until when streams note nothing, in microseconds since 1970
+	troubles
 }
 
 // New returns a runner.
@@ -81,20 +91,29 @@ func (r *Runner) OldestAge() time.Duration {
 	return max(r.Now().Sub(time.UnixMicro(began)), 0)
 }
 
-// See implements invoke.Runner.
-func (r *Runner) See(ctx context.Context, id string, tokens int64) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+// See implements invoke.Runner. A store that hangs must not stop streams.
+func (r *Runner) See(ctx context.Context, id string, tokens int64, last bool) bool {
+	timeout := seeTimeout
+	if last {
+		timeout = lastSeeTimeout
+	} else if r.Now().UnixMicro() < r.unseen.Load() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	if err := r.Store.See(ctx, id, tokens); err != nil {
+	err := r.Store.See(ctx, id, tokens)
+	if err != nil {
+		r.unseen.Store(r.Now().Add(seePause).UnixMicro())
 		r.Logger.WarnContext(ctx, "the tokens that a caller has got of a running response could not be noted", slog.String("response_id", id), slog.Any("error", err))
 	}
+	return err == nil
 }
 
 // Settle implements invoke.Runner. A response that could not be settled is asked for again.
 func (r *Runner) Settle(ctx context.Context, running *stored.Running, h *hold.Hold, final hold.Final) hold.Receipt {
 	receipt, err := r.settle(ctx, running, h, final, statusOf(final))
 	if err != nil {
-		r.Logger.WarnContext(ctx, "a response that ran in the background could not be settled; trying again later",
+		r.Logger.Log(ctx, levelOf(err), "a response that ran in the background could not be settled; trying again later",
 			slog.String("hold_id", running.Hold), slog.Any("error", err))
 	}
 	return receipt
@@ -132,7 +151,7 @@ func (r *Runner) Observe(ctx context.Context, running *stored.Running, status in
 		return
 	}
 	if _, err := r.conclude(ctx, running, body); err != nil {
-		r.Logger.WarnContext(ctx, "a response that ran in the background could not be settled; trying again later",
+		r.Logger.Log(ctx, levelOf(err), "a response that ran in the background could not be settled; trying again later",
 			slog.String("hold_id", running.Hold), slog.Any("error", err))
 	}
 }
@@ -180,7 +199,7 @@ func (r *Runner) End(ctx context.Context, id string) error {
 	case err != nil:
 		return err
 	case missing(status):
-		return r.lose(ctx, &running, errMissing)
+		return r.loseMissing(ctx, &running)
 	case status != http.StatusOK: // it has ended
 		if status, body, err = r.ask(ctx, &running); err != nil {
 			return err
@@ -189,7 +208,7 @@ func (r *Runner) End(ctx context.Context, id string) error {
 	e, err := r.Invoker.Ending(ctx, &running, body)
 	switch {
 	case missing(status):
-		return r.lose(ctx, &running, errMissing)
+		return r.loseMissing(ctx, &running)
 	case err != nil:
 		return err
 	case status != http.StatusOK || !e.Ended:
@@ -197,6 +216,15 @@ func (r *Runner) End(ctx context.Context, id string) error {
 	}
 	_, err = r.settle(ctx, &running, e.Hold, e.Final, e.Status)
 	return err
+}
+
+// loseMissing settles a response that is to be deleted and that its provider does not know, unless the provider may still find it. Run notes since when it is
+// missing.
+func (r *Runner) loseMissing(ctx context.Context, running *stored.Running) error {
+	if running.Missing.IsZero() || r.Now().Sub(running.Missing) < missingTime {
+		return errNotEnded
+	}
+	return r.lose(ctx, running, errMissing)
 }
 
 func (r *Runner) cancel(ctx context.Context, running *stored.Running) (status int, body []byte, err error) {

@@ -41,6 +41,8 @@ type provider struct {
 	after  map[string]int
 	// before is called before each answer; its error is that of the request.
 	before func(ctx context.Context, id string) error
+	// unknown lets it know no response any more.
+	unknown bool
 }
 
 func (p *provider) Redact(text string) string { return text }
@@ -59,8 +61,12 @@ func (p *provider) Do(ctx context.Context, q *invoke.Query, x invoke.Exchange) e
 		n := p.output[id]
 		body = fmt.Sprintf(`{"id":%q,"status":"completed","output":[],"usage":{"input_tokens":10,"output_tokens":%d,"total_tokens":%d}}`, id, n, n+10)
 	}
+	code := http.StatusOK
+	if p.unknown {
+		code = http.StatusNotFound
+	}
 	p.mu.Unlock()
-	return x.Take(&invoke.Answer{Status: http.StatusOK, Headers: map[string]string{}, Length: -1, Body: io.NopCloser(strings.NewReader(body))})
+	return x.Take(&invoke.Answer{Status: code, Headers: map[string]string{}, Length: -1, Body: io.NopCloser(strings.NewReader(body))})
 }
 
 type healthy struct{}

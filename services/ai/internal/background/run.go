@@ -2,6 +2,7 @@ package background
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/wait"
+	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/stored"
 )
 
@@ -27,7 +29,7 @@ const (
 	maxPause = 15 * time.Second
 )
 
-// FirstAsk is how long after its begin a response is asked for.
+// FirstAsk is how long after its start a response is asked for.
 const FirstAsk = 2 * time.Second
 
 const outcomeFailed = billingv1.Outcome_OUTCOME_UPSTREAM_FAILED
@@ -97,12 +99,8 @@ func (r *Runner) note(b stored.Backlog) {
 // poll asks for one response, and has it asked for again unless it is settled.
 func (r *Runner) poll(ctx context.Context, running *stored.Running) {
 	done, missing, err := r.check(ctx, running)
-	if err != nil {
-		level := slog.LevelWarn
-		if running.Polls > 1 { // once is enough
-			level = slog.LevelDebug
-		}
-		r.Logger.Log(ctx, level, "a running response could not be asked for, or not be settled; trying again later",
+	if err != nil && ctx.Err() == nil && r.tell(running.Target, r.Now()) {
+		r.Logger.Log(ctx, levelOf(err), "a running response could not be fetched or settled; trying again later",
 			slog.String("response_id", running.ID), slog.String("target", running.Target), slog.String("hold_id", running.Hold), slog.Any("error", err))
 	}
 	if done && err == nil {
@@ -110,7 +108,11 @@ func (r *Runner) poll(ctx context.Context, running *stored.Running) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 	defer cancel()
-	if err := r.Store.Again(ctx, running.ID, r.Now().Add(pause(running.Polls)), missing); err != nil {
+	next := pause(running.Polls)
+	if errors.Is(err, hold.ErrRejected) {
+		next = maxPause
+	}
+	if err := r.Store.Again(ctx, running.ID, r.Now().Add(next), missing); err != nil {
 		r.Logger.WarnContext(ctx, "a running response is asked for again only after the lease of this process", slog.String("response_id", running.ID), slog.Any("error", err))
 	}
 }
@@ -136,8 +138,9 @@ func (r *Runner) check(ctx context.Context, running *stored.Running) (done bool,
 		since := running.Missing
 		if since.IsZero() {
 			since = r.Now()
+			r.tellMissing(ctx, running)
 		}
-		if r.Now().Sub(since) < missingTime {
+		if !r.tooOld(running) || r.Now().Sub(since) < lostTime {
 			return false, since, nil
 		}
 		return true, since, r.lose(ctx, running, errMissing)

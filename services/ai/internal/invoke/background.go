@@ -20,8 +20,9 @@ const seenEvery = 2 * time.Second
 
 // Runner keeps the responses that outlive the calls that began them.
 type Runner interface {
-	// See notes how many output tokens of a response a caller has got so far.
-	See(ctx context.Context, id string, tokens int64)
+	// See notes how many output tokens of a response a caller has got so far, and reports whether it did. It waits only briefly, except for
+	// the last number of a stream.
+	See(ctx context.Context, id string, tokens int64, last bool) (noted bool)
 	// Settle settles a response that has ended, unless billing is away: then the response stays.
 	Settle(ctx context.Context, r *stored.Running, h *hold.Hold, final hold.Final) hold.Receipt
 }
@@ -34,7 +35,7 @@ type terms struct {
 	Input  int64 `json:"input"`
 	Output int64 `json:"output"`
 	Likely int64 `json:"likely"`
-	// FirstByte is when the caller got the first byte of the answer, after the call's begin.
+	// FirstByte is when the caller got the first byte of the answer, after the call's start.
 	FirstByte time.Duration `json:"first_byte"`
 	// Tier, Hosted, MaxToolCalls, Most and Worst price what is not text. Most is nil for a call that billing prices.
 	Tier         string             `json:"tier,omitempty"`
@@ -79,19 +80,22 @@ func (c *call) handOver(r *stored.Running) {
 	}
 }
 
-// outlives reports whether the provider makes the response on when the call ends.
+// outlives reports whether the provider keeps making the response after the call ends.
 func (c *call) outlives() bool { return c.response != nil && c.response.outlives }
 
-// noteSeen notes what the caller has got of a running response. It is what is billed if the provider never reports a usage.
-func (c *call) noteSeen(now time.Time, force bool) {
+// resumes reports whether another call began the response.
+func (c *call) resumes() bool { return c.response != nil && c.response.resumed }
+
+// noteSeen notes what the caller has got of a running response. It is what is billed if the provider never reports a usage. Streams of one response may
+// overlap, so only what this one has passed on counts, and the store keeps the highest number: all of it was certainly passed on.
+func (c *call) noteSeen(now time.Time, last bool) {
 	r := c.response
-	if r == nil || r.running == nil || !force && now.Sub(r.seenAt) < seenEvery {
+	if r == nil || r.running == nil || !last && now.Sub(r.seenAt) < seenEvery {
 		return
 	}
-	got := r.before + c.meter.Guess()
-	if r.seenAt = now; got > r.seen {
+	got := c.meter.Guess()
+	if r.seenAt = now; got > r.seen && r.runner.See(c.up, r.running.ID, got, last) {
 		r.seen = got
-		r.runner.See(c.up, r.running.ID, got)
 	}
 }
 
@@ -112,7 +116,7 @@ func (c *call) closeRunning() hold.Receipt {
 			c.unsettled = c.priced.guess(c.req, c.model)
 		}
 	default:
-		c.seen = r.running.Seen
+		c.seen = max(r.running.Seen, r.seen)
 		c.final = c.ending()
 		r.receipt = r.runner.Settle(c.up, r.running, c.hold, c.final)
 	}
@@ -121,7 +125,7 @@ func (c *call) closeRunning() hold.Receipt {
 
 // ending is what a response has used that ran in the background.
 func (c *call) ending() hold.Final {
-	final := c.owed()
+	final := c.owedAfter(nil) // the answer was read to its end
 	c.record(&final)
 	r := &c.response.reader
 	if final.ServedModel == "" && r.Response != nil {

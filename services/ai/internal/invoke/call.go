@@ -146,7 +146,11 @@ func (c *call) rescue() {
 func (c *call) end() {
 	c.noteEnd()
 	c.close()
-	c.ticket.Done(c.final.Usage.Total() + c.unsettled)
+	if c.resumes() { // the call that began the response has counted its tokens
+		c.ticket.Done(0)
+	} else {
+		c.ticket.Done(c.final.Usage.Total() + c.unsettled)
+	}
 	provider.AttemptOf(c.up).Used(c.final.Usage.Total())
 	c.noteReasoning()
 	c.detach()
@@ -157,7 +161,7 @@ func (c *call) end() {
 // exchange sends the request along the targets of the model and passes on what the last of them answers.
 func (c *call) exchange(headers map[string]string) error {
 	c.watch()
-	c.query = Query{Method: http.MethodPost, Path: pathOf(c.req.Endpoint), Headers: headers, Model: c.model, Thinks: c.thinks() || c.streamsMedia(), ContentType: c.req.ContentType()}
+	c.query = Query{Method: http.MethodPost, Path: pathOf(c.req.Endpoint), Headers: headers, Model: c.model, Thinks: c.thinks() || c.streamsMedia(), ContentType: c.req.ContentType(), Once: c.req.Background}
 	if c.response != nil {
 		c.query.Target = c.response.target
 		if c.response.query != nil {

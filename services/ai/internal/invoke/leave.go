@@ -125,7 +125,9 @@ func (c *call) hasLeft() bool {
 func (c *call) sendHead(h Head) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.firstByte = c.invoker.deps.Now()
+	if !c.resumes() || c.firstByte.IsZero() { // the first byte of a response is that of the call that began it
+		c.firstByte = c.invoker.deps.Now()
+	}
 	c.req.Drop() // no other target is tried
 	h.Limits = c.ticket.Levels()
 	if c.sink != nil && c.sink.Head(h) != nil {
@@ -163,7 +165,7 @@ func (i *Invoker) reasons(model string) bool {
 
 // noteReasoning remembers a model that reasons although the price list does not mark it.
 func (c *call) noteReasoning() {
-	if c.model.Reasoning || c.meter.Reported().Reasoning <= 0 {
+	if c.resumes() || c.model.Reasoning || c.meter.Reported().Reasoning <= 0 { // a resumed call may not know its model
 		return
 	}
 	if _, seen := c.invoker.reasoners.LoadOrStore(c.model.ID, struct{}{}); !seen {

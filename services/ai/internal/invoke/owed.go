@@ -90,7 +90,10 @@ func (c *call) report() {
 }
 
 // owed is what the call has used.
-func (c *call) owed() hold.Final {
+func (c *call) owed() hold.Final { return c.owedAfter(context.Cause(c.up)) }
+
+// owedAfter is owed for a call that Trivet has ended for a cause; nil for one that it has not ended.
+func (c *call) owedAfter(cause error) hold.Final {
 	final := hold.Final{Outcome: billingv1.Outcome_OUTCOME_UPSTREAM_FAILED, ProviderID: c.requestID}
 	if final.ProviderID == "" {
 		final.ProviderID = c.meter.ProviderID
@@ -101,7 +104,6 @@ func (c *call) owed() hold.Final {
 	case c.stage == finished:
 		final.Outcome = billingv1.Outcome_OUTCOME_COMPLETED
 	}
-	cause := context.Cause(c.up)
 	if !c.owes(cause) {
 		c.noteUnreported(0)
 		return final

@@ -80,8 +80,7 @@ type responding struct {
 	resumed  bool            // another call began it
 	start    string          // its id, when another call began it
 	query    *Query          // asks for its events
-	before   int64           // the output tokens that callers had got before
-	seen     int64           // the output tokens that were noted
+	seen     int64           // the output tokens of this call that were noted
 	seenAt   time.Time       // when
 	closed   bool            // the call is over, with the receipt
 	receipt  hold.Receipt
@@ -92,7 +91,7 @@ func (r *responding) reset() {
 	if r != nil {
 		*r = responding{
 			keeper: r.keeper, target: r.target, runner: r.runner, running: r.running, outlives: r.outlives, resumed: r.resumed, noted: r.resumed,
-			start: r.start, query: r.query, before: r.before, seen: r.seen, seenAt: r.seenAt,
+			start: r.start, query: r.query, seen: r.seen, seenAt: r.seenAt,
 		}
 		r.reader.ID = r.start
 	}

@@ -17,11 +17,9 @@ type ResumeCall struct {
 	Running  *stored.Running
 	RawQuery string
 	Headers  map[string]string
-	// Later tells that the query skips the events that the caller has.
-	Later  bool
-	Sink   Sink
-	Keeper Keeper
-	Runner Runner
+	Sink     Sink
+	Keeper   Keeper
+	Runner   Runner
 }
 
 // Resume passes on the events of a response that was made in the background, or is being made. It counts in the limits as a stream without tokens. When
@@ -55,9 +53,6 @@ func (i *Invoker) resumed(ctx context.Context, r *ResumeCall) (*call, error) {
 			return nil, err
 		}
 		c.response.keeper, c.response.runner = r.Keeper, r.Runner
-		if r.Later {
-			c.response.before = r.Running.Seen
-		}
 		return c, nil
 	}
 	const most = 1 << 40

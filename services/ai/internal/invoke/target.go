@@ -39,6 +39,9 @@ type Query struct {
 	Target string
 	// Thinks allows long silences within the answer.
 	Thinks bool
+	// Once allows no further attempt after one whose request a provider may have got. What a provider makes in the background runs to its end,
+	// and is paid for, even if its answer is lost.
+	Once bool
 }
 
 // Exchange is one call on its way along the targets of its model. Its methods are called one after another, in the

@@ -24,6 +24,9 @@ func (f *Front) mayRun(ctx context.Context, account string) error {
 	if f.Running == nil {
 		return invalid("background", "must be false: this installation has no database for the owners of stored responses")
 	}
+	if f.MaxRunning == 0 {
+		return invalid("background", "must be false: this installation allows no responses in the background")
+	}
 	running, err := f.Running.CountRunning(ctx, account)
 	if err != nil {
 		return unavailable(err)
@@ -87,7 +90,7 @@ func (f *Front) resume(ctx context.Context, claims *passport.Claims, in *aiv1.Re
 	owner := *claims
 	owner.UserID = r.User // whoever reads it, it stays its user's
 	return f.Invoker.Resume(ctx, claims, invoke.ResumeCall{
-		Response: r, Running: running, RawQuery: q.raw, Headers: in.GetHeaders(), Later: q.later, Sink: sink,
+		Response: r, Running: running, RawQuery: q.raw, Headers: in.GetHeaders(), Sink: sink,
 		Keeper: &keeper{front: f, claims: &owner}, Runner: f.Background,
 	})
 }
@@ -101,7 +104,6 @@ func (f *Front) KeepEnded(ctx context.Context, r *stored.Running, kept invoke.Ke
 type query struct {
 	raw    string // as the provider gets it
 	stream bool
-	later  bool // it skips events
 }
 
 // maxQuery bounds the query of a URL, in bytes.
@@ -133,7 +135,6 @@ func queryOf(endpoint aiv1.Endpoint, raw string) (q query, err error) {
 		if n, err := strconv.ParseInt(after[0], 10, 64); err != nil || n < 0 {
 			return q, invalid("starting_after", "must be the sequence_number of an event")
 		}
-		q.later = true
 	}
 	return q, nil
 }

@@ -17,7 +17,7 @@ type Running struct {
 	Hold, Request string
 	// Terms are what the settlement has to know of the request, as JSON.
 	Terms []byte
-	// Seen is how many output tokens a caller has got so far, at least.
+	// Seen is the most output tokens that one stream has passed on so far: callers have got at least as many.
 	Seen int64
 	// Created is when the response began, Polled when the provider is to be asked next.
 	Created, Polled time.Time

@@ -261,6 +261,9 @@ func (w *walk) once(ctx context.Context, c *choice, key pick) (n next, why strin
 	answer, err := c.send(ctx, c.url(w.q), key, w.q, body, w.x.Gone())
 	if err != nil {
 		n, why = afterError(err)
+		if w.q.Once && mayHaveArrived(err) {
+			n = final
+		}
 		w.last = Failure(err)
 		if unconnected(err) {
 			w.last = Failure(errors.Join(errUnreachable, err))
@@ -285,12 +288,27 @@ func (w *walk) once(ctx context.Context, c *choice, key pick) (n next, why strin
 	}
 	switch errs.ReasonOf(err) {
 	case errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT:
-		return elsewhere, "timeout"
+		return w.unless(elsewhere), "timeout"
 	case errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR:
-		return again, "failed"
+		return w.unless(again), "failed"
 	default:
 		return final, ""
 	}
+}
+
+// unless is what follows an attempt whose request a provider has got: nothing, if no two may get it.
+func (w *walk) unless(n next) next {
+	if w.q.Once {
+		return final
+	}
+	return n
+}
+
+// mayHaveArrived reports whether a provider may have got the request of an attempt without an answer.
+func mayHaveArrived(err error) bool {
+	_, busy := errors.AsType[*provider.BusyError](err)
+	_, open := errors.AsType[*provider.OpenError](err)
+	return !busy && !open && !unconnected(err)
 }
 
 // afterError is what follows an attempt without an answer.

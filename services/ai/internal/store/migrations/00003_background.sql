@@ -1,4 +1,4 @@
--- Responses that providers make in the background, from their begin until they are settled. No content is stored.
+-- Responses that providers make in the background, from their start until they are settled. No content is stored.
 
 -- +goose Up
 CREATE TABLE background_response (
