@@ -40,16 +40,13 @@ func (s *Service) compact(ctx context.Context) {
 // noticesPage is how many notices are deleted at a time.
 const noticesPage = 1000
 
-// limitNoticesKept is how long notices of limits are kept: twice the longest window, a month, so that a window tells its thresholds once.
-const limitNoticesKept = 62 * 24 * time.Hour
-
-// pruneNotices deletes the notices that are older than their retention.
+// pruneNotices deletes the notices that are older than their retention, and those of limits whose windows ended long ago.
 func (s *Service) pruneNotices(ctx context.Context, keep func(context.Context) error) error {
-	for before, limits := s.now().Add(-s.config.NoticeRetention), s.now().Add(-limitNoticesKept); ; {
+	for now, before := s.now(), s.now().Add(-s.config.NoticeRetention); ; {
 		if err := keep(ctx); err != nil {
 			return err
 		}
-		n, err := s.rows.PruneNotices(ctx, before, limits, noticesPage)
+		n, err := s.rows.PruneNotices(ctx, before, now, noticesPage)
 		if err != nil || n < noticesPage {
 			return err
 		}

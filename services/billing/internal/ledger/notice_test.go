@@ -258,13 +258,17 @@ func TestNoticesArePruned(t *testing.T) {
 	})
 }
 
-// Notices of limits have a time of their own, and pages of their own.
-func TestNoticesOfLimitsArePruned(t *testing.T) {
+// Notices that expire have pages of their own.
+func TestNoticesThatExpireArePruned(t *testing.T) {
 	subscribed(t, func(t *testing.T, s *subscriber) {
 		now := s.clock.Now()
-		for i, kind := range []notices.Kind{notices.LimitThreshold, notices.LimitThreshold, notices.LimitThreshold, notices.CreditThreshold, notices.Refunded} {
-			s.exec(`INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time) VALUES ($1, $2, $1, $3, '', '{}', $4)`,
-				fmt.Sprint("ntc_", i), alice, string(kind), now.Add(time.Duration(i)*time.Second).UnixMicro())
+		for i, expires := range []bool{true, true, true, false, false} {
+			at, end := now.Add(time.Duration(i)*time.Second).UnixMicro(), int64(0)
+			if expires {
+				end = at
+			}
+			s.exec(`INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time, expire_time) VALUES ($1, $2, $1, $3, '', '{}', $4, $5)`,
+				fmt.Sprint("ntc_", i), alice, string(notices.LimitThreshold), at, end)
 		}
 		left := func() (ids []string) {
 			all, err := s.store.Notices(t.Context(), alice, "", "", 10)
@@ -275,7 +279,7 @@ func TestNoticesOfLimitsArePruned(t *testing.T) {
 			return ids
 		}
 		for _, c := range []struct {
-			before, limits time.Duration
+			before, now time.Duration
 			want           int64
 			left           []string
 		}{
@@ -284,7 +288,7 @@ func TestNoticesOfLimitsArePruned(t *testing.T) {
 			{0, 2 * time.Second, 0, []string{"ntc_4", "ntc_3", "ntc_2"}},
 			{4 * time.Second, 3 * time.Second, 1, []string{"ntc_4"}},
 		} {
-			n, err := s.store.PruneNotices(t.Context(), now.Add(c.before), now.Add(c.limits), 1)
+			n, err := s.store.PruneNotices(t.Context(), now.Add(c.before), now.Add(c.now), 1)
 			require.NoError(t, err)
 			require.Equal(t, c.want, n)
 			require.Equal(t, c.left, left())

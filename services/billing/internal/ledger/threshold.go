@@ -17,6 +17,9 @@ const (
 	nearlyUsed = 99
 	// toldMeasures bounds the measures whose notices this process remembers, of some 250 bytes each.
 	toldMeasures = 16_384
+	// limitNoticesKept is how long notices of a limit are kept after the end of their window, because they keep its thresholds from being told again: a call
+	// may be settled, and then corrected, a month after it was made.
+	limitNoticesKept = 62 * 24 * time.Hour
 )
 
 // thresholds are the parts of a measure, in percent, that make a notice each.
@@ -203,6 +206,9 @@ func (m measure) notice(percent, used int64, again bool) notices.Notice {
 		return n
 	}
 	n.Data.Window = windowName(m.Period)
+	if m.Period != PeriodBilling { // the end of a billing period may still move
+		n.ExpireTime = m.End.Add(limitNoticesKept)
+	}
 	if m.subject.Kind == SubjectKey {
 		n.Data.APIKeyID = m.subject.ID
 	} else {

@@ -353,3 +353,41 @@ func TestErasureOfThresholds(t *testing.T) {
 		require.NotContains(t, fmt.Sprintf("%+v", found), "ann")
 	})
 }
+
+// The notices of a limit are kept until long after the end of its window, however long that is: a process that remembers nothing tells no threshold again.
+// The end of a billing period may move, so that its notices are kept as long as others.
+func TestNoticesOfLimitsOutliveTheirWindows(t *testing.T) {
+	for name, c := range map[string]struct {
+		period time.Duration
+		kept   bool
+	}{"hour": {period: time.Hour}, "year": {period: 365 * 24 * time.Hour}, "billing period": {period: ledger.PeriodBilling, kept: true}} {
+		t.Run(name, func(t *testing.T) {
+			each(t, "empty", func(t *testing.T, b *fixture) {
+				b.give("gift", 1_000_000)
+				b.clock.Set(b.account().PeriodStart)
+				start, end := b.account().PeriodStart, b.account().PeriodEnd
+				if c.period != ledger.PeriodBilling {
+					micros := end.UnixMicro() - end.UnixMicro()%c.period.Microseconds() + c.period.Microseconds()
+					start, end = time.UnixMicro(micros), time.UnixMicro(micros).Add(c.period)
+				}
+				pruned := func(at time.Time) int64 {
+					n, err := b.store.PruneNotices(t.Context(), time.Unix(0, 0), at, 10)
+					require.NoError(t, err)
+					return n
+				}
+				b.clock.Set(start)
+				b.spends(b.again(), "r1", 50, 100, c.period)
+				expire := end.Add(62 * 24 * time.Hour)
+				require.Zero(t, pruned(expire))
+				b.clock.Set(end.Add(-time.Second))
+				b.spends(b.again(), "r2", 1, 100, c.period)
+				require.Equal(t, []string{"50: 50 of 100 key_1"}, b.thresholds(notices.LimitThreshold))
+				if c.kept {
+					require.Zero(t, pruned(ledger.Never))
+					return
+				}
+				require.EqualValues(t, 1, pruned(expire.Add(time.Microsecond)))
+			})
+		})
+	}
+}

@@ -33,6 +33,9 @@ func (u *unit) InsertNotice(ctx context.Context, n notices.Notice) (bool, error)
 	if n.Threshold != "" {
 		p.Threshold, p.Amount = n.Threshold, n.Data.Amount
 	}
+	if !n.ExpireTime.IsZero() {
+		p.ExpireTime = n.ExpireTime.UnixMicro()
+	}
 	inserted, err := u.q.InsertNotice(ctx, p)
 	if err != nil || inserted == 0 || u.deliver == nil {
 		return inserted > 0, err
@@ -97,15 +100,15 @@ func toNotice(r db.Notice) (notices.Notice, error) {
 	return n, nil
 }
 
-// PruneNotices deletes at most limit notices that were written before a time, and as many of limits that were written before limits. It returns the larger number.
-func (s *Store) PruneNotices(ctx context.Context, before, limits time.Time, limit int) (deleted int64, err error) {
+// PruneNotices deletes at most limit notices that were written before a time, and as many that expired before now. It returns the larger number.
+func (s *Store) PruneNotices(ctx context.Context, before, now time.Time, limit int) (deleted int64, err error) {
 	err = s.write(ctx, "notices", func(ctx context.Context, q *db.Queries) error {
-		of, err := q.PruneLimitNotices(ctx, db.PruneLimitNoticesParams{Before: limits.UnixMicro(), Most: int64(limit)})
+		expired, err := q.PruneExpiredNotices(ctx, db.PruneExpiredNoticesParams{Before: now.UnixMicro(), Most: int64(limit)})
 		if err != nil {
 			return err
 		}
 		deleted, err = q.PruneNotices(ctx, db.PruneNoticesParams{Before: before.UnixMicro(), Most: int64(limit)})
-		deleted = max(deleted, of)
+		deleted = max(deleted, expired)
 		return err
 	})
 	return deleted, translate(err)

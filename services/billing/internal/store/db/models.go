@@ -139,6 +139,7 @@ type Notice struct {
 	CreateTime int64
 	Threshold  string
 	Amount     int64
+	ExpireTime int64
 }
 
 type Offer struct {

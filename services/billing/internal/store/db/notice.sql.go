@@ -28,7 +28,7 @@ func (q *Queries) EraseNoticesUser(ctx context.Context, userID string) error {
 }
 
 const getNotice = `-- name: GetNotice :one
-SELECT id, account_id, source, kind, user_id, data, create_time, threshold, amount FROM notice WHERE id = $1
+SELECT id, account_id, source, kind, user_id, data, create_time, threshold, amount, expire_time FROM notice WHERE id = $1
 `
 
 func (q *Queries) GetNotice(ctx context.Context, id string) (Notice, error) {
@@ -44,6 +44,7 @@ func (q *Queries) GetNotice(ctx context.Context, id string) (Notice, error) {
 		&i.CreateTime,
 		&i.Threshold,
 		&i.Amount,
+		&i.ExpireTime,
 	)
 	return i, err
 }
@@ -88,7 +89,8 @@ func (q *Queries) GetThresholds(ctx context.Context, arg GetThresholdsParams) (G
 }
 
 const insertNotice = `-- name: InsertNotice :execrows
-INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time, threshold, amount) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time, threshold, amount, expire_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (account_id, source) DO NOTHING
 `
 
@@ -102,6 +104,7 @@ type InsertNoticeParams struct {
 	CreateTime int64
 	Threshold  string
 	Amount     int64
+	ExpireTime int64
 }
 
 func (q *Queries) InsertNotice(ctx context.Context, arg InsertNoticeParams) (int64, error) {
@@ -115,6 +118,7 @@ func (q *Queries) InsertNotice(ctx context.Context, arg InsertNoticeParams) (int
 		arg.CreateTime,
 		arg.Threshold,
 		arg.Amount,
+		arg.ExpireTime,
 	)
 	if err != nil {
 		return 0, err
@@ -160,7 +164,7 @@ func (q *Queries) ListNoticeSources(ctx context.Context, arg ListNoticeSourcesPa
 }
 
 const listNotices = `-- name: ListNotices :many
-SELECT id, account_id, source, kind, user_id, data, create_time, threshold, amount FROM notice WHERE account_id = $1 AND id < $2 ORDER BY id DESC LIMIT CAST($3 AS BIGINT)
+SELECT id, account_id, source, kind, user_id, data, create_time, threshold, amount, expire_time FROM notice WHERE account_id = $1 AND id < $2 ORDER BY id DESC LIMIT CAST($3 AS BIGINT)
 `
 
 type ListNoticesParams struct {
@@ -188,6 +192,7 @@ func (q *Queries) ListNotices(ctx context.Context, arg ListNoticesParams) ([]Not
 			&i.CreateTime,
 			&i.Threshold,
 			&i.Amount,
+			&i.ExpireTime,
 		); err != nil {
 			return nil, err
 		}
@@ -203,7 +208,7 @@ func (q *Queries) ListNotices(ctx context.Context, arg ListNoticesParams) ([]Not
 }
 
 const listNoticesOfKind = `-- name: ListNoticesOfKind :many
-SELECT id, account_id, source, kind, user_id, data, create_time, threshold, amount FROM notice WHERE account_id = $1 AND kind = $2 AND id < $3
+SELECT id, account_id, source, kind, user_id, data, create_time, threshold, amount, expire_time FROM notice WHERE account_id = $1 AND kind = $2 AND id < $3
 ORDER BY id DESC LIMIT CAST($4 AS BIGINT)
 `
 
@@ -238,6 +243,7 @@ func (q *Queries) ListNoticesOfKind(ctx context.Context, arg ListNoticesOfKindPa
 			&i.CreateTime,
 			&i.Threshold,
 			&i.Amount,
+			&i.ExpireTime,
 		); err != nil {
 			return nil, err
 		}
@@ -295,20 +301,20 @@ func (q *Queries) ListRefusedOverageCharges(ctx context.Context, accountID strin
 	return items, nil
 }
 
-const pruneLimitNotices = `-- name: PruneLimitNotices :execrows
+const pruneExpiredNotices = `-- name: PruneExpiredNotices :execrows
 DELETE FROM notice WHERE id IN (
-    SELECT n.id FROM notice AS n WHERE n.kind = 'limit_threshold' AND n.create_time < $1 LIMIT CAST($2 AS BIGINT)
+    SELECT n.id FROM notice AS n WHERE n.expire_time > 0 AND n.expire_time < $1 LIMIT CAST($2 AS BIGINT)
 )
 `
 
-type PruneLimitNoticesParams struct {
+type PruneExpiredNoticesParams struct {
 	Before int64
 	Most   int64
 }
 
-// Those of limits may be many: three for each window of each member and key. The index notice_of_limit_age has the same condition.
-func (q *Queries) PruneLimitNotices(ctx context.Context, arg PruneLimitNoticesParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, pruneLimitNotices, arg.Before, arg.Most)
+// Those of limits may be many: three for each window of each member and key. The index notice_of_expiry has the same condition.
+func (q *Queries) PruneExpiredNotices(ctx context.Context, arg PruneExpiredNoticesParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, pruneExpiredNotices, arg.Before, arg.Most)
 	if err != nil {
 		return 0, err
 	}

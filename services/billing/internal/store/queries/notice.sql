@@ -1,5 +1,6 @@
 -- name: InsertNotice :execrows
-INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time, threshold, amount) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO notice (id, account_id, source, kind, user_id, data, create_time, threshold, amount, expire_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (account_id, source) DO NOTHING;
 
 -- name: GetThresholds :one
@@ -42,10 +43,10 @@ UPDATE notice SET user_id = '' WHERE user_id = $1;
 -- name: PruneNotices :execrows
 DELETE FROM notice WHERE id IN (SELECT n.id FROM notice AS n WHERE n.create_time < sqlc.arg(before) LIMIT CAST(sqlc.arg(most) AS BIGINT));
 
--- name: PruneLimitNotices :execrows
--- Those of limits may be many: three for each window of each member and key. The index notice_of_limit_age has the same condition.
+-- name: PruneExpiredNotices :execrows
+-- Those of limits may be many: three for each window of each member and key. The index notice_of_expiry has the same condition.
 DELETE FROM notice WHERE id IN (
-    SELECT n.id FROM notice AS n WHERE n.kind = 'limit_threshold' AND n.create_time < sqlc.arg(before) LIMIT CAST(sqlc.arg(most) AS BIGINT)
+    SELECT n.id FROM notice AS n WHERE n.expire_time > 0 AND n.expire_time < sqlc.arg(before) LIMIT CAST(sqlc.arg(most) AS BIGINT)
 );
 
 -- name: ListRefusedOverageCharges :many
