@@ -80,10 +80,11 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         FROM hold WHERE state = 'open' GROUP BY account_id
     ) AS h ON h.account_id = a.id
     UNION ALL
+    -- A window of an account whose holds are not all limited, such as one that an older version has made, counts calls that these rules do not find.
     SELECT
         'what an API key holds in a window is the sum of its open holds', w.api_key_id, w.held,
         CAST(COALESCE(SUM(h.amount / 1000000000), 0) AS BIGINT), CAST(COALESCE(SUM(h.amount % 1000000000), 0) AS BIGINT)
-    FROM key_window AS w
+    FROM key_window AS w JOIN account AS a ON a.id = w.account_id AND a.limited_up_to = 'all'
     LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.api_key_id = w.api_key_id AND h.api_key_id <> '' AND h.limited AND h.state = 'open'
         AND h.create_time >= w.start_time AND h.create_time < w.end_time
     GROUP BY w.account_id, w.api_key_id, w.period, w.start_time, w.held
@@ -98,7 +99,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             SELECT COALESCE(SUM(d.spent % 1000000000), 0) FROM key_day AS d WHERE d.account_id = w.account_id AND d.api_key_id = w.api_key_id
                 AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
         ) AS BIGINT)
-    FROM key_window AS w
+    FROM key_window AS w JOIN account AS a ON a.id = w.account_id AND a.limited_up_to = 'all'
     LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.api_key_id = w.api_key_id AND h.api_key_id <> '' AND h.limited
         AND h.create_time >= w.start_time AND h.create_time < w.end_time
     WHERE w.spent < 8000000000000000000 -- at the bound it counts no more
@@ -112,7 +113,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
     SELECT
         'what a member holds in a window is the sum of its open holds', w.user_id, w.held,
         CAST(COALESCE(SUM(h.amount / 1000000000), 0) AS BIGINT), CAST(COALESCE(SUM(h.amount % 1000000000), 0) AS BIGINT)
-    FROM member_window AS w
+    FROM member_window AS w JOIN account AS a ON a.id = w.account_id AND a.limited_up_to = 'all'
     LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.user_id = w.user_id AND h.user_id <> '' AND h.limited AND h.state = 'open'
         AND h.create_time >= w.start_time AND h.create_time < w.end_time
     GROUP BY w.account_id, w.user_id, w.period, w.start_time, w.held
@@ -127,7 +128,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             SELECT COALESCE(SUM(d.spent % 1000000000), 0) FROM member_day AS d WHERE d.account_id = w.account_id AND d.user_id = w.user_id
                 AND d.day >= w.start_time / 86400000000 AND d.day * 86400000000 < w.end_time
         ) AS BIGINT)
-    FROM member_window AS w
+    FROM member_window AS w JOIN account AS a ON a.id = w.account_id AND a.limited_up_to = 'all'
     LEFT JOIN hold AS h ON h.account_id = w.account_id AND h.user_id = w.user_id AND h.user_id <> '' AND h.limited
         AND h.create_time >= w.start_time AND h.create_time < w.end_time
     WHERE w.spent < 8000000000000000000 -- at the bound it counts no more
@@ -260,7 +261,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         CAST(COALESCE(g.amount, 0) / 1000000000 AS BIGINT), CAST(COALESCE(g.amount, 0) % 1000000000 AS BIGINT)
     FROM purchase AS p LEFT JOIN credit_grant AS g ON g.account_id = p.account_id AND g.source = p.source
     UNION ALL
-    -- What left a purchase's grants before their time was taken back, and what left them later may have been. Grants that returned credit gave it back.
+    -- Credit that left a purchase's grants before they expired was taken back. Credit that left later may have expired. Grants that returned credit gave it back.
     SELECT
         'what was taken back of a purchase has left its grants', c.id, c.clawed,
         CAST(CASE WHEN c.clawed < c.early THEN c.early ELSE c.gone END / 1000000000 AS BIGINT),
@@ -453,7 +454,7 @@ type ListPaymentsRow struct {
 	PaidBy  string
 }
 
-// How closed holds were paid, by id. Holds that an older version has closed do not say all of it.
+// How closed holds were paid, by id. Those that versions before migration 4 closed may not say all of it: they have a usage_id if anything was used.
 func (q *Queries) ListPayments(ctx context.Context, arg ListPaymentsParams) ([]ListPaymentsRow, error) {
 	rows, err := q.db.QueryContext(ctx, listPayments, arg.After, arg.Most)
 	if err != nil {
