@@ -281,3 +281,31 @@ func TestOneSubscriptionCannotBlockTheOthers(t *testing.T) {
 		require.NoError(t, err, "the second time it is the other one's turn")
 	})
 }
+
+// An advance for more seats than the renewal charges stays as it was given. A refund of the payment takes back what it gave.
+func TestAnAdvanceForOtherSeats(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		team := &plans.Plan{ID: "pro", Version: 1, Price: 20_000_000_000, IncludedCredit: 1000, RenewalAdvance: 25, GraceDays: 7, Seats: &plans.Seats{Min: 1, Max: 9}}
+		s.plans.all[team.Ref()] = *team
+		s.plans.prices["price_pro"] = plans.Sale{Offer: plans.Offer{Plan: team}, Interval: plans.Month}
+		sub := func(month, seats int) {
+			s.write(mirror.Subscription, fmt.Sprintf(`{"id":"sub_1","object":"subscription","customer":"cus_1","status":"active","created":%d,"start_date":%[1]d,
+				"billing_cycle_anchor":%[1]d,"current_period_start":%d,"current_period_end":%d,"items":{"data":[{"quantity":%d,"price":{"id":"price_pro","object":"price"}}]}}`,
+				s.begin.Unix(), s.month(month).Unix(), s.month(month+1).Unix(), seats))
+		}
+		invoice := func(month, seats int) {
+			s.write(mirror.Invoice, fmt.Sprintf(`{"id":"in_%d","object":"invoice","customer":"cus_1","subscription":"sub_1","status":"paid","created":%d,"payment_intent":"pi_1","total":100,
+				"lines":{"data":[{"type":"subscription","amount":100,"quantity":%d,"price":{"id":"price_pro","object":"price"},"period":{"start":%[2]d,"end":%[4]d}}]}}`,
+				month, s.month(month).Unix(), seats, s.month(month+1).Unix()))
+		}
+		sub(0, 5)
+		s.clock.Set(s.month(1))
+		sub(1, 5)
+		s.requirePlan("pro@1", 5*250)
+		sub(1, 3)
+		invoice(1, 3)
+		s.requirePlan("pro@1", 5*250+3*750)
+		s.reversal(mirror.Refund, "re_1", "succeeded", 100)
+		s.requirePlan("pro@1", 0)
+	})
+}
