@@ -190,12 +190,22 @@ func (u *unit) topUpFailed(ctx context.Context, c topup.Charge, now time.Time) e
 	return u.tell(ctx, c.AccountID, notices.TopUpOff(toTime(after.SetTime), now, after.State), now)
 }
 
-// refusalReminder is how often a notice repeats that Stripe still refuses the purchases of an account, which are tried each day.
-const refusalReminder = 7 * 24 * time.Hour
+const (
+	// refusalReminder is how often a notice repeats that Stripe still refuses the purchases of an account, which are tried each day.
+	refusalReminder = 7 * 24 * time.Hour
+	// refusalPause ends a series of refusals: the balance was fine meanwhile, and the next refusal is news.
+	refusalPause = 3 * 24 * time.Hour
+)
 
-// topUpRefused tells of a refusal that is not the card's fault: when it begins, and then each week that it lasts.
+// topUpRefused tells of a refusal that is not the card's fault: when it begins, and then each week that it lasts. Another problem is another refusal.
 func (u *unit) topUpRefused(ctx context.Context, c topup.Charge, now time.Time) error {
-	first, err := u.q.FirstTopUpRefusal(ctx, c.AccountID)
+	begin, err := u.q.TopUpRefusalsBegin(ctx, c.AccountID)
+	if err != nil {
+		return err
+	}
+	first, err := u.q.FirstTopUpRefusal(ctx, db.FirstTopUpRefusalParams{
+		AccountID: c.AccountID, Problem: c.Problem, Since: begin, Pause: refusalPause.Microseconds(),
+	})
 	if err != nil {
 		return err
 	}
@@ -204,7 +214,7 @@ func (u *unit) topUpRefused(ctx context.Context, c topup.Charge, now time.Time) 
 		since = c.CreateTime
 	}
 	n := topUpNotice(c, notices.TopUpFailed, now)
-	n.Source = fmt.Sprintf("top_up:refused:%d:%d", since.UnixMicro(), max(c.CreateTime.Sub(since), 0)/refusalReminder)
+	n.Source = fmt.Sprintf("top_up:refused:%s:%d:%d", hash(c.Problem), since.UnixMicro(), max(c.CreateTime.Sub(since), 0)/refusalReminder)
 	return u.tell(ctx, c.AccountID, n, now)
 }
 

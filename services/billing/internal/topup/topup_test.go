@@ -530,6 +530,36 @@ func TestARefusalThatLasts(t *testing.T) {
 	})
 }
 
+// Another problem is another refusal, and so is the same one after more than three days without it. One that lasts is told again after a week.
+func TestAnotherRefusalIsTold(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.set()
+		w.low()
+		end := func(problem string, days int) {
+			n := len(w.shown().Charges)
+			c := topup.Charge{
+				ID: fmt.Sprint("topup_", n), AccountID: account, PackID: "pack", Price: "price_1", Cents: 2000, CreateTime: w.Now(), NextTime: w.Now(),
+			}
+			setting, err := w.store.TopUp(t.Context(), account)
+			require.NoError(t, err)
+			begun, err := w.store.BeginTopUp(t.Context(), setting, c, time.Hour, w.Now(), 1_000_000)
+			require.NoError(t, err)
+			require.True(t, begun)
+			c.State, c.Problem = topup.Canceled, problem
+			require.NoError(t, w.store.SaveTopUp(t.Context(), c, w.Now()))
+			w.Add(time.Duration(days) * 24 * time.Hour)
+		}
+		for _, c := range []struct {
+			problem string
+			days    int
+			want    int
+		}{{"a", 1, 1}, {"a", 1, 1}, {"b", 1, 2}, {"b", 1, 2}, {"a", 3, 2}, {"a", 4, 3}, {"a", 1, 4}, {"a", 1, 4}, {"b", 1, 5}} {
+			end(c.problem, c.days)
+			require.Len(t, w.told(), c.want, "%+v", c)
+		}
+	})
+}
+
 // A refusal of any call is told once, whichever call it is, with what it is for. An invoice that cannot be voided yet may still be paid: that is told at its end.
 func TestARefusalIsTold(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {

@@ -78,18 +78,30 @@ func (q *Queries) DropTopUp(ctx context.Context, accountID string) error {
 }
 
 const firstTopUpRefusal = `-- name: FirstTopUpRefusal :one
-SELECT CAST(COALESCE(MIN(c.create_time), 0) AS BIGINT) FROM top_up_charge AS c
-WHERE c.account_id = $1 AND c.state = 'canceled' AND c.problem <> ''
-    AND c.create_time >= COALESCE((SELECT t.set_time FROM top_up AS t WHERE t.account_id = $1), 0)
-    AND c.create_time > COALESCE(
-        (SELECT MAX(d.create_time) FROM top_up_charge AS d WHERE d.account_id = $1 AND d.state IN ('paid', 'declined')), 0
+SELECT CAST(COALESCE(MAX(c.create_time), 0) AS BIGINT) FROM top_up_charge AS c
+WHERE c.account_id = $1 AND c.state = 'canceled' AND c.problem = $2 AND c.create_time >= $3
+    AND NOT EXISTS (
+        SELECT 1 FROM top_up_charge AS p
+        WHERE p.account_id = c.account_id AND p.state = 'canceled' AND p.problem = c.problem AND p.create_time >= $3
+            AND p.create_time < c.create_time AND p.create_time >= c.create_time - CAST($4 AS BIGINT)
     )
 `
 
-// When the purchases began that Stripe has refused for another reason than the card, since the setting was made and since the last one that was paid or
-// declined; 0 for none.
-func (q *Queries) FirstTopUpRefusal(ctx context.Context, accountID string) (int64, error) {
-	row := q.db.QueryRowContext(ctx, firstTopUpRefusal, accountID)
+type FirstTopUpRefusalParams struct {
+	AccountID string
+	Problem   string
+	Since     int64
+	Pause     int64
+}
+
+// When the latest series began of purchases that Stripe refused for the same problem: there was none in the pause before it. 0 for none.
+func (q *Queries) FirstTopUpRefusal(ctx context.Context, arg FirstTopUpRefusalParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, firstTopUpRefusal,
+		arg.AccountID,
+		arg.Problem,
+		arg.Since,
+		arg.Pause,
+	)
 	var column_1 int64
 	err := row.Scan(&column_1)
 	return column_1, err
@@ -459,4 +471,23 @@ func (q *Queries) SumTopUps(ctx context.Context, arg SumTopUpsParams) (int64, er
 	var cents int64
 	err := row.Scan(&cents)
 	return cents, err
+}
+
+const topUpRefusalsBegin = `-- name: TopUpRefusalsBegin :one
+SELECT CAST(MAX(b.at_time) AS BIGINT) FROM (
+    SELECT t.set_time AS at_time FROM top_up AS t WHERE t.account_id = $1
+    UNION ALL
+    SELECT d.create_time + 1 FROM top_up_charge AS d WHERE d.account_id = $1 AND d.state IN ('paid', 'declined')
+    UNION ALL
+    SELECT 0
+) AS b
+`
+
+// From when on purchases that Stripe refused for another reason than the card belong together: since the setting was made and after the last one that was
+// paid or declined.
+func (q *Queries) TopUpRefusalsBegin(ctx context.Context, accountID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, topUpRefusalsBegin, accountID)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
 }

@@ -82,12 +82,23 @@ UPDATE top_up SET state = 'off' WHERE top_up.account_id = sqlc.arg(account_id) A
 -- name: DropTopUp :exec
 DELETE FROM top_up WHERE account_id = $1;
 
+-- name: TopUpRefusalsBegin :one
+-- From when on purchases that Stripe refused for another reason than the card belong together: since the setting was made and after the last one that was
+-- paid or declined.
+SELECT CAST(MAX(b.at_time) AS BIGINT) FROM (
+    SELECT t.set_time AS at_time FROM top_up AS t WHERE t.account_id = sqlc.arg(account_id)
+    UNION ALL
+    SELECT d.create_time + 1 FROM top_up_charge AS d WHERE d.account_id = sqlc.arg(account_id) AND d.state IN ('paid', 'declined')
+    UNION ALL
+    SELECT 0
+) AS b;
+
 -- name: FirstTopUpRefusal :one
--- When the purchases began that Stripe has refused for another reason than the card, since the setting was made and since the last one that was paid or
--- declined; 0 for none.
-SELECT CAST(COALESCE(MIN(c.create_time), 0) AS BIGINT) FROM top_up_charge AS c
-WHERE c.account_id = sqlc.arg(account_id) AND c.state = 'canceled' AND c.problem <> ''
-    AND c.create_time >= COALESCE((SELECT t.set_time FROM top_up AS t WHERE t.account_id = sqlc.arg(account_id)), 0)
-    AND c.create_time > COALESCE(
-        (SELECT MAX(d.create_time) FROM top_up_charge AS d WHERE d.account_id = sqlc.arg(account_id) AND d.state IN ('paid', 'declined')), 0
+-- When the latest series began of purchases that Stripe refused for the same problem: there was none in the pause before it. 0 for none.
+SELECT CAST(COALESCE(MAX(c.create_time), 0) AS BIGINT) FROM top_up_charge AS c
+WHERE c.account_id = sqlc.arg(account_id) AND c.state = 'canceled' AND c.problem = sqlc.arg(problem) AND c.create_time >= sqlc.arg(since)
+    AND NOT EXISTS (
+        SELECT 1 FROM top_up_charge AS p
+        WHERE p.account_id = c.account_id AND p.state = 'canceled' AND p.problem = c.problem AND p.create_time >= sqlc.arg(since)
+            AND p.create_time < c.create_time AND p.create_time >= c.create_time - CAST(sqlc.arg(pause) AS BIGINT)
     );
