@@ -192,13 +192,26 @@ func (m *model) settle(t *rapid.T) {
 }
 
 func (m *model) sweep(t *rapid.T) {
-	require.NoError(t, m.try(t, func() error { _, err := m.b.Sweep(t.Context()); return err }))
+	var due []*modelCall
 	for _, c := range m.calls {
 		if c.open && !c.hold.LeaseTime.After(m.b.clock.Now()) {
-			c.open, c.cost = false, c.used
-			swept, err := m.b.store.Hold(t.Context(), c.hold.ID)
-			require.NoError(t, err)
-			c.overage = swept.Overage
+			due = append(due, c)
+		}
+	}
+	alone := len(due) == 1 // of several, the order decides which of them credit pays
+	overage := int64(0)
+	if alone {
+		overage, _ = m.overageOf(t, due[0], due[0].used)
+	}
+	require.NoError(t, m.try(t, func() error { _, err := m.b.Sweep(t.Context()); return err }))
+	for _, c := range due {
+		c.open, c.cost = false, c.used
+		swept, err := m.b.store.Hold(t.Context(), c.hold.ID)
+		require.NoError(t, err)
+		c.overage = swept.Overage
+		require.True(t, 0 <= c.overage && c.overage <= c.used, "overage is a part of the cost")
+		if alone {
+			require.Equal(t, overage, c.overage, "overage is what no credit of the call's time covers, within the cap")
 		}
 	}
 }

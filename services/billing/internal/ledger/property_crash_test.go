@@ -13,12 +13,13 @@ import (
 // errCrash is what a caller sees of a process that dies.
 var errCrash = errors.New("the process died")
 
-// failing is a store whose next write fails at a point: "middle" after some of its rows, "decided" before the commit, "committed" after it, when nobody
-// has seen the answer; "" for a write that succeeds.
+// failing is a store whose next write fails at a point: "middle" within the decision, "decided" after it, "committed" after the commit, when nobody has seen
+// the answer; "" for a write that succeeds. Most rows of a decision are written after it, so that they are not in the database yet at the
+// first two points. TestKilledAtEachPoint kills a process in the commit.
 type failing struct {
 	*store.Store
 	point string
-	// rows is how many rows are written before the middle.
+	// rows is how many rows are decided before the middle.
 	rows int
 }
 

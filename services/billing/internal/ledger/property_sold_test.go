@@ -65,7 +65,7 @@ type modelSale struct {
 	seats            int64
 	// exact is the credit of the present month; -1 when it was changed within the month.
 	exact int64
-	// most is what the months of the present subscription can include at most.
+	// most is what the present month can include at most: its invoice, and each change of plan without what a lower plan takes back.
 	most int64
 	// open is the invoice that is not paid; "" for none.
 	open string
@@ -150,7 +150,7 @@ func (m *model) buyPlan(t *rapid.T) {
 	s.number++
 	s.live, s.start, s.month = true, m.b.clock.Now().Truncate(time.Second), 0
 	s.draw(t)
-	s.exact, s.most = modelPrices[s.price]*s.seats, 9*30_000_001
+	s.exact, s.most = s.included(), s.included()
 	news := []func(){func() { s.invoice(t, "paid") }, func() { s.tell(t, "active", "") }}
 	if rapid.Bool().Draw(t, "subscription first") {
 		slices.Reverse(news)
@@ -164,6 +164,9 @@ func (s *modelSale) draw(t *rapid.T) {
 	s.price, s.seats = rapid.SampledFrom([]string{"price_pro", "price_max"}).Draw(t, "price"), rapid.Int64Range(1, 3).Draw(t, "seats")
 }
 
+// included is the credit that a month of the plan includes.
+func (s *modelSale) included() int64 { return modelPrices[s.price] * s.seats }
+
 // current tells whether Stripe's news of the present period have come.
 func (s *modelSale) current() bool { return s.m.b.clock.Now().Before(s.at(s.month + 1)) }
 
@@ -176,13 +179,16 @@ func (m *model) renew(t *rapid.T) {
 	for !s.current() {
 		s.month++
 	}
-	s.exact = -1 // what was given before the news counts, too
+	s.exact, s.most = -1, s.included() // without a payment, an advance at most
 	status, invoice := "active", "paid"
 	if rapid.Bool().Draw(t, "declined") {
 		status, invoice = "past_due", "open"
 	}
 	s.invoice(t, invoice)
 	s.tell(t, status, "")
+	if s.open == "" {
+		s.exact = s.included() // with what was given before the news
+	}
 }
 
 // pay pays the open invoice.
@@ -193,6 +199,7 @@ func (m *model) pay(t *rapid.T) {
 	}
 	s.invoice(t, "paid")
 	s.tell(t, "active", "")
+	s.exact = s.included()
 }
 
 // changePlan changes the plan or the seats, for the rest of the month.
@@ -220,11 +227,11 @@ func (m *model) changePlan(t *rapid.T) {
 		tell()
 	}
 	more := modelPrices[s.price]*s.seats - modelPrices[oldPrice]*oldSeats
-	if s.exact >= 0 && s.month == 0 { // the first change of a month whose credit is known
-		rest, whole := end.Sub(at), end.Sub(s.at(s.month))
-		require.Equal(t, max(roundUp(more, rest, whole), 0), m.subscribed(t)-before, "the rest of the month has more credit, and never less")
+	extra := max(roundUp(more, end.Sub(at), end.Sub(s.at(s.month))), 0)
+	if s.exact >= 0 { // the first change of a month whose credit is known
+		require.Equal(t, extra, m.subscribed(t)-before, "the rest of the month has more credit, and never less")
 	}
-	s.exact = -1
+	s.exact, s.most = -1, s.most+extra
 }
 
 // roundUp is amount × rest ÷ whole.
