@@ -18,7 +18,7 @@ const (
 	verifyClose = 5 * time.Second
 )
 
-// VerifyLedger checks every rule of the ledger in one consistent view of the database and writes a line for each difference. It only reads,
+// VerifyLedger checks every rule of the ledger in one consistent view of the database, except that what paid each call is read in pages, and writes a line for each difference. It only reads,
 // so it may run beside the processes that serve. It returns an error when there is a difference.
 func VerifyLedger(ctx context.Context, config database.Config, out io.Writer) (err error) {
 	config.Beside = true

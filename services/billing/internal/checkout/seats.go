@@ -32,8 +32,8 @@ const (
 	// seatsRetry and seatsLater are the pauses before seats are compared again: after a change or a failure, and when nothing may change now.
 	seatsRetry = time.Minute
 	seatsLater = time.Hour
-	// seatsAgain is after how long a change whose payment failed is made again: each makes an invoice. A new card, another number of members and the next
-	// period do not wait for it.
+	// seatsAgain is after how long a change whose payment failed is made again: each makes an invoice. A card that was made after the
+	// attempt, another number of members and the next period do not wait for it. An older card that becomes the default one does: the mirror does not show when.
 	seatsAgain = 7 * 24 * time.Hour
 	// seatsBatch is how many accounts are compared in one round.
 	seatsBatch = 100

@@ -15,7 +15,7 @@ type Violation struct {
 const auditLimit = 100
 
 // Audit looks for accounts, grants and holds whose sums don't agree; none is what it should find. It reads the whole ledger
-// in one consistent view. At most 100 violations are returned. Error: ErrUnavailable.
+// as Store.Violations does. At most 100 violations are returned. Error: ErrUnavailable.
 func (l *Ledger) Audit(ctx context.Context) ([]Violation, error) {
 	return l.store.Violations(ctx, auditLimit)
 }

@@ -280,8 +280,8 @@ func TestNoticesThatExpireArePruned(t *testing.T) {
 		}
 		for _, c := range []struct {
 			before, now time.Duration
-			want           int64
-			left           []string
+			want        int64
+			left        []string
 		}{
 			{0, 2 * time.Second, 1, []string{"ntc_4", "ntc_3", "ntc_2", "ntc_1"}},
 			{0, 2 * time.Second, 1, []string{"ntc_4", "ntc_3", "ntc_2"}},

@@ -78,7 +78,8 @@ type Store interface {
 	PostponeSubscription(ctx context.Context, accountID string, now, next time.Time) error
 	// DueSubscriptions lists at most limit accounts whose subscription time alone has changed.
 	DueSubscriptions(ctx context.Context, at time.Time, limit int) ([]string, error)
-	// Violations looks for rows that break the ledger's rules, in one consistent view; at most limit.
+	// Violations looks for rows that break the ledger's rules, at most limit. It reads them in one consistent view, except what paid each hold, which one row
+	// says: it reads these in pages.
 	Violations(ctx context.Context, limit int) ([]Violation, error)
 }
 
