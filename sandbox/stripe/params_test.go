@@ -113,6 +113,26 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// Tax ids of a saved customer are collected only when Stripe may keep the address and the name, for a pack, too.
+func TestTaxIDsOfASavedCustomer(t *testing.T) {
+	s := openShop(t)
+	pack, err := s.client.Prices.New(&stripesdk.PriceParams{Product: &s.pro.Product.ID, Currency: stripesdk.String("usd"), UnitAmount: stripesdk.Int64(500)})
+	require.NoError(t, err)
+	for _, c := range []struct {
+		update string
+		want   int
+	}{
+		{"", http.StatusBadRequest},
+		{"&customer_update[name]=auto", http.StatusBadRequest},
+		{"&customer_update[address]=auto", http.StatusBadRequest},
+		{"&customer_update[address]=auto&customer_update[name]=auto", http.StatusOK},
+	} {
+		r := s.do(t, "POST", "/v1/checkout/sessions", "mode=payment&customer="+s.customer+"&line_items[0][price]="+pack.ID+
+			"&line_items[0][quantity]=1&success_url=https://app.test&tax_id_collection[enabled]=true"+c.update)
+		require.Equal(t, c.want, r.status, "%s: %s", c.update, r.body)
+	}
+}
+
 // A session of mode setup saves a card without a payment.
 func TestCheckoutSavesACard(t *testing.T) {
 	s := openShop(t)
