@@ -29,7 +29,7 @@ func (db *DB) Listen(ctx context.Context, channel string, on func()) {
 	log := db.config.Logger.With(slog.String("channel", db.channel(channel)))
 	for pause := minReconnect; ctx.Err() == nil; pause = min(2*pause, maxReconnect) {
 		state := server.logins.Load()
-		err := listen(ctx, server.direct.Copy(), state, db.channel(channel), func(again bool) {
+		err := server.listen(ctx, state, db.channel(channel), func(again bool) {
 			if !again && pause > minReconnect {
 				log.InfoContext(ctx, "listening again")
 			}
@@ -50,7 +50,7 @@ func (db *DB) Listen(ctx context.Context, channel string, on func()) {
 }
 
 // listen waits for notifications until the connection breaks, or other logins are used. It calls on first when it listens, then for each.
-func listen(ctx context.Context, config *pgx.ConnConfig, with *logins, channel string, on func(again bool)) error {
+func (p *postgresServer) listen(ctx context.Context, with *logins, channel string, on func(again bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	watched := make(chan struct{})
@@ -63,11 +63,17 @@ func listen(ctx context.Context, config *pgx.ConnConfig, with *logins, channel s
 		}
 	}()
 	defer func() { cancel(); <-watched }()
+	config := p.direct.Copy()
 	delete(config.RuntimeParams, idleParameter) // this connection runs no transactions
-	conn, err := withLogins(config, with.direct, func(one *pgx.ConnConfig) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, one) })
+	var tried login
+	conn, err := withLogins(config, with.direct, func(one *pgx.ConnConfig) (*pgx.Conn, error) {
+		tried = loginOf(one)
+		return pgx.ConnectConfig(ctx, one)
+	})
 	if err != nil {
 		return err
 	}
+	p.accept(ctx, with, tried, true)
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()

@@ -25,9 +25,10 @@ type postgresServer struct {
 	pooled bool
 	config Config
 	// logins are those of new connections.
-	logins   atomic.Pointer[logins]
-	accepted atomic.Pointer[login] // the last one that the server accepted
-	mu       sync.Mutex            // one change of logins at a time
+	logins atomic.Pointer[logins]
+	// accepted is the last login that the server accepted, through the pooler if there is one; acceptedDirect is that of direct behind a pooler.
+	accepted, acceptedDirect atomic.Pointer[login]
+	mu                       sync.Mutex // one change of logins at a time
 }
 
 func newPostgresServer(raw string, config Config) (*postgresServer, error) {

@@ -5,11 +5,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -25,8 +27,8 @@ type login struct{ user, password string }
 type logins struct {
 	conn, direct []login
 	// replaced is closed when other logins are used.
-	replaced chan struct{}
-	warned   sync.Once
+	replaced             chan struct{}
+	warned, warnedDirect sync.Once
 }
 
 func newLogins(conn, direct *pgx.ConnConfig) *logins {
@@ -51,15 +53,15 @@ func newer(newest login, accepted *login, earlier []login) []login {
 
 // Rotate changes the user and the password of DATABASE_URL and DATABASE_DIRECT_URL. New connections use them, and the earlier ones while the server
 // refuses the new ones. A connection that is open is replaced before its next use. Nothing else may differ. After an error nothing has changed.
-func (db *DB) Rotate(url, directURL settings.Secret) error {
+func (db *DB) Rotate(address, directAddress settings.Secret) error {
 	server, ok := db.target.(*postgresServer)
 	if !ok {
-		if url.Reveal() != db.config.URL.Reveal() {
+		if address.Reveal() != db.config.URL.Reveal() {
 			return errOtherDatabase("DATABASE_URL")
 		}
 		return nil
 	}
-	return server.rotate(url, directURL)
+	return server.rotate(address, directAddress)
 }
 
 func errOtherDatabase(setting string) error {
@@ -67,23 +69,23 @@ func errOtherDatabase(setting string) error {
 }
 
 // rotate uses the logins of other addresses.
-func (p *postgresServer) rotate(url, directURL settings.Secret) error {
+func (p *postgresServer) rotate(address, directAddress settings.Secret) error {
 	config := p.config
-	config.URL, config.DirectURL = url, directURL
+	config.URL, config.DirectURL = address, directAddress
 	if !config.OnPostgres() {
 		return errOtherDatabase("DATABASE_URL")
 	}
-	if directURL.IsSet() != p.pooled {
+	if directAddress.IsSet() != p.pooled {
 		return errors.New("DATABASE_DIRECT_URL was set or removed: restart to begin or end using a pooler")
 	}
-	fresh, err := newPostgresServer(url.Reveal(), config)
+	fresh, err := newPostgresServer(address.Reveal(), config)
 	if err != nil {
 		return err
 	}
-	if !sameServer(p.conn, fresh.conn) {
+	if withoutLogin(p.config.URL) != withoutLogin(address) {
 		return errOtherDatabase("DATABASE_URL")
 	}
-	if !sameServer(p.direct, fresh.direct) {
+	if withoutLogin(p.config.DirectURL) != withoutLogin(directAddress) {
 		return errOtherDatabase("DATABASE_DIRECT_URL")
 	}
 	p.mu.Lock()
@@ -92,20 +94,27 @@ func (p *postgresServer) rotate(url, directURL settings.Secret) error {
 	if old.conn[0] == loginOf(fresh.conn) && old.direct[0] == loginOf(fresh.direct) {
 		return nil
 	}
-	p.logins.Store(&logins{
-		conn: newer(loginOf(fresh.conn), p.accepted.Load(), old.conn), direct: newer(loginOf(fresh.direct), nil, old.direct), replaced: make(chan struct{}),
-	})
+	next := &logins{conn: newer(loginOf(fresh.conn), p.accepted.Load(), old.conn), replaced: make(chan struct{})}
+	next.direct = next.conn
+	if p.pooled {
+		next.direct = newer(loginOf(fresh.direct), p.acceptedDirect.Load(), old.direct)
+	}
+	p.logins.Store(next)
 	close(old.replaced)
 	return nil
 }
 
-// sameServer reports whether two addresses differ in nothing but the login.
-func sameServer(a, b *pgx.ConnConfig) bool {
-	same := a.Host == b.Host && a.Port == b.Port && a.Database == b.Database && (a.TLSConfig == nil) == (b.TLSConfig == nil) && len(a.Fallbacks) == len(b.Fallbacks)
-	for i := 0; same && i < len(a.Fallbacks); i++ {
-		same = a.Fallbacks[i].Host == b.Fallbacks[i].Host && a.Fallbacks[i].Port == b.Fallbacks[i].Port
+// withoutLogin returns an address that was parsed before, without its user and password, and with its parameters in order.
+func withoutLogin(address settings.Secret) string {
+	at, err := url.Parse(address.Reveal())
+	if err != nil {
+		return ""
 	}
-	return same
+	parameters := at.Query()
+	parameters.Del("user")
+	parameters.Del("password")
+	at.Scheme, at.User, at.RawQuery = "postgres", nil, parameters.Encode()
+	return at.String()
 }
 
 // present returns the logins in use; a new connection is asked for with those of a pooler, or with the direct ones.
@@ -133,25 +142,44 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	var tried login
 	conn, err := withLogins(c.config, all, func(config *pgx.ConnConfig) (driver.Conn, error) {
 		tried = loginOf(config)
-		return stdlib.GetConnector(*config, stdlib.OptionAfterConnect(timesInUTC), stdlib.OptionResetSession(func(context.Context, *pgx.Conn) error {
-			if c.server.logins.Load() != state {
-				return driver.ErrBadConn // the pool opens another one
-			}
-			return nil
-		})).Connect(ctx)
+		return stdlib.GetConnector(*config, stdlib.OptionAfterConnect(timesInUTC)).Connect(ctx)
 	})
-	if err == nil && !c.direct {
-		c.server.accept(ctx, state, tried)
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	c.server.accept(ctx, state, tried, c.direct)
+	return &connection{Conn: conn.(*stdlib.Conn), server: c.server, state: state}, nil //nolint:forcetypeassert // what pgx's connector returns
+}
+
+// connection is a connection of a pool. It is not used again once other logins are used.
+type connection struct {
+	*stdlib.Conn
+	server *postgresServer
+	state  *logins // those that it was made with
+}
+
+// IsValid implements driver.Validator. The pool asks it when a connection is returned: one that is not valid is closed, and the next caller that waits gets a
+// new one. ResetSession alone would have a full pool give a caller up to three connections that are not valid, after which database/sql gives up.
+func (c *connection) IsValid() bool { return c.server.logins.Load() == c.state }
+
+// ResetSession implements driver.SessionResetter. The pool calls it when a connection was idle.
+func (c *connection) ResetSession(ctx context.Context) error {
+	if !c.IsValid() {
+		return driver.ErrBadConn // the pool opens another one
+	}
+	return c.Conn.ResetSession(ctx)
 }
 
 // accept remembers that the server accepted a login, and says so once if it refused the newest one.
-func (p *postgresServer) accept(ctx context.Context, state *logins, accepted login) {
-	p.accepted.Store(&accepted)
-	if accepted != state.conn[0] && p.logins.Load() == state {
-		state.warned.Do(func() {
-			p.config.Logger.WarnContext(ctx, "PostgreSQL refuses the new user or password in DATABASE_URL; new connections use the earlier one until it is accepted")
+func (p *postgresServer) accept(ctx context.Context, state *logins, one login, direct bool) {
+	setting, newest, accepted, warned := "DATABASE_URL", state.conn[0], &p.accepted, &state.warned
+	if direct && p.pooled {
+		setting, newest, accepted, warned = "DATABASE_DIRECT_URL", state.direct[0], &p.acceptedDirect, &state.warnedDirect
+	}
+	accepted.Store(&one)
+	if one != newest && p.logins.Load() == state {
+		warned.Do(func() {
+			p.config.Logger.WarnContext(ctx, "PostgreSQL refuses the new user or password in "+setting+"; new connections use the earlier one until it is accepted")
 		})
 	}
 }
@@ -168,7 +196,11 @@ func withLogins[C any](config *pgx.ConnConfig, all []login, connect func(*pgx.Co
 	return conn, err
 }
 
-// refusedLogin reports whether a server, or a pooler before it, refused the user or the password.
+// refusedLogin reports whether a server, or a pooler before it, refused the user or the password. PgBouncer has one code for that and for other errors.
 func refusedLogin(err error) bool {
-	return pgClass(err, "28") || pgCode(err) == "08P01" && strings.Contains(err.Error(), "authentication")
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || refused.Code != "08P01" {
+		return pgClass(err, "28")
+	}
+	return slices.ContainsFunc([]string{"authentication", "auth failed", "no such user"}, func(text string) bool { return strings.Contains(refused.Message, text) })
 }

@@ -3,6 +3,7 @@ package database_test
 import (
 	"context"
 	"log/slog"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,7 @@ func TestLoginsRotateUnderLoad(t *testing.T) {
 	as := func(role, password string) settings.Secret {
 		return settings.NewSecret(databasetest.As(t, at, role, password))
 	}
-	db := databasetest.Open(t, database.Config{URL: as("app", "one"), Schema: "wallet"}, database.Migrations{})
+	db := databasetest.Open(t, database.Config{URL: as("app", "one"), Schema: "wallet", MaxReaders: 3}, database.Migrations{})
 	heard := listening(t, db, "work")
 
 	ctx, stop := context.WithCancel(t.Context())
@@ -51,11 +52,12 @@ func TestLoginsRotateUnderLoad(t *testing.T) {
 		default:
 		}
 	}
-	for range 8 {
+	for range 24 { // more than the pool has connections
 		running.Go(func() {
 			for ctx.Err() == nil {
 				var one int
 				note(db.Read().QueryRowContext(context.WithoutCancel(ctx), "SELECT 1").Scan(&one))
+				note(db.Reader().QueryRowContext(context.WithoutCancel(ctx), "SELECT 1").Scan(&one))
 				note(db.Write(context.WithoutCancel(ctx), "", func(ctx context.Context, tx database.Tx) error {
 					_, err := tx.ExecContext(ctx, "SELECT 1")
 					return err
@@ -76,6 +78,12 @@ func TestLoginsRotateUnderLoad(t *testing.T) {
 	works()
 	server.Admin(t, "ALTER ROLE app PASSWORD 'two'")
 	works()
+	for range 50 {
+		require.NoError(t, db.Rotate(as("app_b", "b"), settings.Secret{}))
+		requireHeard(t, heard)
+		require.NoError(t, db.Rotate(as("app", "two"), settings.Secret{}))
+		requireHeard(t, heard)
+	}
 	require.NoError(t, db.Rotate(as("app_b", "b"), settings.Secret{}))
 	requireHeard(t, heard)
 	works()
@@ -98,8 +106,17 @@ func TestLoginsRotateUnderLoad(t *testing.T) {
 func TestOtherAddressesNeedARestart(t *testing.T) {
 	server, at := protected(t)
 	db := databasetest.Open(t, database.Config{URL: settings.NewSecret(databasetest.As(t, at, "app", "one")), Schema: "wallet"}, database.Migrations{})
+	with := func(parameter, value string) string {
+		address, err := url.Parse(databasetest.As(t, at, "app", "one"))
+		require.NoError(t, err)
+		parameters := address.Query()
+		parameters.Set(parameter, value)
+		address.RawQuery = parameters.Encode()
+		return address.String()
+	}
 	for name, url := range map[string]string{
 		"another database": databasetest.As(t, server.NewDatabase(t), "app", "one"), "SQLite": "sqlite://" + t.TempDir(), "another server": "postgres://app:one@db.example/trivet",
+		"another mode of TLS": with("sslmode", "prefer"), "another name": with("application_name", "other"),
 	} {
 		err := db.Rotate(settings.NewSecret(url), settings.Secret{})
 		require.ErrorContains(t, err, "DATABASE_URL leads to another server or database", name)
@@ -117,19 +134,39 @@ func TestOtherAddressesNeedARestart(t *testing.T) {
 	require.ErrorContains(t, lite.Rotate(settings.NewSecret("sqlite://other.db"), settings.Secret{}), "DATABASE_URL leads to another server or database")
 }
 
-// A login that the server refuses leaves the earlier one in use, and the next one replaces it.
+// A login that the server refuses leaves the earlier one in use, and the next one replaces it. Notifications come meanwhile.
 func TestAWrongPasswordKeepsTheEarlierLogin(t *testing.T) {
-	_, at := protected(t)
-	as := func(password string) settings.Secret {
-		return settings.NewSecret(databasetest.As(t, at, "app", password))
+	for name, direct := range map[string]bool{"DATABASE_URL": false, "DATABASE_DIRECT_URL": true} {
+		t.Run(name, func(t *testing.T) {
+			_, at := protected(t)
+			as := func(password string) settings.Secret {
+				return settings.NewSecret(databasetest.As(t, at, "app", password))
+			}
+			var log platformtest.Log
+			config := database.Config{URL: as("one"), Schema: "public", Logger: slog.New(slog.NewTextHandler(&log, nil))}
+			if direct {
+				config.DirectURL = as("one")
+			}
+			db := databasetest.Open(t, config, database.Migrations{})
+			heard := listening(t, db, "work")
+			for _, password := range []string{"wrong", "wrong again", "wrong thrice", "wrong once more", "one"} {
+				var err error
+				if direct {
+					err = db.Rotate(as("one"), as(password))
+				} else {
+					err = db.Rotate(as(password), settings.Secret{})
+				}
+				require.NoError(t, err)
+				requireHeard(t, heard)
+				require.NoError(t, db.Ping(t.Context()), password)
+				require.NoError(t, db.Write(t.Context(), "", func(context.Context, database.Tx) error { return nil }), password)
+				require.NoError(t, db.Notify(t.Context(), "work"))
+				requireHeard(t, heard)
+			}
+			require.Equal(t, 4, strings.Count(log.String(), "PostgreSQL refuses the new user or password in "+name+";"))
+			require.Equal(t, 4, strings.Count(log.String(), "PostgreSQL refuses"))
+			require.NotContains(t, log.String(), "listening for notifications failed")
+			require.NotContains(t, log.String(), "wrong")
+		})
 	}
-	var log platformtest.Log
-	db := databasetest.Open(t, database.Config{URL: as("one"), Schema: "wallet", Logger: slog.New(slog.NewTextHandler(&log, nil))}, database.Migrations{})
-	for _, password := range []string{"wrong", "wrong again", "wrong thrice", "wrong once more", "one"} {
-		require.NoError(t, db.Rotate(as(password), settings.Secret{}))
-		require.NoError(t, db.Ping(t.Context()), password)
-		require.NoError(t, db.Write(t.Context(), "", func(context.Context, database.Tx) error { return nil }), password)
-	}
-	require.Equal(t, 4, strings.Count(log.String(), "PostgreSQL refuses the new user or password in DATABASE_URL"))
-	require.NotContains(t, log.String(), "wrong")
 }

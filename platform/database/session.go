@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // session is a lane's own connection, kept from batch to batch, with its prepared statements.
@@ -47,7 +46,7 @@ func (s *session) connect(ctx context.Context) error {
 		return nil
 	}
 	return conn.Raw(func(dc any) error {
-		s.pg = dc.(*stdlib.Conn).Conn() //nolint:forcetypeassert // the pool is pgx's
+		s.pg = dc.(*connection).Conn.Conn() //nolint:forcetypeassert // the connector makes them
 		socket := s.pg.PgConn().Conn()
 		s.socket.Store(&socket)
 		return nil
