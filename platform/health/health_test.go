@@ -179,6 +179,23 @@ func TestRunAsksAnIdleProvider(t *testing.T) {
 	})
 }
 
+// A probe that says nothing changes no state, and is not repeated at once.
+func TestProbesThatSayNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Second)
+		defer cancel()
+		p := health.NewProvider(time.Now)
+		p.Bad()
+		asked := 0
+		p.Run(ctx, 30*time.Second, func(context.Context) {
+			asked++
+			p.Same()
+		})
+		require.Equal(t, health.Degraded, p.Condition().GetStatus())
+		require.Equal(t, 30, asked, "every two seconds while it is not operational")
+	})
+}
+
 func TestSilenceAtTheStartIsDownAfterTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -55,6 +55,13 @@ func (p *Provider) Good() { p.note(1, 0) }
 // Bad notes a call that failed because of the provider, or because the provider refused Trivet's credentials.
 func (p *Provider) Bad() { p.note(0, 1) }
 
+// Same notes a call that says nothing about the provider: the state stays, and the next probe is due after the usual time.
+func (p *Provider) Same() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heard = time.Now()
+}
+
 func (p *Provider) note(good, bad int64) {
 	now := p.now()
 	number := now.UnixNano() / int64(slotTime)

@@ -1,10 +1,13 @@
 package smtp_test
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/health"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/services/billing/internal/smtp"
 )
@@ -49,6 +52,52 @@ func TestARecipientThatIsRefusedConcernsNoOther(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "data", sendTo("gil@example.test", false).Stage)
 			require.True(t, sendTo("hal@example.test", true).Single, "the server accepted the recipient of a text that it did not take")
+		})
+	}
+}
+
+// A check finds a server that works. It says nothing about mails, which the server may refuse all the same.
+func TestAGoodCheckDoesNotHideThatMailsAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		path, text string
+		mails      int // until every mail counts as refused
+	}{
+		"the sender": {"/mail", "5.7.1 refused", 1}, "the recipients": {"/rcpt", "5.7.1 relay access denied", 3}, "the text": {"/data", "not verified", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, now := newServer(t, false, false), time.Now()
+			s.health = health.NewProvider(func() time.Time { return now })
+			s.config.Health = s.health
+			client := s.client(t)
+			probe := func(works bool, why string) {
+				t.Helper()
+				now = now.Add(time.Hour) // what was before counts no more
+				client.Probe(t.Context())
+				require.Equal(t, works, s.health.Condition().GetStatus() == health.Operational, why)
+			}
+			to := func(i int) smtp.Mail {
+				m := mail()
+				m.To = fmt.Sprintf("user%d@example.test", i)
+				return m
+			}
+			probe(true, "no mail was sent")
+			_, err := s.Faults().Add(fault.Fault{Kind: fault.Status, Path: c.path, Status: 554, Body: c.text})
+			require.NoError(t, err)
+			for i := range c.mails {
+				require.Error(t, client.Send(t.Context(), to(i)))
+				probe(i < c.mails-1, "every mail is refused")
+			}
+			s.Faults().Clear()
+			probe(false, "no mail was accepted since")
+			require.NoError(t, client.Send(t.Context(), to(0)))
+			probe(true, "a mail was accepted")
+
+			_, err = s.Faults().Add(fault.Fault{Kind: fault.Close, Path: "/connect"})
+			require.NoError(t, err)
+			require.Error(t, client.Send(t.Context(), to(0)))
+			probe(false, "the server is away")
+			s.Faults().Clear()
+			probe(true, "the server is back")
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/mail"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	sdk "github.com/wneessen/go-mail"
@@ -58,6 +59,8 @@ type Client struct {
 	host       string
 	port       int
 	recipients *recipients
+	// refusing says that the server refused the last mail for a reason that concerns every mail, which a check does not find.
+	refusing atomic.Bool
 }
 
 // New makes a client. It makes no call. Its errors are about Addr, From and ReplyTo.
@@ -113,7 +116,7 @@ func (c *Client) Send(ctx context.Context, m Mail) error {
 	})
 }
 
-// Check connects, encrypts and signs in. It sends no mail.
+// Check connects, encrypts and signs in. It sends no mail, so that Health stays as it is while the server refuses every mail.
 func (c *Client) Check(ctx context.Context) error {
 	return c.do(ctx, "check", "", func(*sdk.Client) error { return nil })
 }
@@ -140,7 +143,7 @@ func (c *Client) do(ctx context.Context, method, to string, fn func(*sdk.Client)
 		}
 		return told.reply(), told
 	})
-	c.note(ctx, err)
+	c.note(ctx, to == "", err)
 	return err
 }
 
@@ -199,13 +202,21 @@ func (c *Client) options(dial sdk.DialContextFunc) []sdk.Option {
 	return options
 }
 
-// note tells Health how the call went. A call that was not made, or whose caller left, says nothing.
-func (c *Client) note(ctx context.Context, err error) {
+// note tells Health how the call went. A call that was not made, or whose caller left, says nothing, and so does a good check while every mail is refused.
+func (c *Client) note(ctx context.Context, check bool, err error) {
 	told, ok := errors.AsType[*Error](err)
 	switch {
+	case err == nil && check && c.refusing.Load():
+		c.Health.Same()
+	case err == nil && check:
+		c.Health.Good()
 	case err == nil || ok && told.answers():
+		c.refusing.Store(false)
 		c.Health.Good()
 	case ok && ctx.Err() == nil:
+		if !check {
+			c.refusing.Store(told.Code >= 500 && told.Stage != "connect")
+		}
 		c.Health.Bad()
 	}
 }

@@ -224,6 +224,8 @@ func TestRefusalsAreTold(t *testing.T) {
 		{"/rcpt", 554, "relay access denied", one},
 		{"/rcpt", 554, "no such user, ask 5.1.1.9", one},
 		{"/rcpt", 530, "sign in first", every},
+		{"/rcpt", 530, "5.7.0 authentication required", every},
+		{"/rcpt", 503, "5.7.0 send MAIL first", every},
 		{"/rcpt", 503, "5.5.1 MAIL comes first", every},
 		{"/rcpt", 550, "5.1.1", dead},
 		{"/rcpt", 550, "5.1.1 no such user", dead},

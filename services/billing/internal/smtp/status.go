@@ -50,13 +50,13 @@ func permanent(stage string, code int, status string) bool {
 }
 
 // doubtful reports whether a refusal that is not permanent may concern the recipient alone. One that names the sender (5.1.7, 5.1.8), the password or the
-// order of the commands (5.5.x; without an enhanced status code 503 and 530) concerns every mail.
+// order of the commands (503, 530, 5.5.x) concerns every mail.
 func doubtful(stage string, code int, status string) bool {
 	if stage != "rcpt" || code < 500 {
 		return false
 	}
-	if status == "" {
-		return !slices.Contains([]int{503, 530}, code)
+	if slices.Contains([]int{503, 530}, code) {
+		return false
 	}
 	return status != "5.1.7" && status != "5.1.8" && !strings.HasPrefix(status, "5.5.")
 }
