@@ -137,14 +137,14 @@ func TestMailsAreSentOnce(t *testing.T) {
 	}, time.Minute, 50*time.Millisecond, "they wait, and say why")
 	require.Empty(t, p.mailed())
 
-	in.control(http.MethodPost, "/control/faults", map[string]any{"provider": "email", "kind": "hang", "path": "/rcpt", "count": 1}, nil)
+	in.control(http.MethodPost, "/control/faults", map[string]any{"provider": "email", "kind": "hang", "path": "/rcpt", "count": 2}, nil) // both workers: none may be between the server's reply and its own note of it
 	server.open(t)
 	struck := func() bool {
 		var list struct{ Faults []any }
 		in.control(http.MethodGet, "/control/faults", nil, &list)
 		return len(list.Faults) == 0
 	}
-	require.Eventually(t, struck, time.Minute, 10*time.Millisecond, "a mail is being sent")
+	require.Eventually(t, struck, time.Minute, 10*time.Millisecond, "two mails are being sent")
 	in.program("billing").kill()
 	in.again("billing")
 	in.awaitReady()
