@@ -10,7 +10,8 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/limit"
 )
 
-// Another password is used for the next call, and the counts continue. A password that Redis refuses, and a wrong address, change nothing.
+// Another password is used for the next call, and the counts continue. A password that Redis refuses, an address that
+// nobody answers, and a user who may run no scripts change nothing.
 func TestPasswordsOfRedisRotate(t *testing.T) {
 	server := redistest.New(t)
 	server.Do(t, "", "", "ACL", "SETUSER", "limits", "on", ">one", ">two", "~*", "+@all")
@@ -24,7 +25,10 @@ func TestPasswordsOfRedisRotate(t *testing.T) {
 		require.NoError(t, err)
 	}
 	admit()
-	for _, url := range []string{server.As("limits", "s3cret"), server.As("nobody", "s3cret"), "redis://:s3cret@ho st"} {
+	server.Do(t, "", "", "ACL", "SETUSER", "silent", "on", ">s3cret", "~*", "+@all", "-eval")
+	for _, url := range []string{
+		server.As("limits", "s3cret"), server.As("nobody", "s3cret"), "redis://:s3cret@ho st", server.As("silent", "s3cret"), server.As("limits", "s3cret") + "-elsewhere",
+	} {
 		err := r.Rotate(t.Context(), url)
 		require.Error(t, err, url)
 		require.NotContains(t, err.Error(), "s3cret")
@@ -43,6 +47,6 @@ func TestPasswordsOfRedisRotate(t *testing.T) {
 	require.ErrorContains(t, err, "RATE_LIMIT_EXCEEDED")
 
 	server.Stop(t)
-	require.NoError(t, r.Rotate(t.Context(), server.As("limits", "three")), "a Redis that is away cannot refuse")
+	require.NoError(t, r.Rotate(t.Context(), server.As("limits", "three")), "when neither answers, the new one is used")
 	server.Start(t)
 }
