@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 )
 
-// Static is a fixed set of keys without ids, for verification without the network.
+// Static is a set of keys without ids, for verification without the network. Only Replace changes it.
 type Static struct {
 	keys atomic.Pointer[[]*rsa.PublicKey]
 }
@@ -85,5 +85,5 @@ func parseBlock(block *pem.Block) (*rsa.PublicKey, error) {
 // Find returns every key, whatever the id: Clerk's PEM carries none.
 func (s *Static) Find(context.Context, string) ([]*rsa.PublicKey, error) { return *s.keys.Load(), nil }
 
-// Renew reports false: fixed keys never change.
+// Renew reports false: there is nothing to ask for other keys.
 func (s *Static) Renew(context.Context) bool { return false }
