@@ -25,7 +25,7 @@ const (
 // Series that several rules read.
 var (
 	calls    = Selector{Metric: "trivet_provider_calls_total"}
-	counted  = calls.except("outcome", "canceled") // the caller left: this says nothing about the provider
+	counted  = calls.except("outcome", "canceled") // the caller left, or gave the provider less than a second: this says nothing about the provider
 	requests = Selector{Metric: "trivet_http_duration_seconds_count"}
 	received = Selector{Metric: "trivet_webhooks_total"}
 )
@@ -99,8 +99,8 @@ func money() []Rule {
 			When: above(0, level(Selector{Metric: "trivet_ai_settlements_pending"})),
 		},
 		{
-			Name: "HoldsOld", Severity: Ticket, For: time.Minute, Summary: "A hold is open for more than three hours.",
-			When: above(10_800, level(Selector{Metric: "trivet_billing_holds_oldest_age_seconds"})),
+			Name: "HoldsOld", Severity: Ticket, For: time.Minute, Summary: "The lease of a hold ended more than 5 minutes ago, and the hold is still open.",
+			When: above(300, level(Selector{Metric: "trivet_billing_holds_overdue_seconds"})),
 		},
 		{
 			Name: "CallsAbandoned", Severity: Ticket, Summary: "The sweeper settles calls whose process died.",

@@ -134,6 +134,7 @@ func billing() []Metric {
 		{Name: "trivet_billing_charged_total", Kind: Counter, Unit: "nano-dollars", Process: "billing", Labels: []Label{model}, Help: "Credit charged for calls, in nano-dollars, by model; corrections of swept calls are not counted."},
 		{Name: "trivet_billing_holds_open", Kind: Gauge, Unit: "holds", Process: "billing", Shared: true, Help: "Open holds in the database."},
 		{Name: "trivet_billing_holds_oldest_age_seconds", Kind: Gauge, Unit: "seconds", Process: "billing", Shared: true, Help: "Age of the oldest open hold; 0 without one."},
+		{Name: "trivet_billing_holds_overdue_seconds", Kind: Gauge, Unit: "seconds", Process: "billing", Shared: true, Help: "Time since the lease of an open hold ended, of the one that ended first; 0 without one."},
 		{
 			Name: "trivet_billing_events_total", Kind: Counter, Unit: "events", Process: "billing",
 			Labels: []Label{from("family", "the first part of the types that Trivet handles, such as `customer`; `other`"), from("outcome", "what applying an event comes to")},

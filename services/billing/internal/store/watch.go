@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// OpenHolds returns the number of open holds, and when the oldest one was made.
-func (s *Store) OpenHolds(ctx context.Context) (count int64, oldest time.Time, err error) {
+// OpenHolds returns the number of open holds, when the oldest one was made, and when the first of their leases ends. Without one, the times are zero.
+func (s *Store) OpenHolds(ctx context.Context) (count int64, oldest, lease time.Time, err error) {
 	row, err := s.read.WatchOpenHolds(ctx)
-	if err != nil {
-		return 0, time.Time{}, err
+	if err != nil || row.Holds == 0 {
+		return 0, time.Time{}, time.Time{}, err
 	}
-	return row.Holds, time.UnixMicro(row.Oldest), nil
+	return row.Holds, time.UnixMicro(row.Oldest), time.UnixMicro(row.Lease), nil
 }

@@ -10,18 +10,20 @@ import (
 )
 
 const watchOpenHolds = `-- name: WatchOpenHolds :one
-SELECT COUNT(*) AS holds, CAST(COALESCE(MIN(create_time), 0) AS BIGINT) AS oldest FROM hold WHERE fold <> 2 AND state = 'open'
+SELECT COUNT(*) AS holds, CAST(COALESCE(MIN(create_time), 0) AS BIGINT) AS oldest, CAST(COALESCE(MIN(lease_time), 0) AS BIGINT) AS lease
+FROM hold WHERE fold <> 2 AND state = 'open'
 `
 
 type WatchOpenHoldsRow struct {
 	Holds  int64
 	Oldest int64
+	Lease  int64
 }
 
-// The number of open holds, and when the oldest one was made.
+// The number of open holds, when the oldest one was made, and when the first lease ends; zeros for none.
 func (q *Queries) WatchOpenHolds(ctx context.Context) (WatchOpenHoldsRow, error) {
 	row := q.db.QueryRowContext(ctx, watchOpenHolds)
 	var i WatchOpenHoldsRow
-	err := row.Scan(&i.Holds, &i.Oldest)
+	err := row.Scan(&i.Holds, &i.Oldest, &i.Lease)
 	return i, err
 }

@@ -36,23 +36,25 @@ func holding(t *testing.T, s Store) {
 }
 
 func openHolds(t *testing.T, s Store) {
-	watch := func(want int64) time.Time {
+	watch := func(want int64, oldest, lease time.Time) {
 		t.Helper()
-		count, oldest, err := s.OpenHolds(t.Context())
+		count, gotOldest, gotLease, err := s.OpenHolds(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, want, count)
-		return oldest
+		require.Equal(t, oldest, gotOldest.UTC())
+		require.Equal(t, lease, gotLease.UTC())
 	}
 	openAccount(t, s, "acc", 70)
 	openGrant(t, s, "g1", 70)
-	watch(0)
+	watch(0, time.Time{}, time.Time{})
 	first := newHold("h1", "acc", 10)
 	first.CreateTime = first.CreateTime.Add(-time.Hour)
+	first.LeaseTime = first.LeaseTime.Add(time.Hour)
 	write(t, s, func(ctx context.Context, tx ledger.Tx) { require.NoError(t, take(ctx, tx, first)) })
 	second := openHold(t, s, "h2", 10)
-	require.Equal(t, first.CreateTime, watch(2).UTC())
+	watch(2, first.CreateTime, second.LeaseTime)
 	write(t, s, func(ctx context.Context, tx ledger.Tx) { require.NoError(t, charge(ctx, tx, first, 5)) })
-	require.Equal(t, second.CreateTime, watch(1).UTC())
+	watch(1, second.CreateTime, second.LeaseTime)
 }
 
 // assumptions: what a first run assumes and is not so changes nothing.

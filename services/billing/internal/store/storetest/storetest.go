@@ -34,8 +34,8 @@ type Store interface {
 	EraseUser(ctx context.Context, userID string) error
 	// Notice reads a notice, or ledger.ErrNotFound.
 	Notice(ctx context.Context, id string) (notices.Notice, error)
-	// OpenHolds counts the open holds and returns the time of the oldest one.
-	OpenHolds(ctx context.Context) (count int64, oldest time.Time, err error)
+	// OpenHolds counts the open holds, and returns the time of the oldest one and the end of the first lease.
+	OpenHolds(ctx context.Context) (count int64, oldest, lease time.Time, err error)
 }
 
 // Run checks a store; open returns a fresh one for each test.
