@@ -285,7 +285,7 @@ func (u *unit) Unfold(ctx context.Context, holdID string) (old ledger.UsageTotal
 	if err != nil {
 		return old, at, err
 	}
-	if !row.Limited && u.limits(row.AccountID) { // a call that used nothing until now was no reason to mark the account's holds
+	if !row.Limited && u.limits(row.AccountID) { // the account's holds were not marked when this call, its only one, had used nothing
 		if err := u.q.LimitHold(ctx, holdID); err != nil {
 			return old, at, err
 		}

@@ -238,7 +238,7 @@ func TestFirstLimitsAtOnce(t *testing.T) {
 	})
 }
 
-// TestLateCostIsFound: a swept call that used nothing, the only one of its account, is no reason to mark holds. Its correction is found.
+// TestLateCostIsFound: holds are not marked while the only call of an account was swept and used nothing. Its correction is found.
 func TestLateCostIsFound(t *testing.T) {
 	onBoth(t, func(c limitedCase) {
 		h := c.hold("h1", "acc", 100)
