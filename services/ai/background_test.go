@@ -285,7 +285,7 @@ func TestABackgroundRequestIsNotSentAgainWhenItMayHaveArrived(t *testing.T) {
 			h.fault(c.fault)
 			a := h.respond(askInBackground)
 			require.Equal(t, c.failed, a.err != nil)
-			require.EqualValues(t, 1, h.openai.Faults().Struck())
+			require.Equal(t, 1, h.openai.Faults().Struck())
 			require.Len(t, h.openai.Responses(), 1)
 		})
 	}

@@ -131,7 +131,7 @@ func TestFinishedChoices(t *testing.T) {
 }
 
 // A null stands beside the usage in a provider's own member, before it or after it.
-func TestANullIsNoUsage(t *testing.T) {
+func TestANullReportsNothing(t *testing.T) {
 	const own = `"x_groq":{"usage":{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14}}`
 	for _, members := range []string{own + `,"usage":null`, `"usage":null,` + own} {
 		var k wire.Chunk
