@@ -27,8 +27,11 @@ const (
 
 // drillLoad is what users and providers do during a drill.
 type drillLoad struct {
-	in      *drillRun
-	cancel  context.CancelFunc
+	in     *drillRun
+	cancel context.CancelFunc
+	// startNotices lets Stripe tell of refunds until the load stops.
+	startNotices func()
+
 	running sync.WaitGroup
 	phase   atomic.Int64
 	sender  *sender
@@ -47,7 +50,7 @@ type drillLoad struct {
 // drillCallers is how many users chat at once, and as many others stream.
 const drillCallers = 2
 
-func (r *drillRun) startDrillLoad(mails bool) *drillLoad {
+func (r *drillRun) startDrillLoad() *drillLoad {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
 	l := &drillLoad{in: r, cancel: cancel, sender: newSender(r.edge), last: map[string]time.Time{}, cost: map[string]int64{}, calls: map[string]int64{}}
@@ -83,9 +86,7 @@ func (r *drillRun) startDrillLoad(mails bool) *drillLoad {
 	for kind, source := range map[string]string{drillClerk: "clerk", drillStripe: "stripe"} {
 		l.running.Go(func() { l.sendEvents(ctx, w, kind, source) })
 	}
-	if mails {
-		l.running.Go(func() { l.sendNotices(ctx) })
-	}
+	l.startNotices = func() { l.running.Go(func() { l.sendNotices(ctx) }) }
 	return l
 }
 

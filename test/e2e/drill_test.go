@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,7 @@ type drill struct {
 	fails     []string // the kinds that may fail meanwhile; all others must work
 	mustFail  string   // the kind that shows that the outage was one
 	mails     bool     // notices are written meanwhile, whose mails wait
+	delays    bool     // the mails are only late
 }
 
 // providerDrills are the four ways in which a provider fails.
@@ -100,9 +102,9 @@ func drills() []drill {
 			begin: func(r *drillRun) { r.redis.Freeze(r.t) },
 			end:   func(r *drillRun) { r.redis.Thaw(r.t) },
 		},
-		mailDrill("hangs", map[string]any{"kind": "hang"}),
-		mailDrill("answers late", map[string]any{"kind": "latency", "delay_ms": 2000}),
-		mailDrill("refuses the sender", map[string]any{"kind": "status", "status": 550, "path": "/mail"}),
+		mailDrill("hangs", false, map[string]any{"kind": "hang"}),
+		mailDrill("answers late", true, map[string]any{"kind": "latency", "delay_ms": 2000}),
+		mailDrill("refuses the sender", false, map[string]any{"kind": "status", "status": 550, "path": "/mail"}),
 		drill{
 			what: mailServer, how: "refuses connections", mails: true, short: true,
 			begin: func(r *drillRun) { r.doors["email"].close(r.t) },
@@ -114,9 +116,9 @@ func drills() []drill {
 const mailServer = "The mail server"
 
 // mailDrill is a way in which the mail server fails. Nothing that users call needs it.
-func mailDrill(how string, fields map[string]any) drill {
+func mailDrill(how string, delays bool, fields map[string]any) drill {
 	return drill{
-		what: mailServer, how: how, mails: true,
+		what: mailServer, how: how, mails: true, delays: delays,
 		begin: func(r *drillRun) {
 			fields["provider"] = "email"
 			r.control(http.MethodPost, "/control/faults", fields, nil)
@@ -209,12 +211,18 @@ func headerTimeout() string {
 func (r *drillRun) run(d drill, length time.Duration) string {
 	r.t.Helper()
 	r.rounds++
-	load := r.startDrillLoad(d.mails)
+	load := r.startDrillLoad()
 	load.awaitAll(r.t, "before "+d.what+" breaks")
 	begun := load.enter(duringDrill)
 	d.begin(r)
+	if d.mails { // not before: a connection that is cut within a mail would have it come twice
+		load.startNotices()
+	}
 	time.Sleep(length)
 	load.awaitShown(r.t, d)
+	if d.mails {
+		r.awaitMailsWait(d)
+	}
 	queued := r.queued(load)
 	d.end(r)
 	fixed := load.enter(afterDrill)
@@ -226,6 +234,15 @@ func (r *drillRun) run(d drill, length time.Duration) string {
 	recovery := fmt.Sprintf("calls %s, queues %s", load.recovery(fixed), settled.Sub(fixed).Round(100*time.Millisecond))
 	lost := r.checkLosses(d, load)
 	return fmt.Sprintf("| %s %s | %s | %s | %s | %s | %s | %s |\n", d.what, d.how, fixed.Sub(begun).Round(100*time.Millisecond), load.troubles(), load.untroubled(), queued, recovery, lost)
+}
+
+// awaitMailsWait waits until mails wait for others and, unless they are only late, one was tried and says why it waits.
+func (r *drillRun) awaitMailsWait(d drill) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		pending := r.mails("?state=EVENT_STATE_PENDING")
+		return len(pending) > 0 && (d.delays || slices.ContainsFunc(pending, func(e inboxEvent) bool { return e.Attempts > 0 && e.LastError != "" }))
+	}, 2*time.Minute, 100*time.Millisecond, "%s %s: the drill broke nothing", d.what, d.how)
 }
 
 // checkDrill checks that only what may fail failed, and that the drill was one.
