@@ -184,8 +184,12 @@ func (p *postgresServer) accept(ctx context.Context, state *logins, one login, d
 	}
 }
 
-// withLogins connects with the first of the logins that the server does not refuse.
+// withLogins connects with the first of the logins that the server does not refuse. The newest is tried once more at the end: the server may have taken it over,
+// and dropped the earlier one, after it refused the newest.
 func withLogins[C any](config *pgx.ConnConfig, all []login, connect func(*pgx.ConnConfig) (C, error)) (conn C, err error) {
+	if len(all) > 1 {
+		all = append(slices.Clip(all), all[0])
+	}
 	for _, one := range all {
 		with := config.Copy()
 		with.User, with.Password = one.user, one.password

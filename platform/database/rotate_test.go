@@ -65,11 +65,19 @@ func TestLoginsRotateUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	none := func() {
+		t.Helper()
+		select {
+		case err := <-failed:
+			require.NoError(t, err)
+		default:
+		}
+	}
 	works := func() {
 		t.Helper()
 		before := done.Load()
 		require.Eventually(t, func() bool { return done.Load() > before+200 || len(failed) > 0 }, time.Minute, time.Millisecond)
-		require.Empty(t, failed)
+		none()
 	}
 	works()
 
@@ -99,7 +107,7 @@ func TestLoginsRotateUnderLoad(t *testing.T) {
 	requireHeard(t, heard)
 	stop()
 	running.Wait()
-	require.Empty(t, failed)
+	none()
 }
 
 // Only the login may change.

@@ -57,6 +57,20 @@ func (r running) end() *billingv1.SettleRequest {
 	return r.settled().Settled[0]
 }
 
+// settled returns the one hold, which must be settled. The job and a caller may both see the end: billing charges the first settlement, and another one
+// must say the same.
+func (r running) settled() billingtest.Hold {
+	r.t.Helper()
+	holds := r.billing.Holds()
+	require.Len(r.t, holds, 1)
+	require.NotEmpty(r.t, holds[0].Settled)
+	for _, again := range holds[0].Settled[1:] {
+		require.Equal(r.t, holds[0].Settled[0].GetUsage().String(), again.GetUsage().String())
+	}
+	require.Zero(r.t, r.billing.Held(), "nothing is held afterwards")
+	return holds[0]
+}
+
 func (r running) open() billingtest.Hold {
 	r.t.Helper()
 	holds := r.billing.Holds()
