@@ -232,22 +232,22 @@ func TestSeatsWhosePaymentFails(t *testing.T) {
 		}
 		card("chargeCustomerFail")
 		h.reported(2, 5)
-		hours := func(n int) {
-			for range n {
-				h.Add(time.Hour)
+		days := func(n int) {
+			for range 2 * n {
+				h.Add(12 * time.Hour)
 				_, err := h.stripe.Advance()
 				require.NoError(t, err)
 				h.news()
 				require.NoError(t, h.service.FollowSeats(t.Context()))
 			}
 		}
-		hours(6 * 24)
+		days(6)
 		require.EqualValues(t, 3, h.subscription().GetSeats())
 		require.Len(t, h.listed("/v1/invoices"), 2)
-		hours(2 * 24)
+		days(2)
 		require.Len(t, h.listed("/v1/invoices"), 3)
 		card("visa")
-		hours(24)
+		days(1)
 		require.EqualValues(t, 5, h.subscription().GetSeats())
 		require.Len(t, h.listed("/v1/invoices"), 4)
 	})
