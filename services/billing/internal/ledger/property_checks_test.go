@@ -137,7 +137,7 @@ func (m *model) checkGrants(t *rapid.T, a ledger.Account, now time.Time) {
 	}
 	require.Equal(t, remaining-a.Debt, a.Balance)
 	require.LessOrEqual(t, a.Available(), good, "only good credit can be held")
-	require.True(t, a.Debt == 0 || always == 0, "there is no debt beside good credit")
+	require.True(t, a.Debt == 0 || always == 0, "an account with good credit owes nothing")
 	owed := int64(0)
 	for _, c := range m.calls {
 		owed += m.checkPaid(t, c, grants)

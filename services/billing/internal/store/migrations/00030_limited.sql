@@ -8,8 +8,8 @@ DROP INDEX hold_of_key;
 CREATE INDEX hold_of_member ON hold (account_id, user_id, create_time) WHERE limited AND user_id <> '';
 CREATE INDEX hold_of_key ON hold (account_id, api_key_id, create_time) WHERE limited AND api_key_id <> '';
 
--- How many of the account's holds are limited. '' is none: the account has had no window of a limit, and its new holds are not limited. 'all' is
--- all, and 'after <id>' is those up to that id and all new ones.
+-- Which of the account's holds are limited. '': none of the new ones, because the account has had no limit. 'all': all of them. 'after <id>': the new
+-- ones, and the earlier ones up to that id.
 ALTER TABLE account ADD COLUMN limited_up_to TEXT NOT NULL DEFAULT '';
 UPDATE account SET limited_up_to = 'all' WHERE key_limited OR spend_limited;
 
