@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/cork"
 )
 
 const (
@@ -27,7 +28,7 @@ func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 	defer stop(call.ErrStopping)
 	server := g.server(base)
 	served := make(chan error, 1)
-	go func() { served <- g.serveOn(server, listener) }()
+	go func() { served <- g.serveOn(server, cork.Listener{Listener: listener}) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("HTTP on %s: %w", listener.Addr(), err)
@@ -51,6 +52,7 @@ func (g *Gateway) server(base context.Context) *http.Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(g.logger.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       cork.Context,
 	}
 }
 

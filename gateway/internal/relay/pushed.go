@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
+	"github.com/trivet-dev/trivet/gateway/internal/cork"
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/platform/provider"
@@ -22,6 +23,7 @@ var errClosed = errors.New("the response has ended")
 type pushed struct {
 	answer
 	writer    sse.Writer // answer.out
+	conn      *cork.Conn // nil when it cannot be corked
 	request   *aiv1.RelayRequest
 	keepAlive time.Duration
 	cancel    context.CancelFunc // ends the call; nil when no comments are sent, as then only an error of send ends it
@@ -39,7 +41,7 @@ func (h *Relay) push(w http.ResponseWriter, r *http.Request, state *call.State, 
 	ctx := provider.WithAttempt(r.Context(), &state.Attempt)
 	p := &pushed{
 		answer: answer{ctx: r.Context(), state: state, w: w, response: isResponse(in)},
-		writer: sse.Over(w), request: in, keepAlive: h.KeepAlive,
+		writer: sse.Over(w), conn: cork.Of(r.Context(), r.ProtoMajor), request: in, keepAlive: h.KeepAlive,
 	}
 	p.out = &p.writer
 	if h.KeepAlive > 0 && mayStream(in) {
@@ -64,9 +66,6 @@ func (p *pushed) send(m *aiv1.RelayResponse) error {
 		p.last = time.Now()
 	}
 	err := p.write(m)
-	if err == nil && (p.events || p.sound) {
-		err = p.out.Flush()
-	}
 	if err != nil && !p.closed {
 		p.gone(err)
 	}
@@ -82,7 +81,20 @@ func (p *pushed) gone(err error) {
 	}
 }
 
+// write writes a piece, and flushes it if the client reads piece by piece.
 func (p *pushed) write(m *aiv1.RelayResponse) error {
+	p.conn.Hold()
+	err := p.put(m)
+	if err == nil && (p.events || p.sound) {
+		err = p.out.Flush()
+	}
+	if sent := p.conn.Release(); err == nil {
+		err = sent
+	}
+	return err
+}
+
+func (p *pushed) put(m *aiv1.RelayResponse) error {
 	if p.begun {
 		return p.piece(m)
 	}
