@@ -25,6 +25,6 @@ func newBase(c Config) *http.Transport {
 		DisableCompression:     c.Relay,
 		Protocols:              protocols,
 		WriteBufferSize:        8 << 10,
-		ReadBufferSize:         16 << 10,
+		ReadBufferSize:         32 << 10,
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 const (
 	// startSize is the size of a fresh buffer, in bytes: some hundred deltas.
-	startSize = 16 << 10
+	startSize = 32 << 10
 	// MaxEvent is the largest event, in bytes; audio and images in base64 are the large ones.
 	MaxEvent = 8 << 20
 )
