@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -131,17 +132,40 @@ func (l *Ledger) claw(ctx context.Context, tx Tx, account *Account, p Purchase, 
 	if target == p.Clawed || reversal == "" {
 		return nil
 	}
-	g, err := tx.GrantBySource(ctx, account.ID, p.Source)
-	if err != nil || !g.ExpireTime.After(now) {
-		return err
-	}
-	given, err := l.give(ctx, tx, account, Grant{Source: p.returned(reversal), Amount: p.Clawed - target, ExpireTime: g.ExpireTime}, now)
-	if err != nil || !given {
+	if err := l.restore(ctx, tx, account, p, reversal, p.Clawed-target, now); err != nil {
 		return err
 	}
 	p.Clawed = target
 	return tx.SetClawed(ctx, p)
 }
+
+// restore returns what a reversal had taken. The credit ends when it would have ended: if its time is over, only holds from before can still use it.
+func (l *Ledger) restore(ctx context.Context, tx Tx, account *Account, p Purchase, reversal string, amount int64, now time.Time) error {
+	bought, err := tx.GrantBySource(ctx, account.ID, p.Source)
+	if err != nil {
+		return err
+	}
+	g := Grant{Source: p.returned(reversal), Amount: amount, ExpireTime: bought.ExpireTime}
+	for n := 2; ; n++ { // a dispute may be won more than once
+		if _, err := tx.GrantBySource(ctx, account.ID, g.Source); errors.Is(err, ErrNotFound) {
+			break
+		} else if err != nil {
+			return err
+		}
+		g.Source = again(p.returned(reversal), n)
+	}
+	if g.ExpireTime.After(now) {
+		_, err = l.give(ctx, tx, account, g, now)
+		return err
+	}
+	if _, err := l.insertGrant(ctx, tx, account, g, 0, now); err != nil {
+		return err
+	}
+	return l.expire(ctx, tx, account, now)
+}
+
+// again is the source of the grant that returns credit for the nth time. The auditor knows its form.
+func again(source string, n int) string { return fmt.Sprintf("%s#%d", source, n) }
 
 // returned is the source of the grant that gives credit back. That of a subscription's credit ends with the subscription.
 func (p Purchase) returned(reversal string) string {
@@ -154,19 +178,12 @@ func (p Purchase) returned(reversal string) string {
 // takeBack takes credit from the purchase's grant, and then from those that returned its credit after a dispute was won or a refund failed. It returns the
 // purchase as it is then.
 func (l *Ledger) takeBack(ctx context.Context, tx Tx, account *Account, p Purchase, amount int64, reversed []subscriptions.Reversal, now time.Time) (Purchase, error) {
-	sources := []string{p.Source, p.returned(p.Key)} // earlier versions returned credit without news, by the key
-	for _, r := range reversed {
-		sources = append(sources, p.returned(r.ID))
-	}
 	short, held := amount, int64(0)
-	for _, source := range sources {
-		g, err := tx.GrantBySource(ctx, account.ID, source)
-		if errors.Is(err, ErrNotFound) && source != p.Source {
-			continue
-		}
-		if err != nil {
-			return p, err
-		}
+	grants, err := l.bought(ctx, tx, p, reversed)
+	if err != nil {
+		return p, err
+	}
+	for _, g := range grants {
 		take := min(short, g.Remaining, max(0, account.Available()))
 		if err := l.expireTo(ctx, tx, account, g, g.Remaining-take, now); err != nil {
 			return p, err
@@ -179,6 +196,32 @@ func (l *Ledger) takeBack(ctx context.Context, tx Tx, account *Account, p Purcha
 		account.Due = dueAtOnce
 	}
 	return p, nil
+}
+
+// bought is the purchase's grant, and those that returned its credit.
+func (l *Ledger) bought(ctx context.Context, tx Tx, p Purchase, reversed []subscriptions.Reversal) (all []Grant, err error) {
+	g, err := tx.GrantBySource(ctx, p.AccountID, p.Source)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, g)
+	sources := []string{p.returned(p.Key)} // earlier versions returned credit without news, by the key
+	for _, r := range reversed {
+		sources = append(sources, p.returned(r.ID))
+	}
+	for _, first := range sources {
+		for source, n := first, 2; ; source, n = again(first, n), n+1 {
+			g, err := tx.GrantBySource(ctx, p.AccountID, source)
+			if errors.Is(err, ErrNotFound) {
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, g)
+		}
+	}
+	return all, nil
 }
 
 // dueAtOnce is the due time of an account whose held credit is to be taken back: whoever touches it next takes what calls have released.

@@ -67,6 +67,19 @@ func TestRefundsTakeCreditBack(t *testing.T) {
 			s.reversal(dispute, "dp_1", "won", 120)
 			s.reversal(dispute, "dp_1", "won", 120)
 		}, 500},
+		"a dispute that is won, lost and won again": {func(s *subscriber) {
+			s.reversal(dispute, "dp_1", "needs_response", 120)
+			s.reversal(dispute, "dp_1", "won", 120)
+			s.reversal(dispute, "dp_1", "lost", 120)
+			s.reversal(dispute, "dp_1", "won", 120)
+		}, 500},
+		"a dispute that is won twice, then a part of it is lost, then it is won": {func(s *subscriber) {
+			for _, status := range []string{"needs_response", "won", "needs_response", "won"} {
+				s.reversal(dispute, "dp_1", status, 120)
+			}
+			s.reversal(dispute, "dp_1", "lost", 60)
+			s.reversal(dispute, "dp_1", "won", 120)
+		}, 500},
 		"a dispute that is won, then a refund": {func(s *subscriber) {
 			s.reversal(dispute, "dp_1", "needs_response", 120)
 			s.reversal(dispute, "dp_1", "won", 120)
@@ -105,6 +118,34 @@ func TestRefundsTakeCreditBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The credit of a month that is over comes back to the calls that were made within it, and to no others. The books say that it came back, so that
+// a part of the payment can be taken again.
+func TestADisputeWonAfterTheMonth(t *testing.T) {
+	dispute := func(s *subscriber, status string, amount int) {
+		s.write(mirror.Dispute, fmt.Sprintf(`{"id":"dp_1","object":"dispute","status":%q,"amount":%d,"payment_intent":"pi_in_0","charge":"ch_1","created":1}`, status, amount))
+	}
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.invoice(0, "paid")
+		s.sub(0, "active")
+		credit := s.account().Balance
+		dispute(s, "needs_response", 2380)
+		left := s.account().Balance
+		require.Equal(t, credit-1000, left)
+		dispute(s, "won", 2380)
+		require.Equal(t, credit, s.account().Balance)
+		dispute(s, "lost", 2380)
+		s.sub(0, "canceled", fmt.Sprintf(`"ended_at":%d`, s.clock.Now().Unix()))
+		require.Equal(t, left, s.account().Balance)
+		s.clock.Add(time.Second)
+		dispute(s, "won", 2380)
+		require.Equal(t, left, s.account().Balance, "its time is over")
+		dispute(s, "lost", 1)
+		require.Equal(t, left, s.account().Balance)
+		require.Zero(t, s.account().Debt)
+		require.Zero(t, s.count("SELECT clawed FROM purchase"))
+	})
 }
 
 // A refund takes what is left of the credit that it paid for. It never makes the balance negative, and it takes no other credit: elizaOS/eliza#10963 had a

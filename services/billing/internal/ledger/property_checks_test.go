@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -62,7 +63,9 @@ func (m *model) checkNotices(t *rapid.T) {
 	all, err := m.b.store.Notices(t.Context(), m.account, "", "", 10_000)
 	require.NoError(t, err)
 	largest, told := map[string]int64{}, map[string]bool{}
-	for _, n := range slices.Backward(all) {
+	// The ids of a process that has restarted do not tell the order within a moment.
+	slices.SortStableFunc(all, func(a, b notices.Notice) int { return cmp.Or(a.CreateTime.Compare(b.CreateTime), cmp.Compare(a.Data.Amount, b.Data.Amount)) })
+	for _, n := range all {
 		d := n.Data
 		if d.Percent == 0 {
 			continue

@@ -162,7 +162,11 @@ func planSource(plan plans.Plan, start time.Time) string {
 
 // give writes a grant, its entry, and the account's money in memory; it pays debt first. False: the source is not new.
 func (l *Ledger) give(ctx context.Context, tx Tx, account *Account, g Grant, now time.Time) (bool, error) {
-	paid := min(account.Debt, g.Amount)
+	return l.insertGrant(ctx, tx, account, g, min(account.Debt, g.Amount), now)
+}
+
+// insertGrant writes a grant that pays a part of the account's debt.
+func (l *Ledger) insertGrant(ctx context.Context, tx Tx, account *Account, g Grant, paid int64, now time.Time) (bool, error) {
 	g.ID, g.AccountID, g.CreateTime, g.Remaining = l.ids.make(prefixGrant, now), account.ID, now, g.Amount-paid
 	inserted, err := tx.InsertGrant(ctx, g)
 	if err != nil || !inserted {

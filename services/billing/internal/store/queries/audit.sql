@@ -275,6 +275,12 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             UNION
             SELECT w.payment_intent, w.account_id, CASE WHEN w.source LIKE 'sub:%' THEN w.source || ':return:' ELSE 'return:' END || r.id
             FROM purchase AS w JOIN reversal AS r ON r.payment_intent = w.invoice AND w.invoice <> ''
+            UNION -- what a dispute returned that was won again
+            SELECT w.payment_intent, w.account_id, o.source
+            FROM purchase AS w
+            JOIN reversal AS r ON r.payment_intent <> '' AND r.payment_intent IN (w.payment, w.invoice)
+            JOIN credit_grant AS o ON o.account_id = w.account_id
+                AND o.source LIKE CASE WHEN w.source LIKE 'sub:%' THEN w.source || ':return:' ELSE 'return:' END || r.id || '#%'
         ) AS s ON s.id = p.payment_intent
         JOIN credit_grant AS g ON g.account_id = s.account_id AND g.source = s.source
         LEFT JOIN (
@@ -285,7 +291,7 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         GROUP BY p.payment_intent, p.clawed, p.credit
     ) AS c WHERE c.clawed < c.early OR c.clawed > c.gone
     UNION ALL
-    -- A reversal that failed or was won may have come when the credit's time was over: then nothing came back.
+    -- Earlier versions returned nothing when the credit's time was over, and nothing when a dispute was won again.
     SELECT
         'what was taken back of a purchase, and what waits, is what its reversals take of its credit', c.id, c.clawed + c.waiting,
         CAST(c.target / 1000000000 AS BIGINT), CAST(c.target % 1000000000 AS BIGINT)
