@@ -116,7 +116,8 @@ func (c *settling) correctUsage(ctx context.Context, tx Tx, account *Account) (t
 	if err != nil {
 		return time.Time{}, err
 	}
-	if !at.Before(account.PeriodStart) {
+	// A period that is sold begins with the subscription. The news of it may come after a call ended, which then counts in the period before.
+	if !at.Before(account.PeriodStart) && account.Period.covers(old) {
 		account.Period.Remove(old)
 		account.Period.Add(totalOf(c.Usage, c.cost))
 	}

@@ -309,3 +309,26 @@ func TestAnAdvanceForOtherSeats(t *testing.T) {
 		s.requirePlan("pro@1", 0)
 	})
 }
+
+// A subscription begins at Stripe before its news come. A call that was abandoned in between counts in the period before, and its late settlement, which
+// corrects the charge, is not refused.
+func TestALateSettlementOfACallFromBeforeTheNews(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		h := s.hold("r1", 100)
+		_, err := s.Checkpoint(t.Context(), h.ID, ledger.Usage{Input: 100}, 0)
+		require.NoError(t, err)
+		s.clock.Add(lease)
+		swept, err := s.Sweep(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, swept)
+		before := s.account().Balance
+		s.invoice(0, "paid")
+		s.sub(0, "active") // since before the call
+		require.Zero(t, s.account().Period)
+		require.EqualValues(t, 30, s.settle(h, 30).Cost)
+		require.Zero(t, s.account().Period)
+		require.Equal(t, before+1000+70, s.account().Balance)
+		s.settle(s.hold("r2", 5), 5)
+		require.EqualValues(t, 5, s.account().Period.Cost)
+	})
+}

@@ -100,6 +100,12 @@ func (t *UsageTotal) combine(o UsageTotal, op func(a, b int64) int64) {
 	t.Cost = op(t.Cost, o.Cost)
 }
 
+// covers tells whether o can be a part of the sums.
+func (t UsageTotal) covers(o UsageTotal) bool {
+	t.Remove(o)
+	return min(t.Requests, t.Usage.Input, t.Usage.CachedInput, t.Usage.Output, t.Usage.Reasoning, t.Cost) >= 0
+}
+
 // largest is the largest of the sums.
 func (t UsageTotal) largest() int64 {
 	return max(t.Requests, t.Usage.Input, t.Usage.CachedInput, t.Usage.Output, t.Usage.Reasoning, t.Cost)
