@@ -69,7 +69,8 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		runtime.NumCPU(), runtime.Version(), o.rounds, o.duration, o.deltas)
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "case\tprogram\trequests/s\tCPU\tratio\tCPU/delta\tPostgreSQL\tallocations\tcommits\tp50\tp99\tfirst byte\tfailed\t")
-	measured := map[string]time.Duration{} // CPU per request, by the name of the profile
+	measured := map[string]time.Duration{} // CPU per request of a process, by the name of the profile
+	var processes []string
 	for _, c := range o.cases() {
 		fmt.Fprintln(stderr, c)
 		all, err := b.measureCase(ctx, c)
@@ -79,13 +80,21 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		for i, t := range b.targets {
 			f := median(all[i])
 			show(table, c, t, f, median(all[0]), o.deltas)
-			if c.accounts == 1 && len(t.ops) == 1 {
-				measured[profileName(t, 0, c)] = f.cpu
+			if c.accounts == 1 && len(t.ops) > 0 {
+				for process, cpu := range f.processes {
+					measured[profileName(t, process, c)] = cpu
+				}
+			}
+			if len(t.parts) > 0 {
+				processes = append(processes, byProcess(c, t, f))
 			}
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	for _, line := range processes {
+		fmt.Fprintln(stdout, line)
 	}
 	if err := b.showMemory(stdout); err != nil || !o.stages {
 		return err
@@ -152,6 +161,15 @@ func show(w io.Writer, c benchCase, t *target, f, floor figures, deltas int) {
 	}
 	fmt.Fprintf(w, "%s\t%s\t%.0f\t%s\t%.2f×\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", c, t.name, f.rate, micros(f.cpu), float64(f.cpu)/float64(floor.cpu), delta, server,
 		allocations, commits, micros(f.p50), micros(f.p99), micros(f.firstByte), f.failures)
+}
+
+// byProcess says what each process of an installation used.
+func byProcess(c benchCase, t *target, f figures) string {
+	parts := make([]string, 0, len(t.parts))
+	for i, name := range t.parts {
+		parts = append(parts, name+" "+micros(f.processes[i]))
+	}
+	return fmt.Sprintf("CPU of %s, %s: %s", t.name, c, strings.Join(parts, ", "))
 }
 
 func micros(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) }

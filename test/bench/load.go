@@ -16,11 +16,12 @@ import (
 type figures struct {
 	requests    int
 	failures    int
-	rate        float64       // requests a second
-	cpu         time.Duration // per request
-	server      time.Duration // PostgreSQL's CPU per request
-	allocations float64       // per request
-	commits     float64       // durable ones, per request
+	rate        float64         // requests a second
+	cpu         time.Duration   // per request
+	processes   []time.Duration // the same, by process of the program
+	server      time.Duration   // PostgreSQL's CPU per request
+	allocations float64         // per request
+	commits     float64         // durable ones, per request
 	p50, p99    time.Duration
 	firstByte   time.Duration // median until the first byte of the body
 	err         error
@@ -59,6 +60,9 @@ func drive(ctx context.Context, t *target, c benchCase, d time.Duration) (figure
 	}
 	f := summarize(samples, took, after.cpu-before.cpu)
 	if f.requests > 0 {
+		for i := range after.processes {
+			f.processes = append(f.processes, (after.processes[i]-before.processes[i])/time.Duration(f.requests))
+		}
 		f.server = (after.server - before.server) / time.Duration(f.requests)
 		f.allocations = (after.allocations - before.allocations) / float64(f.requests)
 		f.commits = (after.commits - before.commits) / float64(f.requests)

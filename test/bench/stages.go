@@ -202,7 +202,11 @@ func (c costs) show(w io.Writer, name string, cpu time.Duration) error {
 
 // profileName is the name of the profiles of a process in a case, without what they are of.
 func profileName(t *target, process int, c benchCase) string {
-	return fmt.Sprintf("%s-%d-%d-%t", strings.ReplaceAll(t.name, ", ", "-"), process, c.callers, c.stream)
+	part := strconv.Itoa(process)
+	if process < len(t.parts) {
+		part = t.parts[process]
+	}
+	return fmt.Sprintf("%s-%s-%d-%t", strings.ReplaceAll(t.name, ", ", "-"), part, c.callers, c.stream)
 }
 
 // profilesFolder makes a folder for the profiles of a run that only wants the stages.

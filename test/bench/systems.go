@@ -28,6 +28,7 @@ type target struct {
 	tokens []string // of one account each; the proxy takes any
 	fresh  []string // of accounts that have not called yet
 	pids   []int
+	parts  []string // the names of the processes, if there are several
 	ops    []string // the addresses of Trivet's metrics
 	server int      // PostgreSQL's process; 0 if none exists
 	mint   string   // where the sandbox makes tokens
@@ -215,7 +216,7 @@ func (b *bench) split(ctx context.Context) (*target, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.pids, t.ops = append(t.pids, pid), append(t.ops, "http://"+at[4+i])
+		t.pids, t.ops, t.parts = append(t.pids, pid), append(t.ops, "http://"+at[4+i]), append(t.parts, name)
 	}
 	for _, ops := range t.ops {
 		if err := ready(ctx, ops+"/readyz"); err != nil {
@@ -294,6 +295,7 @@ func token(ctx context.Context, url, user string) (string, error) {
 // spent is the CPU and memory that a target has used so far.
 type spent struct {
 	cpu, server time.Duration
+	processes   []time.Duration // the CPU of each process
 	allocations float64
 	commits     float64
 }
@@ -305,6 +307,7 @@ func (t *target) spent(ctx context.Context) (s spent, err error) {
 			return s, err
 		}
 		s.cpu += own
+		s.processes = append(s.processes, own)
 	}
 	if t.server != 0 {
 		if s.server, err = familyCPU(t.server); err != nil {
