@@ -54,6 +54,17 @@ func cpu(b *testing.B) time.Duration {
 
 func benchClient(b *testing.B) billingv1.BillingServiceClient {
 	b.Helper()
+	return billingv1.NewBillingServiceClient(benchConn(b, func(server *grpcserver.Server) {
+		billingv1.RegisterBillingServiceServer(server, &ledger{reserve: func(context.Context, *billingv1.ReserveRequest) (*billingv1.ReserveResponse, error) {
+			time.Sleep(time.Millisecond) // as a commit that many calls share
+			return &billingv1.ReserveResponse{HoldId: "hold_1"}, nil
+		}})
+	}))
+}
+
+// benchConn is a connection over TCP to a server whose passports and peers have the tests' secret.
+func benchConn(b *testing.B, register func(*grpcserver.Server)) *connect.Conn {
+	b.Helper()
 	public, ok := ed25519.NewKeyFromSeed(secret).Public().(ed25519.PublicKey)
 	require.True(b, ok)
 	passports, err := passport.NewVerifier([]ed25519.PublicKey{public}, time.Now)
@@ -62,10 +73,7 @@ func benchClient(b *testing.B) billingv1.BillingServiceClient {
 	require.NoError(b, err)
 	server, err := grpcserver.New(grpcserver.Config{Logger: slog.New(slog.DiscardHandler), Meter: noop.Meter{}, Passports: passports, Peers: peers})
 	require.NoError(b, err)
-	billingv1.RegisterBillingServiceServer(server, &ledger{reserve: func(context.Context, *billingv1.ReserveRequest) (*billingv1.ReserveResponse, error) {
-		time.Sleep(time.Millisecond) // as a commit that many calls share
-		return &billingv1.ReserveResponse{HoldId: "hold_1"}, nil
-	}})
+	register(server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	ctx, stop := context.WithCancel(context.Background())
@@ -80,5 +88,5 @@ func benchClient(b *testing.B) billingv1.BillingServiceClient {
 		stop()
 		require.NoError(b, <-served)
 	})
-	return billingv1.NewBillingServiceClient(conn)
+	return conn
 }
