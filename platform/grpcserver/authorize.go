@@ -63,6 +63,9 @@ func permit(claims *passport.Claims, rule *accessv1.Rule) error {
 
 // identify finds the caller's passport, or exchanges the caller's credential for one.
 func (c *chain) identify(ctx context.Context, md metadata.MD, m *method) (*passport.Claims, error) {
+	if claims, ok := ctx.Value(screenedKey{}).(*passport.Claims); ok {
+		return claims, nil
+	}
 	token, err := single(md, passport.Header)
 	if err != nil {
 		return nil, err

@@ -24,8 +24,14 @@ func (c *chain) tap(ctx context.Context, info *tap.Info) (context.Context, error
 		ctx = withRequestID(ctx, info.Header)
 		return ctx, c.finish(ctx, m, tracing.Span{}, time.Now(), m.refused(ctx, claims, nil, err), nil)
 	}
+	if claims != nil {
+		ctx = context.WithValue(ctx, screenedKey{}, claims)
+	}
 	return ctx, nil
 }
+
+// screenedKey is the key of the claims of the passport that tap has verified, so that authorize does not do it again.
+type screenedKey struct{}
 
 // screen returns why a call is refused, with the claims of a known caller.
 func (c *chain) screen(info *tap.Info, m *method) (*passport.Claims, error) {
