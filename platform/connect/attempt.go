@@ -118,13 +118,14 @@ func (c *Conn) once(ctx context.Context, method string, args, reply any, opts []
 	return err
 }
 
-// outgoing adds who is calling, for which request and in which trace.
-func (c *Conn) outgoing(ctx context.Context) context.Context {
-	if traceparent := tracing.Traceparent(ctx); traceparent != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, tracing.Header, traceparent)
-	}
+// outgoing adds who is calling, for which request and in which trace, and more pairs of names and values.
+func (c *Conn) outgoing(ctx context.Context, more ...string) context.Context {
+	pairs := append(make([]string, 0, 8), peer.Header, c.prover.Proof())
 	if id := requestid.From(ctx); id != "" {
-		return metadata.AppendToOutgoingContext(ctx, peer.Header, c.prover.Proof(), requestid.Header, id)
+		pairs = append(pairs, requestid.Header, id)
 	}
-	return metadata.AppendToOutgoingContext(ctx, peer.Header, c.prover.Proof())
+	if traceparent := tracing.Traceparent(ctx); traceparent != "" {
+		pairs = append(pairs, tracing.Header, traceparent)
+	}
+	return metadata.AppendToOutgoingContext(ctx, append(pairs, more...)...)
 }

@@ -5,6 +5,7 @@ package connect
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -72,7 +73,8 @@ func InProcess(channel grpc.ClientConnInterface, prover *peer.Prover) *Conn {
 // Conn is a connection that says who is calling.
 type Conn struct {
 	inner  grpc.ClientConnInterface
-	client *grpc.ClientConn // nil in process
+	client *grpc.ClientConn       // nil in process
+	from   atomic.Pointer[picker] // of the last stream with one request; nil before the first one
 	prover *peer.Prover
 	close  func() error
 	// batches are the streams of calls that travel together, by RPC; empty in process.

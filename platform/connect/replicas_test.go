@@ -32,6 +32,7 @@ type node struct {
 	lingers atomic.Bool // accepts streams and says nothing more
 	deaf    bool        // does not notice that its caller has left
 	streams atomic.Int64
+	alone   atomic.Int64 // streams whose caller has no other replica
 	ended   atomic.Int64
 	refuses error
 }
@@ -77,6 +78,9 @@ func (n *node) WatchRevocations(_ *authv1.WatchRevocationsRequest, stream grpc.S
 func (n *node) accept(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if n.deaf {
 		defer n.ended.Add(1)
+	}
+	if len(metadata.ValueFromIncomingContext(stream.Context(), peer.UnawaitedHeader)) > 0 {
+		n.alone.Add(1)
 	}
 	if err := n.serve(stream.Context()); err != nil {
 		return err
@@ -311,6 +315,28 @@ func TestAnAcceptedStreamFailsWithItsReplica(t *testing.T) {
 	_, err = stream.Recv()
 	require.Equal(t, codes.Unavailable, status.Code(err))
 	require.EqualValues(t, 1, nodes[0].calls.Load()+nodes[1].calls.Load())
+}
+
+// A replica need not say that it accepts a stream while it is the only one. When another one is connected, it does.
+func TestOneReplicaIsNotAwaited(t *testing.T) {
+	for n := 1; n <= 2; n++ {
+		var nodes []*node
+		for range n {
+			nodes = append(nodes, &node{})
+		}
+		client := connected(t, nodes...)
+		alone := int64(0)
+		for _, n := range nodes {
+			n.alone.Store(0)
+		}
+		for range 4 {
+			require.NoError(t, watch(t, client))
+		}
+		for _, n := range nodes {
+			alone += n.alone.Load()
+		}
+		require.Equal(t, map[int]int64{1: 4, 2: 0}[n], alone, "%d replicas", n)
+	}
 }
 
 // What a service itself says is an answer, not a failure of the replica.

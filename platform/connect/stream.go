@@ -49,15 +49,23 @@ func (s *movingStream) begin() error {
 		s.conn.awaitConnected(s.ctx)
 		s.attempts++
 		s.attempt = &attempt{stream: true}
+		stays := s.attempts == maxAttempts || s.conn.hasOneReplica()
+		var told []string
+		if stays {
+			told = []string{peer.UnawaitedHeader, "1"}
+		}
 		var own context.Context
-		own, s.timer, s.cancel = s.attempt.begin(s.conn.outgoing(s.ctx), acceptTime)
-		if s.attempts == maxAttempts {
+		own, s.timer, s.cancel = s.attempt.begin(s.conn.outgoing(s.ctx, told...), acceptTime)
+		if stays {
 			s.timer.Stop()
 		}
 		stream, err := s.conn.inner.NewStream(own, s.desc, s.method, s.opts...)
+		if p := s.attempt.picked.Load(); p != nil {
+			s.conn.from.Store(p.from)
+		}
 		if err == nil {
 			s.ClientStream = stream
-			s.attempt.mayLeave.Store(s.attempts < maxAttempts && s.attempt.canLeave())
+			s.attempt.mayLeave.Store(!stays && s.attempt.canLeave())
 			if s.attempt.mayLeave.Load() {
 				s.timer.Reset(acceptTime) // it may have passed before the replica was known
 			}
@@ -68,6 +76,16 @@ func (s *movingStream) begin() error {
 			return ErrUnsent(err) // an earlier attempt was left before it got the request
 		}
 	}
+}
+
+// hasOneReplica reports whether a stream has no other replica to go to. It is false while that is not known.
+func (c *Conn) hasOneReplica() bool {
+	p := c.from.Load()
+	if p == nil {
+		return false
+	}
+	p = p.newest()
+	return p != nil && len(p.replicas) == 1
 }
 
 func (s *movingStream) movesOn(err error) bool {

@@ -87,11 +87,19 @@ func (c *chain) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 		defer cancel()
 		defer context.AfterFunc(c.stopping, cancel)()
 	}
-	// A caller that does not see it in time asks another replica.
-	if err := stream.SendHeader(metadata.MD{peer.AcceptedHeader: {"1"}}); err != nil {
+	if err := c.accept(stream, md, m); err != nil {
 		return err
 	}
 	return handler(srv, &serverStream{ServerStream: stream, ctx: ctx, chain: c, method: m})
+}
+
+// accept tells the caller that the stream is accepted: a caller that does not see it in time asks another replica. A caller that has no
+// other replica says so, which saves both sides a frame. It still hears of the acceptance of a watch, whose first message may take long.
+func (*chain) accept(stream grpc.ServerStream, md metadata.MD, m *method) error {
+	if len(md[peer.UnawaitedHeader]) > 0 && m.rule.GetCaller() != accessv1.Caller_CALLER_INTERNAL {
+		return nil
+	}
+	return stream.SendHeader(metadata.MD{peer.AcceptedHeader: {"1"}})
 }
 
 // unknown lets gRPC's own services through, which have no rule, and nothing else.

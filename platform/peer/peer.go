@@ -24,6 +24,10 @@ const Header = "trivet-peer"
 // AcceptedHeader is the name of the header with which a server tells that it accepts a stream, before it does anything else.
 const AcceptedHeader = "trivet-accepted"
 
+// UnawaitedHeader is the name of the metadata with which the caller of a stream tells that it has no other replica to go to, so it
+// does not wait for AcceptedHeader, and a server need not send it.
+const UnawaitedHeader = "trivet-unawaited"
+
 // MinSecret is the fewest bytes that the shared secret may have.
 const MinSecret = 32
 
