@@ -18,10 +18,12 @@ func Ping(ctx context.Context, url string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := r.client.Ping(ctx).Err(); err != nil {
+	client := r.clients.use()
+	defer client.release()
+	if err := client.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("it does not answer: %w", err)
 	}
-	if err := r.client.Eval(ctx, "return 1", nil).Err(); err != nil {
+	if err := client.Eval(ctx, "return 1", nil).Err(); err != nil {
 		return fmt.Errorf("it runs no scripts: %w", err)
 	}
 	return nil

@@ -47,8 +47,7 @@ type RedisOptions struct {
 // concurrency. An error other than an *errs.Error means that Redis did not answer.
 type Redis struct {
 	options RedisOptions
-	clients sync.RWMutex // is held for reading while a call uses client
-	client  *redis.Client
+	clients *clients
 	admit   *redis.Script
 	done    *redis.Script
 	process string
@@ -89,7 +88,7 @@ func NewRedis(options RedisOptions) (*Redis, error) {
 		options.Prefix = "trivet:limit:"
 	}
 	return &Redis{
-		options: options, client: client, admit: redis.NewScript(admitSource), done: redis.NewScript(doneSource),
+		options: options, clients: newClients(client, options.URL), admit: redis.NewScript(admitSource), done: redis.NewScript(doneSource),
 		process: rand.Text(), open: map[*redisTicket]struct{}{},
 	}, nil
 }
@@ -106,11 +105,7 @@ func newClient(options RedisOptions) (*redis.Client, error) {
 }
 
 // Close closes the connections.
-func (r *Redis) Close() error {
-	r.clients.RLock()
-	defer r.clients.RUnlock()
-	return r.client.Close()
-}
+func (r *Redis) Close() error { return r.clients.close() }
 
 // now is the argument of the scripts for the time.
 func (r *Redis) now() string {
@@ -194,9 +189,9 @@ func levelsOf(got []int64, ask Ask) []Level {
 func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, args []any, want int) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.Timeout)
 	defer cancel()
-	r.clients.RLock()
-	got, err := script.Run(ctx, r.client, keys, args...).Int64Slice()
-	r.clients.RUnlock()
+	client := r.clients.use()
+	defer client.release()
+	got, err := script.Run(ctx, client, keys, args...).Int64Slice()
 	if err != nil {
 		return nil, fmt.Errorf("limit: Redis: %w", err)
 	}
@@ -210,13 +205,13 @@ func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, ar
 func (r *Redis) Renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 4*r.options.Timeout)
 	defer cancel()
-	r.clients.RLock()
-	defer r.clients.RUnlock()
-	until, err := r.time(ctx)
+	client := r.clients.use()
+	defer client.release()
+	until, err := r.time(ctx, client)
 	if err != nil {
 		return err
 	}
-	pipe := r.client.Pipeline()
+	pipe := client.Pipeline()
 	r.mu.Lock()
 	for t := range r.open {
 		for _, running := range t.runningIn() {
@@ -233,11 +228,11 @@ func (r *Redis) Renew(ctx context.Context) error {
 }
 
 // time is the time by which all replicas admit calls.
-func (r *Redis) time(ctx context.Context) (time.Time, error) {
+func (r *Redis) time(ctx context.Context, client *sharedClient) (time.Time, error) {
 	if r.options.Now != nil {
 		return r.options.Now(), nil
 	}
-	return r.client.Time(ctx).Result()
+	return client.Time(ctx).Result()
 }
 
 type redisTicket struct {
@@ -294,7 +289,7 @@ func (t *redisTicket) end(used int64) error {
 	for _, s := range t.shares {
 		keys, args = append(keys, s.counts, s.streams), append(args, s.window, used-s.taken)
 	}
-	t.redis.clients.RLock()
-	defer t.redis.clients.RUnlock()
-	return t.redis.done.Run(ctx, t.redis.client, append(keys, t.running), args...).Err()
+	client := t.redis.clients.use()
+	defer client.release()
+	return t.redis.done.Run(ctx, client, append(keys, t.running), args...).Err()
 }

@@ -12,10 +12,8 @@ import (
 // changes nothing, for an invalid address, for a password that Redis refuses, and for an address that Ping would refuse while the earlier one works.
 // When neither answers, the new one is used.
 func (r *Redis) Rotate(ctx context.Context, url string) error {
-	r.clients.RLock()
 	options := r.options
-	r.clients.RUnlock()
-	if url == options.URL {
+	if options.URL = r.clients.address(); url == options.URL {
 		return nil
 	}
 	if err := CheckURL(url); err != nil {
@@ -32,11 +30,7 @@ func (r *Redis) Rotate(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	r.clients.Lock()
-	old := r.client
-	r.client, r.options.URL = client, url
-	r.clients.Unlock()
-	return old.Close()
+	return r.clients.replace(client, url)
 }
 
 // Rotate uses another address of Redis, as Redis.Rotate does.

@@ -1,6 +1,8 @@
 package limit_test
 
 import (
+	"context"
+	"net"
 	"testing"
 	"time"
 
@@ -49,4 +51,38 @@ func TestPasswordsOfRedisRotate(t *testing.T) {
 	server.Stop(t)
 	require.NoError(t, r.Rotate(t.Context(), server.As("limits", "three")), "when neither answers, the new one is used")
 	server.Start(t)
+}
+
+// A renewal that waits for a silent Redis stops neither a change of the address nor the calls that come meanwhile.
+func TestRotateDoesNotWaitForRenew(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	asked := make(chan net.Conn, 1)
+	go func() {
+		conn, err := silent.Accept()
+		if err == nil {
+			asked <- conn
+		}
+	}()
+	server := redistest.New(t)
+	r, err := limit.NewRedis(limit.RedisOptions{URL: "redis://" + silent.Addr().String(), Timeout: time.Minute})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	ctx, cancel := context.WithCancel(t.Context())
+	renewed := make(chan error, 1)
+	go func() { renewed <- r.Renew(ctx) }()
+	conn := <-asked
+
+	require.NoError(t, r.Rotate(t.Context(), server.URL()))
+	_, err = r.Admit(t.Context(), limit.Ask{Account: "a", AccountRequests: 1})
+	require.NoError(t, err)
+	select {
+	case err := <-renewed:
+		t.Fatalf("the renewal has ended before: %v", err)
+	default:
+	}
+	cancel()
+	require.NoError(t, conn.Close())
+	require.Error(t, <-renewed)
+	require.NoError(t, silent.Close())
 }
