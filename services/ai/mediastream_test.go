@@ -254,6 +254,12 @@ func TestMediaStreamsWithErrors(t *testing.T) {
 		require.Equal(t, partialImage, a.body)
 		require.EqualValues(t, 3*5_000+100*40_000, h.settled().Cost)
 		require.Contains(t, h.logged.String(), "compare the call with the provider's invoice")
+
+		h = newFixture(t, withUpstream(raw("text/event-stream", spokenEvents+failure))) // in one piece
+		a = h.send(speech, plain(speakStream))
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, a.err)
+		require.Equal(t, spokenEvents, a.body)
+		require.EqualValues(t, 4*15_000, h.settled().Cost)
 	}
 }
 
@@ -272,6 +278,7 @@ func TestMediaStreamsAreBounded(t *testing.T) {
 		"early images":           {generations, plain(drawStream), many(partialImage, 4) + lastImage, true},
 		"words":                  {transcriptions, hearStream(t), many(`data: {"type":"transcript.text.delta","delta":"`+many("one two ", 100)+`"}`+"\n\n", 20) + lastWords, true},
 		"words without a usage":  {transcriptions, hearStream(t), firstWords + `data: {"type":"transcript.text.done","text":"one two"}` + "\n\n", false},
+		"an edit without usage":  {edits, form(t, "model", "gpt-image-1", "prompt", "a", "stream", "true", "@image", "png"), `data: {"type":"image_edit.completed","b64_json":"x"}` + "\n\n", false},
 		"an image without usage": {generations, plain(drawStream), partialImage + partialImage + `data: {"type":"image_generation.completed","b64_json":"x"}` + "\n\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -282,6 +289,9 @@ func TestMediaStreamsAreBounded(t *testing.T) {
 			require.Positive(t, hold.Cost)
 			require.LessOrEqual(t, hold.Settled[0].GetCostNanoUsd(), hold.Response.GetHeldNanoUsd())
 			require.Equal(t, strings.Contains(name, "without"), hold.Settled[0].GetEstimated() && !c.cut)
+			if strings.Contains(name, "without") { // an estimate is not a claim of the provider
+				require.NotContains(t, h.logged.String(), "exceeds the bound")
+			}
 		})
 	}
 }

@@ -255,7 +255,7 @@ func (p *priced) used(media *wire.Media, seen int64) (q models.Quantities, estim
 		q.Output = a.Reported.Total - q.Input
 	}
 	if q.Input <= 0 {
-		q.Input, q.Cached, estimated = begun.Input+media.InputImages*inputImageTokens, 0, true
+		q.Input, q.Cached, estimated = min(begun.Input+media.InputImages*inputImageTokens, p.most.Input), 0, true
 	}
 	if q.Output <= 0 {
 		q.Output, estimated = seen, true

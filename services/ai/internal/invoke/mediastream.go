@@ -101,7 +101,7 @@ func (c *call) observeMedia(data []byte) error {
 		return c.streamError(e.Error)
 	}
 	p.ended = e.Last
-	p.read = p.read || e.Image || e.Part != wire.PartNone || e.Last
+	p.read = p.read || e.Image || e.Sound || e.Part != wire.PartNone || e.Last
 	if e.Part != wire.PartNone && (p.part == wire.PartNone || e.Part <= p.part) { // a larger part repeats what was counted
 		p.part = e.Part
 		c.chunk.Pieces = append(c.chunk.Pieces[:0], wire.Piece{Raw: e.Text, Escaped: e.Escaped})

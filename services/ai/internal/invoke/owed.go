@@ -138,8 +138,8 @@ func (c *call) owes(cause error) bool {
 	case finished:
 		return true
 	default:
-		if c.req.Endpoint == wire.Speech && c.headed { // the provider charges for the text that it has read
-			return true
+		if c.req.Endpoint == wire.Speech && cause == nil { // the provider charges for the text that it has read
+			return c.headed
 		}
 		if c.req.Media != nil && c.priced.read {
 			return true

@@ -9,6 +9,8 @@ import (
 type MediaEvent struct {
 	// Image tells that the event has an image, and Partial that the image is an early, incomplete one.
 	Image, Partial bool
+	// Sound tells that the event has sound.
+	Sound bool
 	// Text is a part of a transcript: the inside of a JSON string; Escaped tells that it holds escapes, and Part how much of the
 	// transcript it is.
 	Text    []byte
@@ -40,7 +42,7 @@ const (
 	editPartial, editCompleted   = "image_edit.partial_image", "image_edit.completed"
 	textDelta, textDone          = "transcript.text.delta", "transcript.text.done"
 	textSegment                  = "transcript.text.segment"
-	speechDone                   = "speech.audio.done"
+	speechDelta, speechDone      = "speech.audio.delta", "speech.audio.done"
 )
 
 // LastEvent is the type of the event that ends a good stream of images or of a transcript.
@@ -98,6 +100,7 @@ func (a *MediaAnswer) ReadEvent(data []byte) (e MediaEvent, ok bool) {
 	}
 	e.Partial = kind == imagePartial || kind == editPartial
 	e.Image = e.Partial || kind == imageCompleted || kind == editCompleted
+	e.Sound = kind == speechDelta
 	e.Last = e.Image && !e.Partial || kind == textDone || kind == speechDone
 	if e.Part = textParts[kind]; e.Part == PartDelta {
 		e.Text, e.Escaped = delta.text, delta.escaped
