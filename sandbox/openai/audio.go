@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -42,9 +43,14 @@ func (f *Fake) speak(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, *e)
 		return
 	}
-	if _, known := find(req.Model, speechModel); !known {
+	m, known := find(req.Model, speechModel)
+	if !known {
 		writeError(w, http.StatusNotFound, errModel(req.Model))
 		return
+	}
+	streamFormats := []string{"", "audio"}
+	if m.id == "gpt-4o-mini-tts" { // the older models have no events
+		streamFormats = append(streamFormats, "sse")
 	}
 	kind, known := soundTypes[req.ResponseFormat]
 	var e apiError
@@ -57,13 +63,39 @@ func (f *Fake) speak(w http.ResponseWriter, r *http.Request) {
 		e = apiError{Message: fmt.Sprintf("Invalid 'input': string too long. Expected a string with maximum length %d.", maxSpoken), Type: typeInvalid, Param: "input", Code: "string_above_max_length"}
 	case !known:
 		e = *wrongValue("response_format", req.ResponseFormat, []string{"", "mp3", "opus", "aac", "flac", "wav", "pcm"})
-	case req.StreamFormat != "" && req.StreamFormat != "audio":
-		e = *wrongValue("stream_format", req.StreamFormat, []string{"", "audio"})
+	case !slices.Contains(streamFormats, req.StreamFormat):
+		e = *wrongValue("stream_format", req.StreamFormat, streamFormats)
+	case req.StreamFormat == "sse":
+		f.speakEvents(w, r, &req)
+		return
 	default:
 		f.beginAs(kind, w, r, directives{}, 0, 0).run(speech(req.Input, req.ResponseFormat))
 		return
 	}
 	writeError(w, http.StatusBadRequest, e)
+}
+
+// speakEvents streams the same parts as events. Its usage has the tokens of the text, and ten for each frame.
+func (f *Fake) speakEvents(w http.ResponseWriter, r *http.Request, req *speechRequest) {
+	const frameTokens = 10
+	input, output := CountTokens(req.Input), 0
+	f.begin(w, r, directives{}, input, 0).run(func(yield func(part, []byte) bool) {
+		for at, sound := range speech(req.Input, req.ResponseFormat) {
+			var event []byte
+			if at == closing {
+				f.stats.completion.Add(int64(output - output/frameTokens)) // run has counted one for each frame
+				event = fmt.Appendf(nil, `data: {"type":"speech.audio.done","usage":{"input_tokens":%d,"output_tokens":%d,"total_tokens":%d}}`, input, output, input+output)
+			} else {
+				if at == delta {
+					output += frameTokens
+				}
+				event = fmt.Appendf(nil, `data: {"type":"speech.audio.delta","audio":%q}`, base64.StdEncoding.EncodeToString(sound))
+			}
+			if !yield(at, append(event, "\n\n"...)) {
+				return
+			}
+		}
+	})
 }
 
 // frameSize is the size of an MP3 frame of 128 kbit/s at 44.1 kHz.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strings"
 	"testing"
 
 	goopenai "github.com/sashabaranov/go-openai"
@@ -144,4 +145,17 @@ func TestModerations(t *testing.T) {
 	require.True(t, bad.Results[0].Flagged)
 	require.True(t, bad.Results[0].Categories.Violence)
 	require.Equal(t, http.StatusBadRequest, s.do(t, "POST", "/v1/moderations", `{}`).status)
+}
+
+func TestSpeechAsEvents(t *testing.T) {
+	s := serve(t, openai.Config{})
+	say := func(model string) reply {
+		return s.do(t, http.MethodPost, "/v1/audio/speech", `{"model":"`+model+`","voice":"alloy","input":"It is good to speak","stream_format":"sse"}`)
+	}
+	r := say("gpt-4o-mini-tts")
+	require.Equal(t, "text/event-stream; charset=utf-8", r.header.Get("Content-Type"))
+	require.Equal(t, 2, strings.Count(r.body, `{"type":"speech.audio.delta","audio":"`))
+	require.True(t, strings.HasSuffix(r.body, `{"type":"speech.audio.done","usage":{"input_tokens":5,"output_tokens":20,"total_tokens":25}}`+"\n\n"), r.body)
+
+	require.Equal(t, http.StatusBadRequest, say("tts-1").status, "it has no events")
 }

@@ -49,6 +49,7 @@ func catalogue() []model {
 		{id: "dall-e-3", created: 1698785189, kind: imageModel},
 		{id: "tts-1", snapshot: "tts-1-1106", created: 1681940951, kind: speechModel},
 		{id: "tts-1-hd", snapshot: "tts-1-hd-1106", created: 1699046015, kind: speechModel},
+		{id: "gpt-4o-mini-tts", snapshot: "gpt-4o-mini-tts-2025-03-20", created: 1742403959, kind: speechModel},
 		{id: "whisper-1", created: 1677532384, kind: transcriptionModel},
 		{id: "gpt-4o-transcribe", created: 1742068463, kind: transcriptionModel},
 		{id: "gpt-4o-mini-transcribe", created: 1742068596, kind: transcriptionModel},

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"mime/multipart"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,6 +49,7 @@ func TestImagesAndSound(t *testing.T) {
 			{"images/generations", js, `{"model":"gpt-image-1","prompt":"a red square","quality":"low","size":"1024x1024","stream":true,"partial_images":1}`, "text/event-stream", "image_generation.completed", 3*5_000 + 372*40_000, map[string]any{"images": 1.0, "imageOutputTokens": 372.0}},
 			{"images/edits", edit, edited, js, `"b64_json"`, 3*5_000 + 323*10_000 + 272*40_000, map[string]any{"images": 1.0, "imageInputTokens": 323.0, "imageOutputTokens": 272.0}},
 			{"audio/speech", js, `{"model":"tts-1","voice":"alloy","input":"Hello"}`, "audio/mpeg", "\xff\xfb\x90", 5 * 15_000, map[string]any{"characters": 5.0}},
+			{"audio/speech", js, `{"model":"gpt-4o-mini-tts","voice":"alloy","input":"Hello","stream_format":"sse"}`, "text/event-stream", "speech.audio.done", 5 * 15_000, map[string]any{"characters": 5.0}},
 			{"audio/transcriptions", hear, heard, js, `"text"`, 3 * 100_000, map[string]any{"audioMillis": 3000.0}},
 			{"audio/transcriptions", hearSlowly, heardSlowly, "text/event-stream", "transcript.text.done", 25*6_000 + 6*10_000, map[string]any{"audioInputTokens": 25.0}},
 			{"audio/translations", translate, translated, js, "Translated", 3 * 100_000, map[string]any{"audioMillis": 3000.0}},
@@ -74,5 +77,16 @@ func TestImagesAndSound(t *testing.T) {
 				require.Equal(t, want, logged.Requests[0].Details[name], "%s: %s", c.path, name)
 			}
 		}
-	})
+	}, "MODELS_FILE="+withEventsOfSpeech(t))
+}
+
+// withEventsOfSpeech is the price list with a model that speaks in events.
+func withEventsOfSpeech(t *testing.T) string {
+	t.Helper()
+	list, err := os.ReadFile("../../platform/models/models.yaml")
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "models.yaml")
+	list = append(list, "  gpt-4o-mini-tts: {kind: speech, provider: openai, context_tokens: 4096, input: \"0\", characters: \"15.00\"}\n"...)
+	require.NoError(t, os.WriteFile(path, list, 0o600))
+	return path
 }
