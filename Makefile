@@ -128,7 +128,7 @@ console: web/console/node_modules ## Build the console's files, which are commit
 docs: ## Write the tables of docs/ that are made from the code
 	go run ./internal/docgen/cmd
 	TRIVET_WRITE_DOCS=1 go test -count=1 -run 'TestUnimplementedRPCsAreListed|TestForgeries' ./internal/allinone
-	TRIVET_WRITE_DOCS=1 go test -count=1 -run 'TestFaultTable|TestMediaFaultTable' ./test/e2e
+	TRIVET_WRITE_DOCS=1 go test -count=1 -run '^Test(Media|MediaStream)?FaultTable$$' ./test/e2e
 	TRIVET_WRITE_DOCS=1 go test -count=1 -run TestDoctorOutputIsDocumented ./cmd/trivet
 
 .PHONY: fmt
