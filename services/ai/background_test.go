@@ -472,6 +472,28 @@ func TestAnAccountHasAFewRunningResponses(t *testing.T) {
 	h.create(askInBackground)
 }
 
+// Of many requests that come at once, exactly as many as the limit allows reach the provider. One that fails does not count.
+func TestResponsesThatBeginAtOnceKeepTheLimit(t *testing.T) {
+	h := newRunning(t, withConfig(func(c *ai.Config) { c.MaxBackground = 3 }))
+	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, h.respond(strings.Replace(askInBackground, "gpt-4o-mini", "gpt-99", 1)).err)
+	var began, refused atomic.Int64
+	var calls sync.WaitGroup
+	for range 20 {
+		calls.Go(func() {
+			a := h.respond(askInBackground)
+			if a.err == nil {
+				began.Add(1)
+			} else if a.err.Metadata["limit"] == "background_responses" {
+				refused.Add(1)
+			}
+		})
+	}
+	calls.Wait()
+	require.EqualValues(t, 3, began.Load())
+	require.EqualValues(t, 17, refused.Load())
+	require.Len(t, h.openai.Responses(), 3)
+}
+
 // A response whose row cannot be written must not run: nobody would be billed for it.
 func TestAResponseWithoutARowIsCancelled(t *testing.T) {
 	h := newRunning(t)

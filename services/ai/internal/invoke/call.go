@@ -146,6 +146,7 @@ func (c *call) rescue() {
 func (c *call) end() {
 	c.noteEnd()
 	c.close()
+	c.response.over(c.up)
 	if c.resumes() { // the call that began the response has counted its tokens
 		c.ticket.Done(0)
 	} else {

@@ -136,6 +136,7 @@ func (i *Invoker) invoke(ctx context.Context, claims *passport.Claims, req *wire
 	began := i.deps.Now()
 	c, err := i.open(ctx, claims, req, headers, sink, response)
 	if err != nil {
+		response.over(ctx)
 		return i.Refuse(ctx, claims, req.Model, began, err)
 	}
 	if ctx.Err() != nil { // the caller left while the hold was made

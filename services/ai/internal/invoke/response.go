@@ -50,6 +50,8 @@ type ResponseCall struct {
 	Keeper Keeper
 	// Runner keeps a response that is made in the background; nil for others.
 	Runner Runner
+	// Done is called when the call has ended, which may be after its caller has left; nil for nothing.
+	Done func(ctx context.Context)
 }
 
 // Parse reads the body of a request.
@@ -59,13 +61,14 @@ func (i *Invoker) Parse(endpoint wire.Endpoint, body []byte) (*wire.Request, err
 
 // InvokeResponse is Invoke for the Responses API.
 func (i *Invoker) InvokeResponse(ctx context.Context, claims *passport.Claims, r ResponseCall) error {
-	return i.invoke(ctx, claims, r.Request, r.Headers, r.Sink, &responding{keeper: r.Keeper, runner: r.Runner, target: r.Target})
+	return i.invoke(ctx, claims, r.Request, r.Headers, r.Sink, &responding{keeper: r.Keeper, runner: r.Runner, target: r.Target, done: r.Done})
 }
 
 // responding is what a call of the Responses API has besides.
 type responding struct {
 	reader  wire.ResponseReader
 	keeper  Keeper
+	done    func(context.Context)
 	target  string
 	chat    *translate.Exchange // of an attempt at a target that has only chat completions; else nil
 	noted   bool                // the keeper knows the response
@@ -86,11 +89,18 @@ type responding struct {
 	receipt  hold.Receipt
 }
 
+// over tells that the call has ended.
+func (r *responding) over(ctx context.Context) {
+	if r != nil && r.done != nil {
+		r.done(ctx)
+	}
+}
+
 // reset forgets an attempt that failed.
 func (r *responding) reset() {
 	if r != nil {
 		*r = responding{
-			keeper: r.keeper, target: r.target, runner: r.runner, running: r.running, outlives: r.outlives, resumed: r.resumed, noted: r.resumed,
+			keeper: r.keeper, done: r.done, target: r.target, runner: r.runner, running: r.running, outlives: r.outlives, resumed: r.resumed, noted: r.resumed,
 			start: r.start, query: r.query, seen: r.seen, seenAt: r.seenAt,
 		}
 		r.reader.ID = r.start

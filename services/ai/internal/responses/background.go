@@ -2,7 +2,9 @@ package responses
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,23 +21,51 @@ import (
 // runningRetry is when to try again while an account has as many running responses as it may have: it is unknown when one ends.
 const runningRetry = 5 * time.Second
 
-// mayRun refuses a response in the background of an account that has too many. Requests that come at the same moment may exceed the limit by their number.
-func (f *Front) mayRun(ctx context.Context, account string) error {
+const (
+	// startingTime is how long a response counts that a process was about to begin when it died. A provider tells the id of a response in the background
+	// at once.
+	startingTime = 10 * time.Minute
+	// uncountTimeout bounds the wait for the store when a call ends that began no response.
+	uncountTimeout = 5 * time.Second
+)
+
+// mayRun refuses responses in the background where none are possible.
+func (f *Front) mayRun() error {
 	if f.Running == nil {
 		return invalid("background", "must be false: this installation has no database for the owners of stored responses")
 	}
 	if f.MaxRunning == 0 {
 		return invalid("background", "must be false: this installation allows no responses in the background")
 	}
-	running, err := f.Running.CountRunning(ctx, account)
+	return nil
+}
+
+// start counts a response in the background that is about to begin, or refuses it if its account has too many.
+func (f *Front) start(ctx context.Context, account string) (id string, err error) {
+	now := f.Now()
+	id = rand.Text()
+	began, err := f.Running.Start(ctx, stored.Starting{ID: id, Account: account, Most: f.MaxRunning, Now: now, Expires: now.Add(startingTime)})
 	if err != nil {
-		return unavailable(err)
+		return "", unavailable(err)
 	}
-	if running < f.MaxRunning {
-		return nil
+	if began {
+		return id, nil
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, "At most %d responses of an account may run in the background at the same time.", f.MaxRunning).
+	return "", errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, "At most %d responses of an account may run in the background at the same time.", f.MaxRunning).
 		With("limit", "background_responses").With("allowed", strconv.FormatInt(f.MaxRunning, 10)).With("remaining", "0").After(runningRetry)
+}
+
+// stop ends the count of a response that the call did not begin. What cannot be written expires.
+func (k *keeper) stop(ctx context.Context) {
+	if k.starting == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), uncountTimeout)
+	defer cancel()
+	if err := k.front.Running.Stop(ctx, k.starting); err != nil {
+		k.front.Logger.WarnContext(ctx, "a response in the background that did not begin counts until its entry expires",
+			slog.String("account_id", k.claims.AccountID), slog.Any("error", err))
+	}
 }
 
 // running returns the row of a response that runs in the background; nil for another one.

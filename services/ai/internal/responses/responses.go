@@ -115,7 +115,7 @@ func (f *Front) prepare(ctx context.Context, claims *passport.Claims, in *aiv1.R
 		return r, err
 	}
 	if req.Background {
-		if err := f.mayRun(ctx, claims.AccountID); err != nil {
+		if err := f.mayRun(); err != nil {
 			return r, err
 		}
 		r.Runner = f.Background
@@ -127,7 +127,14 @@ func (f *Front) prepare(ctx context.Context, claims *passport.Claims, in *aiv1.R
 		if err := f.writable(); err != nil {
 			return r, err
 		}
-		r.Keeper = &keeper{front: f, claims: claims}
+		k := &keeper{front: f, claims: claims}
+		r.Keeper = k
+		if req.Background {
+			if k.starting, err = f.start(ctx, claims.AccountID); err != nil {
+				return r, err
+			}
+			r.Done = k.stop
+		}
 	}
 	return r, nil
 }
@@ -136,6 +143,8 @@ func (f *Front) prepare(ctx context.Context, claims *passport.Claims, in *aiv1.R
 type keeper struct {
 	front  *Front
 	claims *passport.Claims
+	// starting is the id that counts a response in the background until it runs; else "".
+	starting string
 }
 
 // Keep implements invoke.Keeper.
@@ -146,8 +155,10 @@ func (k *keeper) Keep(ctx context.Context, kept invoke.Kept) error {
 	}
 	var err error
 	if kept.Running != nil {
-		kept.Running.User, kept.Running.Polled = r.User, now.Add(background.FirstAsk)
-		err = k.front.Store.PutRunning(ctx, r, *kept.Running, now.Add(k.front.Retention))
+		kept.Running.User, kept.Running.Polled, kept.Running.Starting = r.User, now.Add(background.FirstAsk), k.starting
+		if err = k.front.Store.PutRunning(ctx, r, *kept.Running, now.Add(k.front.Retention)); err == nil {
+			k.starting = ""
+		}
 	} else {
 		err = k.front.Store.Put(ctx, r, kept.Items, now, now.Add(k.front.Retention))
 	}

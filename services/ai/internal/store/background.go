@@ -14,6 +14,11 @@ func (s *Store) PutRunning(ctx context.Context, r stored.Response, running store
 		if err := s.put(ctx, q, r, nil, running.Created, deletion); err != nil {
 			return err
 		}
+		if running.Starting != "" {
+			if err := q.DeleteStarting(ctx, running.Starting); err != nil {
+				return err
+			}
+		}
 		return q.PutBackground(ctx, db.PutBackgroundParams{
 			ID: running.ID, AccountID: running.Account, UserID: running.User, Model: running.Model, Target: running.Target, HoldID: running.Hold,
 			RequestID: running.Request, Terms: string(running.Terms), CreateTime: running.Created.UnixMicro(), PollTime: running.Polled.UnixMicro(),
@@ -27,9 +32,41 @@ func (s *Store) Running(ctx context.Context, id string) (stored.Running, error) 
 	return running(row), notFound(err)
 }
 
-// CountRunning implements stored.Background.
-func (s *Store) CountRunning(ctx context.Context, account string) (int64, error) {
-	return s.read.CountBackground(ctx, account)
+// Start implements stored.Background.
+func (s *Store) Start(ctx context.Context, start stored.Starting) (began bool, err error) {
+	err = s.write(ctx, start.Account, func(ctx context.Context, q *db.Queries) error {
+		began = false
+		if s.postgres() {
+			if err := q.LockStarting(ctx, start.Account); err != nil {
+				return err
+			}
+		}
+		if err := q.DeleteExpiredStarting(ctx, db.DeleteExpiredStartingParams{AccountID: start.Account, Now: start.Now.UnixMicro()}); err != nil {
+			return err
+		}
+		running, err := q.CountBackground(ctx, start.Account)
+		if err != nil || running >= start.Most {
+			return err
+		}
+		began = true
+		return q.PutStarting(ctx, db.PutStartingParams{ID: start.ID, AccountID: start.Account, ExpireTime: start.Expires.UnixMicro()})
+	})
+	return began && err == nil, err
+}
+
+// Stop implements stored.Background.
+func (s *Store) Stop(ctx context.Context, id string) error {
+	return s.write(ctx, id, func(ctx context.Context, q *db.Queries) error { return q.DeleteStarting(ctx, id) })
+}
+
+// AllRunning implements stored.Background.
+func (s *Store) AllRunning(ctx context.Context, after string, limit int) ([]stored.Running, error) {
+	rows, err := s.read.ListBackground(ctx, db.ListBackgroundParams{AfterID: after, PageSize: int64(limit)})
+	all := make([]stored.Running, 0, len(rows))
+	for _, row := range rows {
+		all = append(all, running(row))
+	}
+	return all, err
 }
 
 // Backlog implements stored.Background.

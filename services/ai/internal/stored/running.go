@@ -25,6 +25,20 @@ type Running struct {
 	Polls int64
 	// Missing is since when the provider does not know the response; zero while it does.
 	Missing time.Time
+	// Starting is the id by which Start counted it; only for PutRunning.
+	Starting string
+}
+
+// Starting is a response in the background that is about to begin.
+type Starting struct {
+	// ID is made by the caller.
+	ID string
+	// Account pays for the response.
+	Account string
+	// Most is how many responses the account may have at once, this one included.
+	Most int64
+	// Now is the time, and Expires when the response does not count any more unless PutRunning was called: its process has died.
+	Now, Expires time.Time
 }
 
 // Backlog says how many responses run in the background.
@@ -38,8 +52,13 @@ type Backlog struct {
 type Background interface {
 	// Running returns a response that runs. Error: ErrNotFound.
 	Running(ctx context.Context, id string) (Running, error)
-	// CountRunning returns how many responses of an account run.
-	CountRunning(ctx context.Context, account string) (int64, error)
+	// Start counts a response until PutRunning or Stop is called, and reports false if its account has too many. The limit is exact
+	// for any number of processes that call Start at once.
+	Start(ctx context.Context, s Starting) (bool, error)
+	// Stop ends what Start counted. An unknown id is not an error.
+	Stop(ctx context.Context, id string) error
+	// AllRunning returns up to limit responses whose ids come after one, in the order of their ids.
+	AllRunning(ctx context.Context, after string, limit int) ([]Running, error)
 	// Backlog looks at all of them.
 	Backlog(ctx context.Context) (Backlog, error)
 	// Claim returns up to limit responses that are to be asked for, those that wait longest first, and leaves them to the caller until lease.

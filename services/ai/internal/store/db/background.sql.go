@@ -84,14 +84,16 @@ func (q *Queries) ClaimBackground(ctx context.Context, arg ClaimBackgroundParams
 }
 
 const countBackground = `-- name: CountBackground :one
-SELECT COUNT(*) FROM background_response WHERE account_id = $1
+SELECT CAST((SELECT COUNT(*) FROM background_response r WHERE r.account_id = $1)
+    + (SELECT COUNT(*) FROM background_starting s WHERE s.account_id = $1) AS BIGINT) AS running
 `
 
+// How many responses of an account run or are about to begin. One statement reads both tables, because one may move to the other meanwhile.
 func (q *Queries) CountBackground(ctx context.Context, accountID string) (int64, error) {
 	row := q.db.QueryRowContext(ctx, countBackground, accountID)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
+	var running int64
+	err := row.Scan(&running)
+	return running, err
 }
 
 const deleteBackground = `-- name: DeleteBackground :execrows
@@ -104,6 +106,29 @@ func (q *Queries) DeleteBackground(ctx context.Context, id string) (int64, error
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const deleteExpiredStarting = `-- name: DeleteExpiredStarting :exec
+DELETE FROM background_starting WHERE account_id = $1 AND expire_time <= $2
+`
+
+type DeleteExpiredStartingParams struct {
+	AccountID string
+	Now       int64
+}
+
+func (q *Queries) DeleteExpiredStarting(ctx context.Context, arg DeleteExpiredStartingParams) error {
+	_, err := q.db.ExecContext(ctx, deleteExpiredStarting, arg.AccountID, arg.Now)
+	return err
+}
+
+const deleteStarting = `-- name: DeleteStarting :exec
+DELETE FROM background_starting WHERE id = $1
+`
+
+func (q *Queries) DeleteStarting(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, deleteStarting, id)
+	return err
 }
 
 const getBackground = `-- name: GetBackground :one
@@ -129,6 +154,54 @@ func (q *Queries) GetBackground(ctx context.Context, id string) (BackgroundRespo
 		&i.MissingTime,
 	)
 	return i, err
+}
+
+const listBackground = `-- name: ListBackground :many
+SELECT id, account_id, user_id, model, target, hold_id, request_id, terms, seen, create_time, poll_time, polls, missing_time FROM background_response WHERE id > $1
+ORDER BY id
+LIMIT CAST($2 AS BIGINT)
+`
+
+type ListBackgroundParams struct {
+	AfterID  string
+	PageSize int64
+}
+
+func (q *Queries) ListBackground(ctx context.Context, arg ListBackgroundParams) ([]BackgroundResponse, error) {
+	rows, err := q.db.QueryContext(ctx, listBackground, arg.AfterID, arg.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BackgroundResponse
+	for rows.Next() {
+		var i BackgroundResponse
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.UserID,
+			&i.Model,
+			&i.Target,
+			&i.HoldID,
+			&i.RequestID,
+			&i.Terms,
+			&i.Seen,
+			&i.CreateTime,
+			&i.PollTime,
+			&i.Polls,
+			&i.MissingTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const noteBackgroundSeen = `-- name: NoteBackgroundSeen :exec
@@ -194,5 +267,20 @@ func (q *Queries) PutBackground(ctx context.Context, arg PutBackgroundParams) er
 		arg.CreateTime,
 		arg.PollTime,
 	)
+	return err
+}
+
+const putStarting = `-- name: PutStarting :exec
+INSERT INTO background_starting (id, account_id, expire_time) VALUES ($1, $2, $3)
+`
+
+type PutStartingParams struct {
+	ID         string
+	AccountID  string
+	ExpireTime int64
+}
+
+func (q *Queries) PutStarting(ctx context.Context, arg PutStartingParams) error {
+	_, err := q.db.ExecContext(ctx, putStarting, arg.ID, arg.AccountID, arg.ExpireTime)
 	return err
 }

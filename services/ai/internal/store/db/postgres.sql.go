@@ -27,3 +27,13 @@ func (q *Queries) LockErasureShared(ctx context.Context, digest string) error {
 	_, err := q.db.ExecContext(ctx, lockErasureShared, digest)
 	return err
 }
+
+const lockStarting = `-- name: LockStarting :exec
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/ai/background/' || CAST($1 AS TEXT), 0))
+`
+
+// The responses of an account that begin at once are counted one after another.
+func (q *Queries) LockStarting(ctx context.Context, accountID string) error {
+	_, err := q.db.ExecContext(ctx, lockStarting, accountID)
+	return err
+}

@@ -7,7 +7,23 @@ ON CONFLICT (id) DO NOTHING;
 SELECT * FROM background_response WHERE id = $1;
 
 -- name: CountBackground :one
-SELECT COUNT(*) FROM background_response WHERE account_id = $1;
+-- How many responses of an account run or are about to begin. One statement reads both tables, because one may move to the other meanwhile.
+SELECT CAST((SELECT COUNT(*) FROM background_response r WHERE r.account_id = sqlc.arg(account_id))
+    + (SELECT COUNT(*) FROM background_starting s WHERE s.account_id = sqlc.arg(account_id)) AS BIGINT) AS running;
+
+-- name: ListBackground :many
+SELECT * FROM background_response WHERE id > sqlc.arg(after_id)
+ORDER BY id
+LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
+
+-- name: PutStarting :exec
+INSERT INTO background_starting (id, account_id, expire_time) VALUES ($1, $2, $3);
+
+-- name: DeleteStarting :exec
+DELETE FROM background_starting WHERE id = $1;
+
+-- name: DeleteExpiredStarting :exec
+DELETE FROM background_starting WHERE account_id = sqlc.arg(account_id) AND expire_time <= sqlc.arg(now);
 
 -- name: BackgroundBacklog :one
 -- How many responses run, when the oldest of them began, and when the first of them is due; zeros for none.

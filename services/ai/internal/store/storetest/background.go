@@ -21,6 +21,8 @@ type Both interface {
 func RunBackground(t *testing.T, s Both) {
 	t.Helper()
 	t.Run("running responses", func(t *testing.T) { runs(t, s) })
+	t.Run("a limit for each account", func(t *testing.T) { starts(t, s) })
+	t.Run("pages of running responses", func(t *testing.T) { pages(t, s) })
 	t.Run("claims", func(t *testing.T) { claims(t, s) })
 	t.Run("what was seen never shrinks", func(t *testing.T) { seen(t, s) })
 	t.Run("an id of another account", func(t *testing.T) { taken(t, s) })
@@ -48,11 +50,6 @@ func runs(t *testing.T, s Both) {
 	require.Equal(t, response(r.ID), owner)
 	_, err = s.Running(t.Context(), "unknown")
 	require.ErrorIs(t, err, stored.ErrNotFound)
-	for account, want := range map[string]int64{r.Account: 1, "acct_other": 0} {
-		count, err := s.CountRunning(t.Context(), account)
-		require.NoError(t, err)
-		require.Equal(t, want, count)
-	}
 	backlog, err := s.Backlog(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, stored.Backlog{Running: 1, Oldest: r.Created, Due: r.Polled}, backlog)
@@ -79,6 +76,74 @@ func runs(t *testing.T, s Both) {
 	require.ErrorIs(t, err, stored.ErrNotFound)
 	_, err = s.Response(t.Context(), r.Account, r.ID, now)
 	require.NoError(t, err, "its owner stays")
+}
+
+// Of many responses that begin at once, exactly as many as the limit allows do, at any time until they have ended.
+func starts(t *testing.T, s Both) {
+	const most, at = 3, 20
+	start := func(id string, expires time.Time) bool {
+		began, err := s.Start(t.Context(), stored.Starting{ID: id, Account: "acct_starts", Most: most, Now: now, Expires: expires})
+		if err != nil {
+			t.Error(err)
+		}
+		return began
+	}
+	var mu sync.Mutex
+	var began []string
+	var all sync.WaitGroup
+	for i := range at {
+		all.Go(func() {
+			id := fmt.Sprintf("starting%02d", i)
+			if start(id, far) {
+				mu.Lock()
+				began = append(began, id)
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	require.Len(t, began, most)
+
+	r := runningOf("starts")
+	r.Account, r.Starting = "acct_starts", began[0]
+	owner := response("starts")
+	owner.Account = r.Account
+	require.NoError(t, s.PutRunning(t.Context(), owner, r, far))
+	require.False(t, start("more", far), "it runs now, and still counts")
+	require.NoError(t, s.Stop(t.Context(), began[1]))
+	require.NoError(t, s.Stop(t.Context(), began[1]), "it may be unknown")
+	require.True(t, start("expired", now), "one has ended before it ran")
+	require.True(t, start("more", far), "what has expired does not count")
+	require.False(t, start("too many", far))
+	_, err := s.Settled(t.Context(), r.ID)
+	require.NoError(t, err)
+	require.True(t, start("last", far), "one was settled")
+	for _, id := range append(began, "more", "last") {
+		require.NoError(t, s.Stop(t.Context(), id))
+	}
+}
+
+func pages(t *testing.T, s Both) {
+	ids := []string{"page1", "page2", "page3"}
+	for _, id := range ids {
+		require.NoError(t, s.PutRunning(t.Context(), response(id), runningOf(id), far))
+	}
+	var got []string
+	for after := ""; ; after = got[len(got)-1] {
+		page, err := s.AllRunning(t.Context(), after, 2)
+		require.NoError(t, err)
+		for _, r := range page {
+			got = append(got, r.ID)
+		}
+		if len(page) < 2 {
+			break
+		}
+	}
+	require.Equal(t, ids, got)
+	for _, id := range ids {
+		_, err := s.Settled(t.Context(), id)
+		require.NoError(t, err)
+	}
 }
 
 // Of many processes that claim at once, each response goes to one.
