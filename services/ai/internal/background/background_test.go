@@ -250,6 +250,35 @@ func TestALeaseThatIsLostInTheMiddle(t *testing.T) {
 	})
 }
 
+// A provider that hangs keeps no hold from being extended, also when more responses wait than are asked for at once.
+func TestHoldsAreExtendedWhileAProviderHangs(t *testing.T) {
+	w := newWorld(t, databasetest.SQLite(t, store.Migrations()))
+	const responses = 100 // more than are asked for at once
+	for i := range responses {
+		w.begin(fmt.Sprintf("resp_%d", i), 5, 0)
+	}
+	w.provider.before = func(ctx context.Context, _ string) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.process(w.rows).Run(ctx) })
+	require.Eventually(t, func() bool {
+		extended := map[string]bool{}
+		for _, c := range w.billing.Checkpoints() {
+			extended[c.GetHoldId()] = true
+		}
+		return len(extended) == responses
+	}, time.Minute, 10*time.Millisecond)
+	stop()
+	running.Wait()
+	w.provider.before = nil
+	w.pass(time.Hour)
+	background.Look(w.Context(), w.process(w.rows))
+	w.billed()
+}
+
 // The hold of a response that takes long is extended with each question, so that nobody sweeps it.
 func TestTheHoldIsExtendedUntilTheEnd(t *testing.T) {
 	each(t, func(w *world) {

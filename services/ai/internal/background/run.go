@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,13 @@ const (
 	lease = 2 * time.Minute
 	// maxPause is the longest time between two questions for a response.
 	maxPause = 15 * time.Second
+)
+
+const (
+	// extendEvery is how often the holds of all running responses are extended: several times in a lease of a hold.
+	extendEvery = time.Minute
+	// extendPage is how many responses are read at once for that, and extendAtOnce how many holds are extended at once.
+	extendPage, extendAtOnce = 256, 8
 )
 
 // FirstAsk is how long after its start a response is asked for.
@@ -53,6 +61,9 @@ func pause(polls int64) time.Duration {
 
 // Run asks for the responses that are due and settles those that have ended, until ctx ends.
 func (r *Runner) Run(ctx context.Context) {
+	var extending sync.WaitGroup
+	defer extending.Wait()
+	extending.Go(func() { r.keepHolds(ctx) })
 	for {
 		if err := r.look(ctx); err != nil && ctx.Err() == nil {
 			r.Logger.WarnContext(ctx, "running responses cannot be read; trying again later", slog.Any("error", err))
@@ -60,6 +71,43 @@ func (r *Runner) Run(ctx context.Context) {
 		if wait.For(ctx, lookEvery) != nil {
 			return
 		}
+	}
+}
+
+// keepHolds extends the holds of all running responses until ctx ends. Questions to a provider that hangs keep the others waiting, but not this.
+func (r *Runner) keepHolds(ctx context.Context) {
+	for {
+		if err := r.extendAll(ctx); err != nil && ctx.Err() == nil {
+			r.Logger.WarnContext(ctx, "the holds of running responses cannot be extended, because the responses cannot be read; trying again later", slog.Any("error", err))
+		}
+		if wait.For(ctx, extendEvery) != nil {
+			return
+		}
+	}
+}
+
+// extendAll extends the hold of each running response once.
+func (r *Runner) extendAll(ctx context.Context) error {
+	for after := ""; ctx.Err() == nil; {
+		page, err := r.Store.AllRunning(ctx, after, extendPage)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		var group errgroup.Group
+		group.SetLimit(extendAtOnce)
+		for i := range page {
+			group.Go(func() error { r.extend(ctx, &page[i]); return nil })
+		}
+		_ = group.Wait() // extend has no error to return
+		after = page[len(page)-1].ID
+	}
+	return nil
+}
+
+// extend extends the hold of a running response.
+func (r *Runner) extend(ctx context.Context, running *stored.Running) {
+	if err := r.Invoker.Extend(ctx, running); err != nil && errs.ReasonOf(err) != errorsv1.ErrorReason_ERROR_REASON_CONFLICT { // settled, or swept
+		r.Logger.DebugContext(ctx, "the hold of a running response was not extended", slog.String("hold_id", running.Hold), slog.Any("error", err))
 	}
 }
 
@@ -119,9 +167,7 @@ func (r *Runner) poll(ctx context.Context, running *stored.Running) {
 
 // check reads a response and settles it if it has ended. missing is since when the provider does not know it.
 func (r *Runner) check(ctx context.Context, running *stored.Running) (done bool, missingSince time.Time, err error) {
-	if err := r.Invoker.Extend(ctx, running); err != nil && errs.ReasonOf(err) != errorsv1.ErrorReason_ERROR_REASON_CONFLICT { // settled, or swept
-		r.Logger.DebugContext(ctx, "the hold of a running response was not extended", slog.String("hold_id", running.Hold), slog.Any("error", err))
-	}
+	r.extend(ctx, running)
 	if r.tooOld(running) {
 		if status, _, err := r.cancel(ctx, running); err == nil && status == http.StatusOK {
 			r.Logger.WarnContext(ctx, "a response ran longer than TRIVET_BACKGROUND_MAX_AGE and was cancelled",
