@@ -13,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
+	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/notices"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
 // thresholds lists the notices of a kind of threshold, the oldest first: "percent: used of amount", and the member or the API key.
@@ -390,4 +392,38 @@ func TestNoticesOfLimitsOutliveTheirWindows(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A trial may last longer than notices are kept. Its thresholds are told once, and their notices go after it.
+func TestALongTrialTellsItsThresholdsOnce(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		sale := s.plans.prices["price_pro"]
+		sale.Plan.Trial = &plans.Trial{Days: 730, Credit: 1000}
+		end := s.begin.AddDate(0, 0, 730)
+		s.write(mirror.Subscription, fmt.Sprintf(`{"id":"sub_1","object":"subscription","customer":"cus_1","status":"trialing","created":%d,"start_date":%[1]d,
+			"trial_start":%[1]d,"trial_end":%d,"billing_cycle_anchor":%[2]d,"current_period_start":%[1]d,"current_period_end":%[2]d,
+			"items":{"data":[{"quantity":1,"price":{"id":"price_pro","object":"price"}}]}}`, s.begin.Unix(), end.Unix()))
+		require.Equal(t, end, s.account().PeriodEnd)
+		credit := s.account().Balance
+		s.settle(s.hold("r1", credit/2), credit/2)
+		told := func() (n int) {
+			all, err := s.store.Notices(t.Context(), alice, notices.CreditThreshold, "", 10)
+			require.NoError(t, err)
+			return len(all)
+		}
+		prune := func() {
+			_, err := s.store.PruneNotices(t.Context(), s.clock.Now().AddDate(0, 0, -400), s.clock.Now(), 10)
+			require.NoError(t, err)
+		}
+		require.Equal(t, 1, told())
+		s.clock.Set(s.begin.AddDate(0, 0, 500))
+		prune()
+		require.Equal(t, 1, told(), "it outlasts the retention of 400 days")
+		s.Ledger = s.again()
+		s.settle(s.hold("r2", 1), 1)
+		require.Equal(t, 1, told())
+		s.clock.Set(end.AddDate(0, 0, 63))
+		prune()
+		require.Zero(t, told())
+	})
 }

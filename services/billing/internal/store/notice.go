@@ -100,14 +100,14 @@ func toNotice(r db.Notice) (notices.Notice, error) {
 	return n, nil
 }
 
-// PruneNotices deletes at most limit notices that were written before a time, and as many that expired before now. It returns the larger number.
+// PruneNotices deletes at most limit notices that were written before a time and need not be kept longer, and as many that expired before now. It returns the larger number.
 func (s *Store) PruneNotices(ctx context.Context, before, now time.Time, limit int) (deleted int64, err error) {
 	err = s.write(ctx, "notices", func(ctx context.Context, q *db.Queries) error {
 		expired, err := q.PruneExpiredNotices(ctx, db.PruneExpiredNoticesParams{Before: now.UnixMicro(), Most: int64(limit)})
 		if err != nil {
 			return err
 		}
-		deleted, err = q.PruneNotices(ctx, db.PruneNoticesParams{Before: before.UnixMicro(), Most: int64(limit)})
+		deleted, err = q.PruneNotices(ctx, db.PruneNoticesParams{Before: before.UnixMicro(), Now: now.UnixMicro(), Most: int64(limit)})
 		deleted = max(deleted, expired)
 		return err
 	})

@@ -322,16 +322,20 @@ func (q *Queries) PruneExpiredNotices(ctx context.Context, arg PruneExpiredNotic
 }
 
 const pruneNotices = `-- name: PruneNotices :execrows
-DELETE FROM notice WHERE id IN (SELECT n.id FROM notice AS n WHERE n.create_time < $1 LIMIT CAST($2 AS BIGINT))
+DELETE FROM notice WHERE id IN (
+    SELECT n.id FROM notice AS n WHERE n.create_time < $1 AND n.expire_time < $2 LIMIT CAST($3 AS BIGINT)
+)
 `
 
 type PruneNoticesParams struct {
 	Before int64
+	Now    int64
 	Most   int64
 }
 
+// A notice that expires later keeps a threshold of a long window from being told again.
 func (q *Queries) PruneNotices(ctx context.Context, arg PruneNoticesParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, pruneNotices, arg.Before, arg.Most)
+	result, err := q.db.ExecContext(ctx, pruneNotices, arg.Before, arg.Now, arg.Most)
 	if err != nil {
 		return 0, err
 	}

@@ -41,7 +41,10 @@ DELETE FROM notice WHERE account_id = $1;
 UPDATE notice SET user_id = '' WHERE user_id = $1;
 
 -- name: PruneNotices :execrows
-DELETE FROM notice WHERE id IN (SELECT n.id FROM notice AS n WHERE n.create_time < sqlc.arg(before) LIMIT CAST(sqlc.arg(most) AS BIGINT));
+-- A notice that expires later keeps a threshold of a long window from being told again.
+DELETE FROM notice WHERE id IN (
+    SELECT n.id FROM notice AS n WHERE n.create_time < sqlc.arg(before) AND n.expire_time < sqlc.arg(now) LIMIT CAST(sqlc.arg(most) AS BIGINT)
+);
 
 -- name: PruneExpiredNotices :execrows
 -- Those of limits may be many: three for each window of each member and key. The index notice_of_expiry has the same condition.
