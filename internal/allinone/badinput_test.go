@@ -175,7 +175,7 @@ func TestBadInputThroughTheEdge(t *testing.T) {
 	require.Zero(t, s.writes.Load(), "requests to Stripe that change something")
 	require.Equal(t, before, s.state())
 
-	env["STRIPE_SECRET_KEY"] = "sk_live_secret" //nolint:gosec // made up
+	env["STRIPE_SECRET_KEY"] = "sk_live_secret"
 	live := newForger(t, env)
 	status, answer := live.send("user_operator", http.MethodPost, "/plans:apply", planFileBody("", ""))
 	require.Equal(t, http.StatusInternalServerError, status, answer)
