@@ -2,6 +2,8 @@
 // programs on the machine (Debian: apt-get install postgresql), started once per test process, or from
 // TEST_POSTGRES_URL, an address whose role may create databases.
 //
+// A database with migrations is a copy of one that is migrated once per test process.
+//
 // Without PostgreSQL a test is skipped, loudly; with CI=true or TRIVET_TEST_REQUIRE=1 it fails.
 package databasetest
 
@@ -39,7 +41,7 @@ func SQLite(t testing.TB, m database.Migrations, options ...Option) *database.DB
 // Postgres returns a fresh, migrated PostgreSQL database, closed and dropped when the test ends.
 func Postgres(t testing.TB, m database.Migrations, options ...Option) *database.DB {
 	t.Helper()
-	return Open(t, database.Config{URL: settings.NewSecret(PostgresURL(t)), Schema: m.Service}, m, options...)
+	return Open(t, database.Config{URL: settings.NewSecret(MigratedURL(t, m)), Schema: m.Service}, m, options...)
 }
 
 // Open opens and migrates a database (unless m has no files) and closes it when the test ends.
@@ -48,6 +50,7 @@ func Open(t testing.TB, config database.Config, m database.Migrations, options .
 	for _, o := range options {
 		o(&config)
 	}
+	migrated := m.FS != nil && prepared(t, config, m)
 	db, err := database.Open(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -55,7 +58,7 @@ func Open(t testing.TB, config database.Config, m database.Migrations, options .
 		defer cancel()
 		require.NoError(t, db.Close(ctx))
 	})
-	if m.FS != nil {
+	if m.FS != nil && !migrated {
 		require.NoError(t, database.Migrate(t.Context(), db, m))
 	}
 	return db

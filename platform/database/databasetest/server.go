@@ -274,14 +274,14 @@ func (s *Server) URL(name string) string {
 // NewDatabase creates an empty database, dropped when the test ends, and returns its address.
 func (s *Server) NewDatabase(t testing.TB) string {
 	t.Helper()
-	return newDatabase(t, s.URL("postgres"))
+	return newDatabase(t, s.URL("postgres"), "")
 }
 
-// newDatabase creates a database next to the one at admin, an address whose role may do so.
-func newDatabase(t testing.TB, admin string) string {
+// newDatabase creates a database next to the one at admin, an address whose role may do so; options belong to the statement.
+func newDatabase(t testing.TB, admin, options string) string {
 	t.Helper()
 	name := "test_" + strings.ToLower(randomName())
-	run(t, admin, "CREATE DATABASE "+name)
+	run(t, admin, "CREATE DATABASE "+name+options)
 	t.Cleanup(func() { run(t, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	at, err := url.Parse(admin)
 	require.NoError(t, err)
