@@ -30,12 +30,17 @@ build: ## Build bin/trivet and the four programs of split mode
 # Tests append to this list what they could not run. `make run` must not see it: Trivet warns of settings that it does not know.
 test test-faults drill test-calls screenshots race: export TRIVET_TEST_SKIPPED := $(CURDIR)/.skipped
 
+# The end-to-end tests run beside the others, because they mostly wait. What they write is shown when the others have ended.
+END_TO_END := $(CURDIR)/.end-to-end
+
 .PHONY: test
 test: $(if $(shell command -v npm),test/sdk/node_modules test/sdk/clients/node_modules clients/typescript/node_modules web/console/node_modules web/example/node_modules) ## Run all tests; those that need PostgreSQL, Chromium or Node.js say at the end what they could not run
-	@rm -f $(TRIVET_TEST_SKIPPED)
+	@rm -f $(TRIVET_TEST_SKIPPED) $(END_TO_END)
 	@export TRIVET_TEST_RUN=$$(date +%s%N); failed=0; \
+	go test -count=1 -timeout 40m ./test/e2e >$(END_TO_END) 2>&1 & beside=$$!; \
+	trap 'kill $$beside 2>/dev/null' INT TERM; \
 	go test -timeout 40m $$(go list ./... | grep -v '/test/e2e$$') || failed=1; \
-	go test -count=1 -timeout 40m ./test/e2e || failed=1; \
+	wait $$beside || failed=1; cat $(END_TO_END); \
 	(cd tools && go test ./...) || failed=1; \
 	scripts/skipped $(TRIVET_TEST_SKIPPED) || failed=1; \
 	exit $$failed
