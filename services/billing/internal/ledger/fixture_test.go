@@ -126,7 +126,9 @@ func newFixture(t testing.TB, db *database.DB, defaultPlan string) *fixture {
 func each(t *testing.T, defaultPlan string, test func(t *testing.T, b *fixture)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { onSQLite(t, defaultPlan, test) })
-	t.Run("postgres", func(t *testing.T) { on(t, patient(t, databasetest.MigratedURL(t, store.Migrations())), defaultPlan, test) })
+	t.Run("postgres", func(t *testing.T) {
+		on(t, patient(t, databasetest.MigratedURL(t, store.Migrations())), defaultPlan, test)
+	})
 }
 
 func onSQLite(t *testing.T, defaultPlan string, test func(t *testing.T, b *fixture)) {
