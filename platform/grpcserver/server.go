@@ -39,6 +39,9 @@ const DefaultTimeout = 30 * time.Second
 // that run continue.
 const connectionAge = 2 * time.Minute
 
+// streamWorkers is how many calls run in goroutines whose stacks have grown with earlier calls. Further calls get goroutines of their own.
+const streamWorkers = 64
+
 // Exchanger turns a credential into a passport for a service. It lets callers
 // over gRPC send "authorization: Bearer …" as browsers do.
 type Exchanger interface {
@@ -79,10 +82,11 @@ type Config struct {
 type Server struct {
 	config    Config
 	chain     *chain
-	server    *grpc.Server
+	options   []grpc.ServerOption
 	health    *health.Server
 	inprocess *inprocess.Channel
 	services  map[string]any // implementations by service
+	listed    []*grpc.ServiceDesc
 	inflight  sync.WaitGroup
 	stop      context.CancelFunc
 }
@@ -117,26 +121,36 @@ func New(config Config) (*Server, error) {
 		grpc.ChainStreamInterceptor(s.chain.stream),
 		grpc.MaxRecvMsgSize(config.MaxMessage),
 		grpc.MaxConcurrentStreams(10_000),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, MaxConnectionAge: connectionAge}),
 	}
 	if config.TLS != nil {
 		options = append(options, grpc.Creds(config.TLS))
 	}
-	s.server = grpc.NewServer(options...)
+	s.options = options
 	s.inprocess = inprocess.New(s.chain.unary, s.chain.stream)
-	healthv1.RegisterHealthServer(s.server, s.health)
-	if config.Reflection {
-		reflection.Register(s.server)
-	}
 	return s, nil
+}
+
+// overTCP makes the server that answers over TCP. Its goroutines live until it stops, so it is made when it serves.
+func (s *Server) overTCP() *grpc.Server {
+	server := grpc.NewServer(s.options...)
+	healthv1.RegisterHealthServer(server, s.health)
+	if s.config.Reflection {
+		reflection.Register(server)
+	}
+	for _, desc := range s.listed {
+		server.RegisterService(desc, s.services[desc.ServiceName])
+	}
+	return server
 }
 
 // RegisterService adds a service to the listener and to the in-process channel. It must come before the first call.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.chain.learn(desc, impl)
 	s.services[desc.ServiceName] = impl
-	s.server.RegisterService(desc, impl)
+	s.listed = append(s.listed, desc)
 	s.inprocess.RegisterService(desc, impl)
 	s.health.SetServingStatus(desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 }
@@ -147,9 +161,11 @@ func (s *Server) InProcess() grpc.ClientConnInterface { return s.inprocess }
 // Serve answers calls until ctx ends; then it lets running calls finish for at most grace, and returns nil.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
 	served := make(chan error, 1)
-	go func() { served <- s.server.Serve(listener) }()
+	server := s.overTCP()
+	go func() { served <- server.Serve(listener) }()
 	select {
 	case err := <-served:
+		server.Stop() // ends its goroutines
 		return fmt.Errorf("gRPC on %s: %w", listener.Addr(), err)
 	case <-ctx.Done():
 	}
@@ -158,14 +174,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		s.server.GracefulStop()
+		server.GracefulStop()
 	}()
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case <-stopped:
 	case <-timer.C:
-		s.server.Stop()
+		server.Stop()
 		<-stopped
 	}
 	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
