@@ -206,8 +206,10 @@ func (r *replicated) checkCaller(c *caller, b *bill) {
 	calls := r.billedCalls(c.token)
 	for _, call := range calls {
 		cost += call.Cost
-		if call.Cost > 0 { // the sums of usage leave out a call that the sweeper settled at nothing
+		if call.Cost > 0 {
 			used++
+		} else { // the sums of usage leave out a call that the sweeper settled at nothing
+			require.Empty(r.t, call.ProviderRequestID, "only a call whose answer nobody had costs nothing")
 		}
 		if call.ProviderRequestID == "" {
 			b.without = append(b.without, call)

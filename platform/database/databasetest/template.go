@@ -93,7 +93,7 @@ func prepared(t testing.TB, config database.Config, m database.Migrations) bool 
 		return config.Schema == m.Service && templates.copies[databaseName(address)] == digest(t, m)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(path, ".db") || config.Beside || config.Logger != nil {
-		return false // a logger is told of migrations
+		return false // a logger receives a line for each migration
 	}
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return false // Open makes the folder
