@@ -112,7 +112,7 @@ func sqliteTemplate(t testing.TB, m database.Migrations) []byte {
 	}
 	path := filepath.Join(t.TempDir(), "template.db")
 	migrate(t, database.Config{URL: settings.NewSecret("sqlite://" + path), Schema: m.Service}, m)
-	made, err := os.ReadFile(path) //nolint:gosec // made above
+	made, err := os.ReadFile(path)
 	require.NoError(t, err)
 	if templates.sqlite == nil {
 		templates.sqlite = map[string][]byte{}
