@@ -26,6 +26,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/routes"
 	"github.com/trivet-dev/trivet/gateway/internal/status"
+	"github.com/trivet-dev/trivet/gateway/internal/unused"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
@@ -85,6 +86,7 @@ type Gateway struct {
 	status      *status.Page
 	refusals    *refusals.Log
 	running     sync.WaitGroup
+	unused      unused.Conns
 	certificate atomic.Pointer[tls.Certificate] // nil where TLS does not end here
 }
 

@@ -40,20 +40,21 @@ var ways = []string{"plain", "TCP"}
 
 // relayCases hold for each way.
 var relayCases = map[string]func(t *testing.T, way string){
-	"plain answer":                           plainAnswer,
-	"streamed answer":                        streamedAnswer,
-	"pieces are not held back":               piecesAreNotHeldBack,
-	"provider error is relayed":              providerErrorIsRelayed,
-	"failure before the head has its status": failureBeforeTheHeadHasItsStatus,
-	"broken stream":                          brokenStream,
-	"broken body":                            brokenBody,
-	"invalid heads":                          invalidHeads,
-	"late head":                              lateHead,
-	"client disconnects":                     clientDisconnects,
-	"streams finish after stop":              streamsFinishAfterStop,
-	"streams that outlive the grace period":  streamsThatOutliveTheGracePeriod,
-	"slow reader is cut":                     slowReaderIsCut,
-	"ai panics":                              aiPanics,
+	"plain answer":                             plainAnswer,
+	"streamed answer":                          streamedAnswer,
+	"pieces are not held back":                 piecesAreNotHeldBack,
+	"provider error is relayed":                providerErrorIsRelayed,
+	"failure before the head has its status":   failureBeforeTheHeadHasItsStatus,
+	"broken stream":                            brokenStream,
+	"broken body":                              brokenBody,
+	"invalid heads":                            invalidHeads,
+	"late head":                                lateHead,
+	"client disconnects":                       clientDisconnects,
+	"streams finish after stop":                streamsFinishAfterStop,
+	"unused connections do not delay the stop": unusedConnectionsDoNotDelayTheStop,
+	"streams that outlive the grace period":    streamsThatOutliveTheGracePeriod,
+	"slow reader is cut":                       slowReaderIsCut,
+	"ai panics":                                aiPanics,
 }
 
 func TestRelay(t *testing.T) {

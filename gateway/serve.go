@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
@@ -17,6 +18,8 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
+	// unusedTime is how long a connection may stay without a request once the edge stops.
+	unusedTime = time.Second
 	// farewell is how long requests that outlive the grace period have to send their error.
 	farewell = 2 * time.Second
 )
@@ -53,11 +56,17 @@ func (g *Gateway) server(base context.Context) *http.Server {
 		ErrorLog:          slog.NewLogLogger(g.logger.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext:       cork.Context,
+		ConnState:         g.unused.Track,
 	}
 }
 
 func (g *Gateway) shutdown(base context.Context, server *http.Server, stop context.CancelCauseFunc) {
 	g.status.Stop() // its streams would never end
+	closing, closed := context.WithCancel(context.WithoutCancel(base))
+	var closer sync.WaitGroup
+	closer.Go(func() { g.unused.CloseUntil(closing, unusedTime) })
+	defer closer.Wait()
+	defer closed()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(base), g.config.ShutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {

@@ -85,6 +85,31 @@ func streamsFinishAfterStop(t *testing.T, way string) {
 	require.NoError(t, <-s.done)
 }
 
+// A connection that a client opened in advance is closed while the server waits for its streams: http.Server alone waits five seconds for it,
+// longer than the grace period here.
+func unusedConnectionsDoNotDelayTheStop(t *testing.T, way string) {
+	s := serve(t, way, func(c *gateway.Config) { c.ShutdownTimeout = 4 * time.Second })
+	proceed := make(chan struct{})
+	s.ai.relay = func(_ *aiv1.RelayRequest, out relayStream) error {
+		_ = out.Send(&aiv1.RelayResponse{Head: streamHead, Body: []byte("data: 1\n\n")})
+		<-proceed
+		return out.Send(&aiv1.RelayResponse{Body: []byte("data: [DONE]\n\n")})
+	}
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	resp := s.open(t, t.Context(), http.MethodPost, chatPath, wantsStream) // connections are accepted in order
+	defer func() { _ = resp.Body.Close() }()
+	s.stop()
+	_, err = conn.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+	close(proceed)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "data: 1\n\ndata: [DONE]\n\n", string(body), "the grace period has not ended")
+	require.NoError(t, <-s.done)
+}
+
 // A stream that outlives the grace period gets an error event, and its connection is cut.
 func streamsThatOutliveTheGracePeriod(t *testing.T, way string) {
 	s := serve(t, way, func(c *gateway.Config) { c.ShutdownTimeout = 0 })
