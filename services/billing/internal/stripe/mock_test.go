@@ -1,7 +1,9 @@
 package stripe_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -62,7 +64,7 @@ func TestTheSpecificationTakesEveryRequest(t *testing.T) {
 		return
 	}
 	url := mock(t)
-	c := stripe.New(stripe.Config{Key: settings.NewSecret("sk_test_123"), URL: url, HTTP: &http.Client{}, Logger: slog.New(slog.DiscardHandler), ReadsPerSecond: 10_000})
+	c := stripe.New(stripe.Config{Key: settings.NewSecret("sk_test_123"), URL: url, HTTP: &http.Client{Transport: lasting{}}, Logger: slog.New(slog.DiscardHandler), ReadsPerSecond: 10_000})
 	ctx := t.Context()
 	took := func(name string, err error) { require.NoError(t, err, name) }
 	value := func(name string) func(_ any, err error) { return func(_ any, err error) { took(name, err) } }
@@ -115,6 +117,25 @@ func TestTheSpecificationTakesEveryRequest(t *testing.T) {
 	value("overage invoice")(c.NewOverageInvoice(ctx, overage.NewInvoice{ChargeID: "ovc_1", Customer: "cus_1", Subscription: "sub_1", AutomaticTax: true, Key: "k6"}))
 	value("overage invoices")(c.FindOverageInvoice(ctx, "cus_1", "ovc_1", time.Now()))
 	took("finalize", c.FinalizeInvoice(ctx, "in_1"))
+}
+
+// lasting is the specification's subscription without the end that it has, after which no change can be scheduled.
+type lasting struct{}
+
+func (lasting) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil || r.Method != http.MethodGet || r.URL.Path != "/v1/subscriptions/sub_1" {
+		return answer, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	var sub map[string]any
+	if err := json.NewDecoder(answer.Body).Decode(&sub); err != nil {
+		return nil, err
+	}
+	sub["cancel_at"] = nil
+	body, err := json.Marshal(sub)
+	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return answer, err
 }
 
 func purchase(subscription bool, trial *plans.Trial) checkout.NewSession {
