@@ -51,6 +51,7 @@ func TestAChangeChargesWhatItsPreviewShows(t *testing.T) {
 		require.InDelta(t, 18_000, p.GetAmountMinorUnits(), 1)
 		require.EqualValues(t, 20_000, p.GetNextAmountMinorUnits())
 		require.Equal(t, p.GetEffectiveTime().AsTime().Add(15*time.Minute), p.GetExpireTime().AsTime())
+		h.Add(14 * time.Minute) // what the rest of the period costs has fallen
 		for range 2 {
 			done, err := h.change(p)
 			require.NoError(t, err)

@@ -177,7 +177,7 @@ packs:
 	}, strings.Split(err.Error(), "\n"))
 }
 
-// Stripe charges whole cents, at most $999,999.99. Credit is Trivet's own and may be smaller.
+// Stripe charges whole cents, at most $999,999.99 (inverse-inc/packetfence#5567). Credit is Trivet's own and may be smaller.
 func TestPricesThatStripeCanCharge(t *testing.T) {
 	for price, want := range map[string]string{
 		"0":                "",
