@@ -39,6 +39,8 @@ type env struct {
 	meters *sdkmetric.ManualReader
 	stop   context.CancelFunc
 	served chan error
+	// address is the server's.
+	address string
 }
 
 // serve starts a server that stops within grace.
@@ -71,7 +73,7 @@ func serveAll(t *testing.T, grace time.Duration, register func(*grpcserver.Serve
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
-	e.stop = stop
+	e.stop, e.address = stop, listener.Addr().String()
 	go func() { e.served <- e.server.Serve(ctx, listener, grace) }()
 	e.conn, err = connect.Dial(listener.Addr().String(), prover, nil)
 	require.NoError(t, err)

@@ -77,11 +77,16 @@ func (v *Verifier) Verify(token, audience string) (*Claims, error) {
 	if claims.Audience != audience {
 		return nil, fmt.Errorf("%w: it is for %q, not for %q", ErrInvalid, claims.Audience, audience)
 	}
-	if !v.now().Before(claims.ExpireTime.Add(endLeeway)) {
+	if v.Ended(claims) {
 		ring.cache.Remove(sum)
 		return nil, fmt.Errorf("%w: it ended at %s, and it is %s here", ErrClock, stamp(claims.ExpireTime), stamp(v.now()))
 	}
 	return claims, nil
+}
+
+// Ended reports whether a passport that was verified earlier is no longer valid.
+func (v *Verifier) Ended(claims *Claims) bool {
+	return !v.now().Before(claims.ExpireTime.Add(endLeeway))
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
