@@ -105,11 +105,9 @@ func (c *Conn) CloseWrite() error {
 
 type key struct{}
 
-// Context is for http.Server.ConnContext: requests of the connection carry it.
+// Context is for http.Server.ConnContext: requests of the connection carry it. A connection with TLS holds nothing back: a tls.Conn that is closed
+// interrupts its own writes to a client that reads nothing, but would wait for one in Release.
 func Context(ctx context.Context, c net.Conn) context.Context {
-	if secure, ok := c.(interface{ NetConn() net.Conn }); ok { // a *tls.Conn
-		c = secure.NetConn()
-	}
 	if corked, ok := c.(*Conn); ok {
 		return context.WithValue(ctx, key{}, corked)
 	}

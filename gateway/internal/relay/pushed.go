@@ -82,14 +82,15 @@ func (p *pushed) gone(err error) {
 }
 
 // write writes a piece, and flushes it if the client reads piece by piece.
-func (p *pushed) write(m *aiv1.RelayResponse) error {
+func (p *pushed) write(m *aiv1.RelayResponse) (err error) {
 	p.conn.Hold()
-	err := p.put(m)
-	if err == nil && (p.events || p.sound) {
+	defer func() { // after a panic, too: the answer to it must not stay behind
+		if sent := p.conn.Release(); err == nil {
+			err = sent
+		}
+	}()
+	if err = p.put(m); err == nil && (p.events || p.sound) {
 		err = p.out.Flush()
-	}
-	if sent := p.conn.Release(); err == nil {
-		err = sent
 	}
 	return err
 }
