@@ -61,9 +61,9 @@ func pause(polls int64) time.Duration {
 
 // Run asks for the responses that are due and settles those that have ended, until ctx ends.
 func (r *Runner) Run(ctx context.Context) {
-	var extending sync.WaitGroup
-	defer extending.Wait()
-	extending.Go(func() { r.keepHolds(ctx) })
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	keeping.Go(func() { r.keep(ctx) })
 	for {
 		if err := r.look(ctx); err != nil && ctx.Err() == nil {
 			r.Logger.WarnContext(ctx, "running responses cannot be read; trying again later", slog.Any("error", err))
@@ -74,11 +74,15 @@ func (r *Runner) Run(ctx context.Context) {
 	}
 }
 
-// keepHolds extends the holds of all running responses until ctx ends. Questions to a provider that hangs keep the others waiting, but not this.
-func (r *Runner) keepHolds(ctx context.Context) {
+// keep extends the holds of all running responses, and deletes what processes that died have left, until ctx ends. Questions to a provider that hangs
+// keep the others waiting, but not this.
+func (r *Runner) keep(ctx context.Context) {
 	for {
 		if err := r.extendAll(ctx); err != nil && ctx.Err() == nil {
 			r.Logger.WarnContext(ctx, "the holds of running responses cannot be extended, because the responses cannot be read; trying again later", slog.Any("error", err))
+		}
+		if err := r.Store.Forget(ctx, r.Now()); err != nil && ctx.Err() == nil {
+			r.Logger.WarnContext(ctx, "the entries of responses that never began cannot be deleted; trying again later", slog.Any("error", err))
 		}
 		if wait.For(ctx, extendEvery) != nil {
 			return

@@ -59,6 +59,11 @@ func (s *Store) Stop(ctx context.Context, id string) error {
 	return s.write(ctx, id, func(ctx context.Context, q *db.Queries) error { return q.DeleteStarting(ctx, id) })
 }
 
+// Forget implements stored.Background.
+func (s *Store) Forget(ctx context.Context, now time.Time) error {
+	return s.write(ctx, "", func(ctx context.Context, q *db.Queries) error { return q.ForgetStarting(ctx, now.UnixMicro()) })
+}
+
 // AllRunning implements stored.Background.
 func (s *Store) AllRunning(ctx context.Context, after string, limit int) ([]stored.Running, error) {
 	rows, err := s.read.ListBackground(ctx, db.ListBackgroundParams{AfterID: after, PageSize: int64(limit)})

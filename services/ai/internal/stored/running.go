@@ -57,6 +57,8 @@ type Background interface {
 	Start(ctx context.Context, s Starting) (bool, error)
 	// Stop ends what Start counted. An unknown id is not an error.
 	Stop(ctx context.Context, id string) error
+	// Forget deletes what Start counted and what has expired, of all accounts.
+	Forget(ctx context.Context, now time.Time) error
 	// AllRunning returns up to limit responses whose ids come after one, in the order of their ids.
 	AllRunning(ctx context.Context, after string, limit int) ([]Running, error)
 	// Backlog looks at all of them.

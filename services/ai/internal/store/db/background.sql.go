@@ -131,6 +131,16 @@ func (q *Queries) DeleteStarting(ctx context.Context, id string) error {
 	return err
 }
 
+const forgetStarting = `-- name: ForgetStarting :exec
+DELETE FROM background_starting WHERE expire_time <= $1
+`
+
+// Accounts that begin nothing more have rows of processes that died. There are few rows at any time.
+func (q *Queries) ForgetStarting(ctx context.Context, now int64) error {
+	_, err := q.db.ExecContext(ctx, forgetStarting, now)
+	return err
+}
+
 const getBackground = `-- name: GetBackground :one
 SELECT id, account_id, user_id, model, target, hold_id, request_id, terms, seen, create_time, poll_time, polls, missing_time FROM background_response WHERE id = $1
 `

@@ -25,6 +25,10 @@ DELETE FROM background_starting WHERE id = $1;
 -- name: DeleteExpiredStarting :exec
 DELETE FROM background_starting WHERE account_id = sqlc.arg(account_id) AND expire_time <= sqlc.arg(now);
 
+-- name: ForgetStarting :exec
+-- Accounts that begin nothing more have rows of processes that died. There are few rows at any time.
+DELETE FROM background_starting WHERE expire_time <= sqlc.arg(now);
+
 -- name: BackgroundBacklog :one
 -- How many responses run, when the oldest of them began, and when the first of them is due; zeros for none.
 SELECT COUNT(*) AS running, CAST(COALESCE(MIN(create_time), 0) AS BIGINT) AS oldest, CAST(COALESCE(MIN(poll_time), 0) AS BIGINT) AS due

@@ -118,8 +118,12 @@ func starts(t *testing.T, s Both) {
 	_, err := s.Settled(t.Context(), r.ID)
 	require.NoError(t, err)
 	require.True(t, start("last", far), "one was settled")
-	for _, id := range append(began, "more", "last") {
-		require.NoError(t, s.Stop(t.Context(), id))
+	require.NoError(t, s.Forget(t.Context(), far.Add(-time.Microsecond)))
+	require.False(t, start("too many", far), "nothing has expired")
+	require.NoError(t, s.Forget(t.Context(), far))
+	for _, id := range []string{"after1", "after2", "after3"} {
+		require.True(t, start(id, far), "what processes that died had left is gone")
+		defer func() { require.NoError(t, s.Stop(t.Context(), id)) }()
 	}
 }
 
