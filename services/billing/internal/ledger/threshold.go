@@ -20,8 +20,9 @@ const (
 	// limitNoticesKept is how long notices of a limit are kept after the end of their window, because they keep its thresholds from being told again: a call
 	// may be settled, and then corrected, a month after it was made.
 	limitNoticesKept = 62 * 24 * time.Hour
-	// longWindow is what no month and no year exceeds, but a trial may, for two years: its thresholds outlast the retention of notices.
-	longWindow = 366 * 24 * time.Hour
+	// longWindow is what no month and no year exceeds, but a trial may, for two years: its thresholds outlast the retention of notices, and are kept
+	// for longNoticesKept after the end, which may still move by as much.
+	longWindow, longNoticesKept = 366 * 24 * time.Hour, 400 * 24 * time.Hour
 )
 
 // thresholds are the parts of a measure, in percent, that make a notice each.
@@ -204,10 +205,10 @@ func (m measure) notice(percent, used int64, again bool) notices.Notice {
 	if again {
 		n.Source = fmt.Sprintf("%s:of:%d", name, m.amount)
 	}
+	if m.End.Sub(m.Start) > longWindow {
+		n.ExpireTime = m.End.Add(longNoticesKept)
+	}
 	if m.kind != notices.LimitThreshold {
-		if m.End.Sub(m.Start) > longWindow {
-			n.ExpireTime = m.End.Add(limitNoticesKept)
-		}
 		return n
 	}
 	n.Data.Window = windowName(m.Period)

@@ -405,11 +405,12 @@ func TestALongTrialTellsItsThresholdsOnce(t *testing.T) {
 			"items":{"data":[{"quantity":1,"price":{"id":"price_pro","object":"price"}}]}}`, s.begin.Unix(), end.Unix()))
 		require.Equal(t, end, s.account().PeriodEnd)
 		credit := s.account().Balance
+		s.limit(s.Ledger, ledger.MemberSubject("user_1"), ledger.PeriodBilling, credit)
 		s.settle(s.hold("r1", credit/2), credit/2)
-		told := func() (n int) {
-			all, err := s.store.Notices(t.Context(), alice, notices.CreditThreshold, "", 10)
-			require.NoError(t, err)
-			return len(all)
+		told := func() int {
+			ofCredit, ofLimit := s.thresholds(notices.CreditThreshold), s.thresholds(notices.LimitThreshold)
+			require.Len(t, ofLimit, len(ofCredit), "the limit is as large as the credit")
+			return len(ofCredit)
 		}
 		prune := func() {
 			_, err := s.store.PruneNotices(t.Context(), s.clock.Now().AddDate(0, 0, -400), s.clock.Now(), 10)
@@ -422,7 +423,13 @@ func TestALongTrialTellsItsThresholdsOnce(t *testing.T) {
 		s.Ledger = s.again()
 		s.settle(s.hold("r2", 1), 1)
 		require.Equal(t, 1, told())
-		s.clock.Set(end.AddDate(0, 0, 63))
+		s.clock.Set(end.AddDate(0, 0, -1))
+		s.settle(s.hold("r3", credit*3/10), credit*3/10) // 80 %
+		require.Equal(t, 2, told())
+		s.clock.Set(end.AddDate(0, 0, 398))
+		prune()
+		require.Equal(t, 2, told(), "the second is younger than its retention, and the end of the trial could have moved")
+		s.clock.Set(end.AddDate(0, 0, 401))
 		prune()
 		require.Zero(t, told())
 	})

@@ -47,7 +47,8 @@ type Notice struct {
 	// UserID is the person that it is about; "" for nobody.
 	UserID     string
 	CreateTime time.Time
-	// ExpireTime is when it may be deleted although its retention is not over; zero for notices that are kept as long as all.
+	// ExpireTime is when a notice of a limit may be deleted although its retention is not over, and until when another one is kept although its
+	// retention is over. Zero for notices that are kept as long as all.
 	ExpireTime time.Time
 	Data       Data
 }

@@ -100,7 +100,8 @@ func toNotice(r db.Notice) (notices.Notice, error) {
 	return n, nil
 }
 
-// PruneNotices deletes at most limit notices that were written before a time and need not be kept longer, and as many that expired before now. It returns the larger number.
+// PruneNotices deletes at most limit notices that were written before a time and need not be kept longer, and as many of limits that expired before now. It
+// returns the larger number.
 func (s *Store) PruneNotices(ctx context.Context, before, now time.Time, limit int) (deleted int64, err error) {
 	err = s.write(ctx, "notices", func(ctx context.Context, q *db.Queries) error {
 		expired, err := q.PruneExpiredNotices(ctx, db.PruneExpiredNoticesParams{Before: now.UnixMicro(), Most: int64(limit)})

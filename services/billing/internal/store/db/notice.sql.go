@@ -303,7 +303,8 @@ func (q *Queries) ListRefusedOverageCharges(ctx context.Context, accountID strin
 
 const pruneExpiredNotices = `-- name: PruneExpiredNotices :execrows
 DELETE FROM notice WHERE id IN (
-    SELECT n.id FROM notice AS n WHERE n.expire_time > 0 AND n.expire_time < $1 LIMIT CAST($2 AS BIGINT)
+    SELECT n.id FROM notice AS n
+    WHERE n.expire_time > 0 AND n.expire_time < $1 AND n.kind = 'limit_threshold' LIMIT CAST($2 AS BIGINT)
 )
 `
 
@@ -312,7 +313,8 @@ type PruneExpiredNoticesParams struct {
 	Most   int64
 }
 
-// Those of limits may be many: three for each window of each member and key. The index notice_of_expiry has the same condition.
+// Those of limits may be many: three for each window of each member and key. They need not wait for the retention. The index notice_of_expiry has the
+// condition of the time.
 func (q *Queries) PruneExpiredNotices(ctx context.Context, arg PruneExpiredNoticesParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, pruneExpiredNotices, arg.Before, arg.Most)
 	if err != nil {

@@ -47,9 +47,11 @@ DELETE FROM notice WHERE id IN (
 );
 
 -- name: PruneExpiredNotices :execrows
--- Those of limits may be many: three for each window of each member and key. The index notice_of_expiry has the same condition.
+-- Those of limits may be many: three for each window of each member and key. They need not wait for the retention. The index notice_of_expiry has the
+-- condition of the time.
 DELETE FROM notice WHERE id IN (
-    SELECT n.id FROM notice AS n WHERE n.expire_time > 0 AND n.expire_time < sqlc.arg(before) LIMIT CAST(sqlc.arg(most) AS BIGINT)
+    SELECT n.id FROM notice AS n
+    WHERE n.expire_time > 0 AND n.expire_time < sqlc.arg(before) AND n.kind = 'limit_threshold' LIMIT CAST(sqlc.arg(most) AS BIGINT)
 );
 
 -- name: ListRefusedOverageCharges :many
