@@ -403,7 +403,7 @@ func (c faultCell) describe(t *testing.T, a answer, p *faultyProvider, u modelUs
 	}
 	switch ended := strings.Contains(body, "[DONE]") || strings.Contains(body, `"finishReason":"stop"`) || strings.Contains(body, `"type":"response.completed"`) ||
 		lastMediaEvent.MatchString(body); {
-	case a.err != nil && strings.Contains(body, "one") && !ended:
+	case a.err != nil && (strings.Contains(body, `"one`) || strings.HasPrefix(body, "one ")) && !ended: // a text, an image or sound
 		words = append(words, "after its first words, then cut")
 	case a.err != nil:
 		t.Errorf("%s: %d %s: %v", c.model(), a.status, body, a.err)

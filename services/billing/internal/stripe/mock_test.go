@@ -127,9 +127,10 @@ func (lasting) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || r.Method != http.MethodGet || r.URL.Path != "/v1/subscriptions/sub_1" {
 		return answer, err
 	}
-	defer func() { _ = answer.Body.Close() }()
+	read := answer.Body
+	defer func() { _ = read.Close() }()
 	var sub map[string]any
-	if err := json.NewDecoder(answer.Body).Decode(&sub); err != nil {
+	if err := json.NewDecoder(read).Decode(&sub); err != nil {
 		return nil, err
 	}
 	sub["cancel_at"] = nil
