@@ -37,8 +37,8 @@ END_TO_END := $(CURDIR)/.end-to-end
 test: $(if $(shell command -v npm),test/sdk/node_modules test/sdk/clients/node_modules clients/typescript/node_modules web/console/node_modules web/example/node_modules) ## Run all tests; those that need PostgreSQL, Chromium or Node.js say at the end what they could not run
 	@rm -f $(TRIVET_TEST_SKIPPED) $(END_TO_END)
 	@export TRIVET_TEST_RUN=$$(date +%s%N); failed=0; \
-	go test -count=1 -timeout 40m ./test/e2e >$(END_TO_END) 2>&1 & beside=$$!; \
-	trap 'kill $$beside 2>/dev/null' INT TERM; \
+	set -m; go test -count=1 -timeout 40m ./test/e2e >$(END_TO_END) 2>&1 & beside=$$!; set +m; \
+	trap 'kill -- -$$beside 2>/dev/null; wait; exit 130' INT TERM; \
 	go test -timeout 40m $$(go list ./... | grep -v '/test/e2e$$') || failed=1; \
 	wait $$beside || failed=1; cat $(END_TO_END); \
 	(cd tools && go test ./...) || failed=1; \
@@ -153,6 +153,7 @@ lint-proto: $(BIN)/buf .protodeps ## Lint the contract and check its format
 .PHONY: lint-go
 lint-go: $(BIN)/golangci-lint ## Lint the Go code of both modules
 	$(BIN)/golangci-lint run ./...
+	go vet -tags checkcalls ./platform/grpcserver ./internal/allinone ./test/e2e
 	cd tools && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./...
 
 .PHONY: breaking
