@@ -1,11 +1,16 @@
 package frames
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
 )
+
+// Linger is how long what is written last waits for the end of its response, which is sent with it.
+const Linger = 2 * time.Millisecond
 
 // WriteError reports that the client is gone or reads too slowly.
 type WriteError struct{ Err error }
@@ -68,15 +73,35 @@ func (p *pump[T]) batch(f frame[T], open bool) error {
 			if err := p.write(message); err != nil {
 				return &WriteError{err}
 			}
-			select {
-			case f, open = <-p.source.ch:
+			if p.more(&f, &open) {
 				continue
-			default:
 			}
+		} else if errors.Is(ended, io.EOF) && p.w.Waits() {
+			return ended // the end of the response sends it
 		}
 		if err := p.w.Flush(); err != nil {
 			return &WriteError{err}
 		}
 		return ended
+	}
+}
+
+// more takes the next message if it has arrived, or arrives before the last part of a response must be sent.
+func (p *pump[T]) more(f *frame[T], open *bool) bool {
+	select {
+	case *f, *open = <-p.source.ch:
+		return true
+	default:
+	}
+	if !p.w.Waits() {
+		return false
+	}
+	timer := time.NewTimer(Linger)
+	defer timer.Stop()
+	select {
+	case *f, *open = <-p.source.ch:
+		return true
+	case <-timer.C:
+		return false
 	}
 }

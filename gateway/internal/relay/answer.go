@@ -66,7 +66,7 @@ func (a *answer) streamed(s source, keepAlive time.Duration, request *aiv1.Relay
 		a.body(first, false, s.Next)
 		return
 	}
-	if _, err := a.out.Write(first.GetBody()); err != nil {
+	if err := a.write(first); err != nil {
 		a.left(err)
 		return
 	}
@@ -148,6 +148,14 @@ func (a *answer) piece(m piece) error {
 		return nil
 	case a.speaks:
 		return a.speak(m.GetBody())
+	}
+	return a.write(m)
+}
+
+// write adds a part of the body, which Flush sends.
+func (a *answer) write(m piece) error {
+	if m.GetLast() {
+		a.out.Last()
 	}
 	_, err := a.out.Write(m.GetBody())
 	return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
 	"github.com/trivet-dev/trivet/gateway/internal/cork"
+	"github.com/trivet-dev/trivet/gateway/internal/frames"
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/platform/provider"
@@ -23,13 +24,13 @@ var errClosed = errors.New("the response has ended")
 type pushed struct {
 	answer
 	writer    sse.Writer // answer.out
-	conn      *cork.Conn // nil when it cannot be corked
 	request   *aiv1.RelayRequest
 	keepAlive time.Duration
 	cancel    context.CancelFunc // ends the call; nil when no comments are sent, as then only an error of send ends it
 
 	mu     sync.Mutex
 	timer  *time.Timer // nil when no comments are sent
+	linger *time.Timer // sends the last part if the end does not come; nil before it
 	last   time.Time   // when the last piece came
 	begun  bool        // something was sent
 	events bool        // a stream of events has started
@@ -41,9 +42,10 @@ func (h *Relay) push(w http.ResponseWriter, r *http.Request, state *call.State, 
 	ctx := provider.WithAttempt(r.Context(), &state.Attempt)
 	p := &pushed{
 		answer: answer{ctx: r.Context(), state: state, w: w, response: isResponse(in)},
-		writer: sse.Over(w), conn: cork.Of(r.Context(), r.ProtoMajor), request: in, keepAlive: h.KeepAlive,
+		writer: sse.Over(w), request: in, keepAlive: h.KeepAlive,
 	}
 	p.out = &p.writer
+	p.out.Through(cork.Of(r.Context(), r.ProtoMajor))
 	if h.KeepAlive > 0 && mayStream(in) {
 		ctx, p.cancel = context.WithCancel(ctx)
 		defer p.cancel()
@@ -83,16 +85,34 @@ func (p *pushed) gone(err error) {
 
 // write writes a piece, and flushes it if the client reads piece by piece.
 func (p *pushed) write(m *aiv1.RelayResponse) (err error) {
-	p.conn.Hold()
 	defer func() { // after a panic, too: the answer to it must not stay behind
-		if sent := p.conn.Release(); err == nil {
+		if sent := p.out.Release(); err == nil {
 			err = sent
 		}
 	}()
-	if err = p.put(m); err == nil && (p.events || p.sound) {
+	err = p.put(m)
+	switch {
+	case err != nil || !p.events && !p.sound:
+	case p.out.Waits() && p.linger != nil:
+		p.linger.Reset(frames.Linger)
+	case p.out.Waits():
+		p.linger = time.AfterFunc(frames.Linger, p.lingered)
+	default:
 		err = p.out.Flush()
 	}
 	return err
+}
+
+// lingered sends the last part of a response whose end has not come.
+func (p *pushed) lingered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	if err := p.out.Flush(); err != nil {
+		p.gone(err)
+	}
 }
 
 func (p *pushed) put(m *aiv1.RelayResponse) error {
@@ -104,8 +124,7 @@ func (p *pushed) put(m *aiv1.RelayResponse) error {
 		return errClosed
 	}
 	p.begun, p.events = true, m.GetHead().GetStreamed()
-	_, err := p.out.Write(m.GetBody())
-	return err
+	return p.answer.write(m)
 }
 
 // silence sends a comment when no piece came for the interval, and looks again later. It is not set anew for each piece,
@@ -147,10 +166,14 @@ func (p *pushed) finish(err error) {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
+	if p.linger != nil {
+		p.linger.Stop()
+	}
 	if p.closed {
 		return
 	}
 	p.closed = true
+	defer func() { _ = p.out.Release() }() // net/http sends the end of the response; if this fails, so does that
 	if err == nil {
 		err = io.EOF
 	}

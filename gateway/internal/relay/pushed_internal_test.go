@@ -33,10 +33,12 @@ func (w *wire) Write(b []byte) (int, error) {
 func TestAPanicReleasesTheConnection(t *testing.T) {
 	out := failing{httptest.NewRecorder()}
 	under := &wire{}
-	p := &pushed{answer: answer{w: out}, writer: sse.Over(out), conn: &cork.Conn{Conn: under}, begun: true, events: true}
+	conn := &cork.Conn{Conn: under}
+	p := &pushed{answer: answer{w: out}, writer: sse.Over(out), begun: true, events: true}
 	p.out = &p.writer
+	p.out.Through(conn)
 	require.PanicsWithValue(t, "write", func() { _ = p.send(&aiv1.RelayResponse{Body: []byte("data: 1\n\n")}) })
-	_, err := p.conn.Write([]byte("HTTP/1.1 500"))
+	_, err := conn.Write([]byte("HTTP/1.1 500"))
 	require.NoError(t, err)
 	require.Equal(t, "HTTP/1.1 500", under.written)
 }

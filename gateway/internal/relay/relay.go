@@ -15,6 +15,7 @@ import (
 
 	"github.com/trivet-dev/trivet/gateway/internal/call"
 	"github.com/trivet-dev/trivet/gateway/internal/concurrency"
+	"github.com/trivet-dev/trivet/gateway/internal/cork"
 	"github.com/trivet-dev/trivet/gateway/internal/frames"
 	"github.com/trivet-dev/trivet/gateway/internal/reqbody"
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
@@ -121,6 +122,8 @@ func (h *Relay) pull(w http.ResponseWriter, r *http.Request, state *call.State, 
 		return
 	}
 	a := answer{ctx: r.Context(), state: state, w: w, out: sse.NewWriter(w), response: isResponse(in)}
+	a.out.Through(cork.Of(r.Context(), r.ProtoMajor))
+	defer func() { _ = a.out.Release() }() // net/http sends the end of the response; if this fails, so does that
 	if !mayStream(in) {
 		a.plain(stream.Recv)
 		return

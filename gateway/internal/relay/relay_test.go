@@ -29,7 +29,9 @@ type slow struct {
 	head  *aiv1.RelayHead
 	body  string
 	rest  []late
-	end   error // nil is an orderly end
+	last  bool          // rest is marked as the end
+	pause time.Duration // before the end
+	end   error         // nil is an orderly end
 }
 
 // late is a piece that comes after a silence.
@@ -72,13 +74,17 @@ type slowStream struct {
 
 func (s *slowStream) Recv() (*aiv1.RelayResponse, error) {
 	after, m := s.after, &aiv1.RelayResponse{Head: s.head, Body: []byte(s.body)}
-	switch i := s.sent - 1; {
+	i := s.sent - 1
+	if i >= len(s.rest) && s.pause > 0 {
+		time.Sleep(s.pause) // of the bubble
+	}
+	switch {
 	case i >= len(s.rest) && s.end != nil:
 		return nil, s.end
 	case i >= len(s.rest):
 		return nil, io.EOF
 	case i >= 0:
-		after, m = s.rest[i].after, &aiv1.RelayResponse{Body: []byte(s.rest[i].body)}
+		after, m = s.rest[i].after, &aiv1.RelayResponse{Body: []byte(s.rest[i].body), Last: s.last}
 	}
 	s.sent++
 	select {

@@ -5,6 +5,8 @@ package sse
 import (
 	"bytes"
 	"net/http"
+
+	"github.com/trivet-dev/trivet/gateway/internal/cork"
 )
 
 // ContentType is the media type of server-sent events.
@@ -16,8 +18,10 @@ var ping = []byte(": ping\n")
 type Writer struct {
 	w       http.ResponseWriter
 	control http.ResponseController
-	tail    [4]byte // the last bytes written; line feeds at the start of a stream
+	conn    *cork.Conn // nil when nothing is held back
+	tail    [4]byte    // the last bytes written; line feeds at the start of a stream
 	dirty   bool
+	last    bool
 }
 
 // NewWriter wraps w.
@@ -30,6 +34,20 @@ func NewWriter(w http.ResponseWriter) *Writer {
 func Over(w http.ResponseWriter) Writer {
 	return Writer{w: w, control: *http.NewResponseController(w), tail: [4]byte{2: '\n', 3: '\n'}}
 }
+
+// Through makes Write hold back, on the connection of the response, what Flush sends with one write. Whoever calls it calls Release
+// when nothing more is written: what follows would stay behind otherwise.
+func (s *Writer) Through(c *cork.Conn) { s.conn = c }
+
+// Release sends what the connection holds back. What net/http has in its own buffers waits for a Flush or the end of the response.
+func (s *Writer) Release() error { return s.conn.Release() }
+
+// Last notes that the response probably ends with what is written next, so that its Flush can wait for the end. net/http sends both with
+// one write.
+func (s *Writer) Last() { s.last = true }
+
+// Waits reports whether what was written last should wait a moment for the end of the response.
+func (s *Writer) Waits() bool { return s.last && s.dirty }
 
 // Begin writes the status and headers of a stream of server-sent events. Flush sends them.
 func (s *Writer) Begin(status int) {
@@ -54,6 +72,7 @@ func (s *Writer) Write(b []byte) (int, error) {
 		copy(s.tail[len(s.tail)-len(b):], b)
 	}
 	s.dirty = true
+	s.conn.Hold()
 	return s.w.Write(b)
 }
 
@@ -63,7 +82,15 @@ func (s *Writer) Flush() error {
 		return nil
 	}
 	s.dirty = false
-	return s.control.Flush()
+	return s.flush()
+}
+
+func (s *Writer) flush() error {
+	err := s.control.Flush()
+	if sent := s.conn.Release(); err == nil {
+		err = sent
+	}
+	return err
 }
 
 // Between reports whether the stream is between two events.
@@ -78,10 +105,12 @@ func (s *Writer) Ping() error {
 	if !s.Between() {
 		return nil
 	}
+	s.conn.Hold()
 	if _, err := s.w.Write(ping); err != nil {
 		return err
 	}
-	return s.control.Flush()
+	s.dirty = false
+	return s.flush()
 }
 
 // Fail sends an error event; an empty name sends an unnamed event. It starts on its own line even when the stream broke

@@ -54,13 +54,16 @@ func checkHeaders(headers map[string]string) error {
 
 // relaySink sends an answer as it is. One message serves all parts of a stream: gRPC is done with it when Send returns.
 type relaySink struct {
-	stream  grpc.ServerStreamingServer[aiv1.RelayResponse]
-	message aiv1.RelayResponse
+	stream   grpc.ServerStreamingServer[aiv1.RelayResponse]
+	message  aiv1.RelayResponse
+	streamed bool
+	settled  bool
 }
 
 // Head sends the head of a stream at once, and keeps one for its body that follows: each message costs a system call.
 func (s *relaySink) Head(h invoke.Head) error {
 	limit.AddOpenAI(h.Headers, h.Limits)
+	s.streamed = h.Streamed
 	s.message.Head = &aiv1.RelayHead{Status: int32(h.Status), Headers: h.Headers, Streamed: h.Streamed}
 	if !h.Streamed || h.Together {
 		return nil
@@ -76,6 +79,7 @@ func (s *relaySink) Body(p []byte) error {
 		}
 		p = p[maxPart:]
 	}
+	s.message.Last = s.streamed && s.settled
 	return s.send(p)
 }
 
@@ -86,5 +90,5 @@ func (s *relaySink) send(p []byte) error {
 	return err
 }
 
-// Settled does nothing: OpenAI's format has no place for a cost.
-func (s *relaySink) Settled(hold.Receipt) {}
+// Settled notes that the end follows. OpenAI's format has no place for a cost.
+func (s *relaySink) Settled(hold.Receipt) { s.settled = true }

@@ -2005,7 +2005,11 @@ type RelayResponse struct {
 	// The head; only in the first message.
 	Head *RelayHead `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
 	// The next bytes of the body. Example: a server-sent event, or a part of one.
-	Body          []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
+	Body []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
+	// True in the part that ends a stream. The call is settled, and the end of the RPC follows as soon as the provider has ended its
+	// answer, so that a receiver may send both together. What a provider sends after its last event follows in parts that have it, too.
+	// Example: true.
+	Last          bool `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2052,6 +2056,13 @@ func (x *RelayResponse) GetBody() []byte {
 		return x.Body
 	}
 	return nil
+}
+
+func (x *RelayResponse) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
 }
 
 // RelayHead is the status line and the headers.
@@ -2463,10 +2474,11 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\x05query\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\x05query\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"d\n" +
 	"\rRelayResponse\x12+\n" +
 	"\x04head\x18\x01 \x01(\v2\x17.trivet.ai.v1.RelayHeadR\x04head\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\xbb\x01\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\"\xbb\x01\n" +
 	"\tRelayHead\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\x05R\x06status\x12>\n" +
 	"\aheaders\x18\x02 \x03(\v2$.trivet.ai.v1.RelayHead.HeadersEntryR\aheaders\x12\x1a\n" +

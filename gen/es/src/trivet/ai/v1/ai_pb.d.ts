@@ -1067,6 +1067,15 @@ export declare type RelayResponse = Message$1<"trivet.ai.v1.RelayResponse"> & {
    * @generated from field: bytes body = 2;
    */
   body: Uint8Array;
+
+  /**
+   * True in the part that ends a stream. The call is settled, and the end of the RPC follows as soon as the provider has ended its
+   * answer, so that a receiver may send both together. What a provider sends after its last event follows in parts that have it, too.
+   * Example: true.
+   *
+   * @generated from field: bool last = 3;
+   */
+  last: boolean;
 };
 
 /**
