@@ -37,7 +37,7 @@ func canarySettings() map[string]string {
 		"OPENAI_API_KEY": "sk-canary-openai-0123456789abcdef", "CLERK_SECRET_KEY": "sk_test_canary-clerk-0123456789abcdef",
 		"STRIPE_SECRET_KEY": "sk_test_canary-stripe-0123456789abcdef", "TRIVET_API_KEY_SECRET": "canary-hash-0123456789abcdef0123456789",
 		"CLERK_WEBHOOK_SECRET": secret("clerkhook"), "STRIPE_WEBHOOK_SECRET": "whsec_canary-stripehook-0123456789",
-		"BILLING_EVENTS_SECRET": secret("eventshook"), "OTEL_EXPORTER_OTLP_HEADERS": "authorization=canary-otel-0123456789",
+		"BILLING_EVENTS_SECRET": secret("eventshook"), "TRIVET_ALERT_WEBHOOK_SECRET": secret("alerthook"), "OTEL_EXPORTER_OTLP_HEADERS": "authorization=canary-otel-0123456789",
 	}
 }
 
@@ -149,7 +149,7 @@ func newAviary(t *testing.T, more map[string]string) *aviary {
 		"TRIVET_DATA_DIR": t.TempDir(), "CLERK_ISSUER": clerkIssuer, "CLERK_JWT_KEY": a.clerkPEM(), "TRIVET_OPERATORS": "user_operator",
 		"CLERK_API_URL": providers.URL, "OPENAI_BASE_URL": providers.URL + "/v1", "STRIPE_API_URL": providers.URL,
 		"BILLING_EVENTS_URL": providers.URL + "/canary-eventsurl", "BILLING_EVENTS_PRIVATE": "true",
-		"TRIVET_ALERT_URL": providers.URL + "/canary-alerturl", "TRIVET_ALERT_INTERVAL": "1s", "CORS_ALLOWED_ORIGINS": "https://app.example.com",
+		"TRIVET_ALERT_URL": providers.URL + "/canary-alerturl", "TRIVET_ALERT_WEBHOOK_URL": providers.URL + "/canary-alertwebhook", "TRIVET_ALERT_INTERVAL": "1s", "CORS_ALLOWED_ORIGINS": "https://app.example.com",
 		"OTEL_EXPORTER_OTLP_ENDPOINT": a.collector.URL, "OTEL_BSP_SCHEDULE_DELAY": "50", "TRIVET_TRACE_PROVIDERS": "true",
 		"TRIVET_HTTP_ADDR": "127.0.0.1:0", "TRIVET_GRPC_ADDR": "127.0.0.1:0", "TRIVET_OPS_ADDR": "127.0.0.1:0",
 		"OPENAI_RETRY_DELAY": "0s", "CLERK_RETRY_DELAY": "0s", "CLERK_PROBE_INTERVAL": "0s", "OPENAI_PROBE_INTERVAL": "0s", "STRIPE_PROBE_INTERVAL": "0s",

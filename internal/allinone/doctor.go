@@ -89,6 +89,7 @@ func Doctor(ctx context.Context, env settings.Env, options DoctorOptions) (*Diag
 		{"targets", d.targets},
 		{"Stripe", d.stripe},
 		{"mail server", d.mailServer},
+		{"receivers", d.reachReceivers},
 		{"clock", d.clock},
 		{"database", d.database},
 		{"Redis", d.redis},

@@ -21,6 +21,10 @@ func TestPlainAddresses(t *testing.T) {
 		"OpenAI on this machine": {map[string]string{"OPENAI_BASE_URL": "http://127.0.0.1:8000/v1"}, nil},
 		"Stripe":                 {map[string]string{"STRIPE_API_URL": "http://stripe.internal:12111"}, []string{"STRIPE_API_URL"}},
 		"alerts":                 {map[string]string{"TRIVET_ALERT_URL": "http://hooks.internal/x"}, []string{"TRIVET_ALERT_URL"}},
+		"webhooks of alerts": {
+			map[string]string{"TRIVET_ALERT_WEBHOOK_URL": "http://10.0.0.1/x", "TRIVET_ALERT_WEBHOOK_SECRET": "whsec_YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh"},
+			[]string{"TRIVET_ALERT_WEBHOOK_URL"},
+		},
 		"notices": {
 			map[string]string{"BILLING_EVENTS_URL": "http://10.0.0.1/x", "BILLING_EVENTS_PRIVATE": "true", "BILLING_EVENTS_SECRET": "whsec_YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh"},
 			[]string{"BILLING_EVENTS_URL"},

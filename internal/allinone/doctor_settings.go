@@ -83,11 +83,10 @@ func (d *doctor) liveKeys() []Finding {
 // plainAddresses reports addresses to which keys and users' data would go without encryption.
 func (d *doctor) plainAddresses() []Finding {
 	addresses := map[string]*url.URL{"CLERK_API_URL": d.config.Auth.APIURL, "OPENAI_BASE_URL": d.config.AI.BaseURL, "STRIPE_API_URL": d.config.Billing.StripeAPIURL}
-	if alerts, err := url.Parse(d.config.Host.AlertURL.Reveal()); err == nil {
-		addresses["TRIVET_ALERT_URL"] = alerts
-	}
-	if events, err := url.Parse(d.config.Billing.EventsURL.Reveal()); err == nil {
-		addresses["BILLING_EVENTS_URL"] = events
+	for name, secret := range d.receivers() {
+		if at, err := url.Parse(secret.Reveal()); err == nil {
+			addresses[name] = at
+		}
 	}
 	if name, traces := d.config.traces(); traces != nil {
 		addresses[name] = traces

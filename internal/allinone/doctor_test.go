@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,7 +98,7 @@ func TestDoctorFindsNothingInAGoodSetUp(t *testing.T) {
 	p := newPatient(t)
 	result := p.examine(t)
 	require.True(t, result.Healthy)
-	require.Len(t, result.Checks, 12)
+	require.Len(t, result.Checks, 13)
 	for _, c := range result.Checks {
 		require.Empty(t, c.Findings, c.Check)
 		require.NotNil(t, c.Findings, "the list is [] in JSON")
@@ -162,6 +163,11 @@ func TestDoctorFindings(t *testing.T) {
 			}
 		}
 	}
+	reached := func(t *testing.T, p *patient) {
+		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the doctor sent a request to a receiver") }))
+		t.Cleanup(server.Close)
+		p.values["TRIVET_ALERT_URL"] = server.URL
+	}
 	target := func() change { return func(t *testing.T, p *patient) { p.targets(t) } }
 	endpoints := func(body string) change {
 		return func(_ *testing.T, p *patient) { p.providers.bodies["/v1/webhook_endpoints"] = body }
@@ -212,6 +218,17 @@ func TestDoctorFindings(t *testing.T) {
 		{"a plain endpoint", endpoints(strings.Replace(endpoint, "https", "http", 1)), "Stripe", FindingError, "", "plain HTTP"},
 		{"a missing event", endpoints(strings.Replace(endpoint, `"*"`, `"invoice.paid"`, 1)), "Stripe", FindingError, "", "customer.subscription.updated"},
 		{"no events of disputes that end", endpoints(strings.Replace(endpoint, `"*"`, `"charge.dispute.created"`, 1)), "Stripe", FindingError, "", "charge.dispute.closed"},
+		{"a receiver of alerts that does not answer", set("TRIVET_ALERT_URL", "http://127.0.0.1:1/hunter2"), "receivers", FindingWarning, "TRIVET_ALERT_URL", "connection refused"},
+		{
+			"a receiver of webhooks of alerts that does not answer",
+			set("TRIVET_ALERT_WEBHOOK_URL", "http://127.0.0.1:1/hunter2", "TRIVET_ALERT_WEBHOOK_SECRET", "whsec_"+strings.Repeat("QUJD", 8)),
+			"receivers", FindingWarning, "TRIVET_ALERT_WEBHOOK_URL", "connection refused",
+		},
+		{
+			"a receiver of notices that is private", production("BILLING_EVENTS_URL", "https://127.0.0.1:1/hunter2", "BILLING_EVENTS_SECRET", "whsec_"+strings.Repeat("QUJD", 8)),
+			"receivers", FindingWarning, "BILLING_EVENTS_URL", "is private",
+		},
+		{"alerts that are not evaluated", both(reached, set("TRIVET_ALERT_INTERVAL", "0s")), "receivers", FindingWarning, "TRIVET_ALERT_URL", "TRIVET_ALERT_INTERVAL is 0s"},
 		{"a slow clock", func(_ *testing.T, p *patient) { p.now = p.now.Add(-time.Minute) }, "clock", FindingError, "", "1m0s"},
 		{"a fast clock", func(_ *testing.T, p *patient) { p.now = p.now.Add(10 * time.Second) }, "clock", FindingError, "", "10s"},
 		{"a nearly full disk", func(_ *testing.T, p *patient) { p.free = 1 << 30 }, "disk", FindingWarning, "TRIVET_DATA_DIR", "1024 MiB"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -36,8 +37,10 @@ type Change struct {
 	Labels map[string]string
 	// Firing is false when the condition has ended.
 	Firing bool
-	// Since is when the condition began to hold.
-	Since time.Time
+	// Since is when the condition began to hold, and At when the change was noticed.
+	Since, At time.Time
+	// Value is that of the rule's first condition at that time; nil when there is none.
+	Value *float64
 }
 
 // Summary says what is wrong, with the values of the labels.
@@ -173,15 +176,19 @@ func (e *Evaluator) Evaluate() []Change {
 	defer e.mu.Unlock()
 	var changes []Change
 	for _, r := range e.rules {
-		changes = append(changes, e.update(r, e.holding(r, all), now)...)
+		holding, values := e.holding(r, all)
+		changes = append(changes, e.update(r, holding, values, now)...)
 	}
 	return changes
 }
 
 // update compares the groups in which a rule's condition holds with those before.
-func (e *Evaluator) update(r Rule, holding map[string]bool, now time.Time) []Change {
+func (e *Evaluator) update(r Rule, holding map[string]bool, values map[string]float64, now time.Time) []Change {
 	var changes []Change
 	active := e.active[r.Name]
+	changed := func(group string, s *state) {
+		changes = append(changes, Change{Rule: r, Labels: labels(r, group), Firing: holding[group], Since: s.since, At: now, Value: known(values, group)})
+	}
 	for _, group := range slices.Sorted(maps.Keys(holding)) {
 		s := active[group]
 		if s == nil {
@@ -190,18 +197,27 @@ func (e *Evaluator) update(r Rule, holding map[string]bool, now time.Time) []Cha
 		}
 		if !s.firing && now.Sub(s.since) >= r.For {
 			s.firing = true
-			changes = append(changes, Change{Rule: r, Labels: labels(r, group), Firing: true, Since: s.since})
+			changed(group, s)
 		}
 	}
 	for _, group := range slices.Sorted(maps.Keys(active)) {
 		if s := active[group]; !holding[group] {
 			delete(active, group)
 			if s.firing {
-				changes = append(changes, Change{Rule: r, Labels: labels(r, group), Since: s.since})
+				changed(group, s)
 			}
 		}
 	}
 	return changes
+}
+
+// known returns the value of a group; nil when it has none that JSON can express.
+func known(values map[string]float64, group string) *float64 {
+	value, ok := values[group]
+	if !ok || math.IsNaN(value) || math.IsInf(value, 0) {
+		return nil
+	}
+	return &value
 }
 
 func labels(r Rule, group string) map[string]string {
@@ -214,19 +230,22 @@ func labels(r Rule, group string) map[string]string {
 	return named
 }
 
-// holding returns the groups in which all conditions of a rule hold.
-func (e *Evaluator) holding(r Rule, all families) map[string]bool {
-	var holding map[string]bool
-	for _, c := range r.When {
+// holding returns the groups in which all conditions of a rule hold, and the values of its first condition.
+func (e *Evaluator) holding(r Rule, all families) (holding map[string]bool, first map[string]float64) {
+	for i, c := range r.When {
+		values := e.values(c.Signal, all)
+		if i == 0 {
+			first = values
+		}
 		now := map[string]bool{}
-		for group, value := range e.values(c.Signal, all) {
+		for group, value := range values {
 			if value > c.Above && (holding == nil || holding[group]) {
 				now[group] = true
 			}
 		}
 		holding = now
 	}
-	return holding
+	return holding, first
 }
 
 // values computes a signal for each group.

@@ -1,30 +1,21 @@
 package alert
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/trivet-dev/trivet/platform/provider"
-	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 const (
-	// maxWaiting bounds the changes that wait to be sent, maxTogether those in one message.
-	maxWaiting, maxTogether = 256, 20
+	// maxWaiting bounds the changes that wait to be sent.
+	maxWaiting = 256
 	// sendTimeout bounds one attempt.
 	sendTimeout = 10 * time.Second
 	// maxAttempts bounds the attempts for one message; with the pauses between them they take about a minute and a half.
@@ -34,22 +25,36 @@ const (
 	maxPause = time.Minute
 )
 
+// Receiver is where a Notifier sends changes: Slack or Webhook.
+type Receiver interface {
+	// kind names the receiver in metrics, setting the setting that holds its address.
+	kind() string
+	setting() string
+	// together is how many changes one message may have.
+	together() int
+	// message writes a message.
+	message(changes []Change) (message, error)
+	// send makes one attempt. The pause is how long to wait before the next one: 0 leaves it to the caller, and a negative one means that
+	// no attempt will succeed.
+	send(ctx context.Context, m message) (pause time.Duration, err error)
+}
+
+// message is the same for each attempt.
+type message struct {
+	id   string
+	body []byte
+}
+
 // NotifierOptions are what a Notifier is made of. All are required.
 type NotifierOptions struct {
-	// URL receives the messages. Its path is often a secret, so that no error and no log line shows it.
-	URL    *settings.Live
-	Client *http.Client
-	// Process names the sender, such as "trivet" or "billing".
-	Process string
-	Meter   metric.Meter
-	Logger  *slog.Logger
-	// Now is the clock.
-	Now func() time.Time
+	Receiver Receiver
+	Meter    metric.Meter
+	Logger   *slog.Logger
 	// Jitter returns a random share of a pause.
 	Jitter func(time.Duration) time.Duration
 }
 
-// Notifier sends changes as messages that Slack understands: {"text": "…"}.
+// Notifier sends each change to a receiver.
 type Notifier struct {
 	options NotifierOptions
 	waiting chan Change
@@ -59,13 +64,10 @@ type Notifier struct {
 // NewNotifier makes a Notifier. Run sends.
 func NewNotifier(o NotifierOptions) (*Notifier, error) {
 	count, err := o.Meter.Int64Counter("trivet.alert.notifications",
-		metric.WithDescription("Changes of alerts for TRIVET_ALERT_URL, by outcome: sent, failed or dropped."))
+		metric.WithDescription("Changes of alerts for TRIVET_ALERT_URL (slack) and TRIVET_ALERT_WEBHOOK_URL (webhook), by outcome: sent, failed or dropped."))
 	if err != nil {
 		return nil, fmt.Errorf("alert metrics: %w", err)
 	}
-	client := *o.Client
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	o.Client = &client
 	return &Notifier{options: o, waiting: make(chan Change, maxWaiting), count: count}, nil
 }
 
@@ -95,7 +97,7 @@ func (n *Notifier) Run(ctx context.Context) {
 // together takes what else waits.
 func (n *Notifier) together(first Change) []Change {
 	changes := []Change{first}
-	for len(changes) < maxTogether {
+	for len(changes) < n.options.Receiver.together() {
 		select {
 		case next := <-n.waiting:
 			changes = append(changes, next)
@@ -108,86 +110,48 @@ func (n *Notifier) together(first Change) []Change {
 
 // deliver sends one message, and retries what may succeed later.
 func (n *Notifier) deliver(ctx context.Context, changes []Change) {
-	raw, err := json.Marshal(map[string]string{"text": n.text(changes)})
+	err := n.attempts(ctx, changes)
+	if err == nil {
+		n.record(ctx, "sent", len(changes))
+		return
+	}
+	n.record(ctx, "failed", len(changes))
+	n.options.Logger.ErrorContext(ctx, "alerts could not be sent to "+n.options.Receiver.setting(), slog.Int("alerts", len(changes)), slog.Any("error", err))
+}
+
+func (n *Notifier) attempts(ctx context.Context, changes []Change) error {
+	m, err := n.options.Receiver.message(changes)
+	if err != nil {
+		return err
+	}
 	for attempt := range maxAttempts {
 		var pause time.Duration
-		if pause, err = n.send(ctx, raw); err == nil {
-			n.record(ctx, "sent", len(changes))
-			return
-		}
-		if pause < 0 || attempt == maxAttempts-1 {
-			break
+		if pause, err = n.attempt(ctx, m); err == nil || pause < 0 || attempt == maxAttempts-1 {
+			return err
 		}
 		if pause == 0 {
 			backoff := firstPause << attempt
 			pause = backoff/2 + n.options.Jitter(backoff/2)
 		}
 		if wait.For(ctx, pause) != nil {
-			break
+			return err
 		}
 	}
-	n.record(ctx, "failed", len(changes))
-	n.options.Logger.ErrorContext(ctx, "alerts could not be sent to TRIVET_ALERT_URL", slog.Int("alerts", len(changes)), slog.Any("error", err))
+	return err
 }
 
-// errRefused is an answer that is not a success.
-var errRefused = errors.New("the receiver answered with an error")
-
-// send makes one attempt. The pause is how long to wait before the next one: 0 leaves it to the caller, and a negative one means
-// that no attempt will succeed.
-func (n *Notifier) send(ctx context.Context, body []byte) (pause time.Duration, err error) {
+func (n *Notifier) attempt(ctx context.Context, m message) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	address := n.options.URL.Newest().Reveal()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
-	if err != nil {
-		return -1, errors.New("TRIVET_ALERT_URL is not an address")
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := n.options.Client.Do(request)
-	if err != nil {
-		return 0, withoutURL(err, address)
-	}
-	defer func() { _ = response.Body.Close() }()
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 4096)) // so that the connection can be used again
-	switch status := response.StatusCode; {
-	case status < 300:
-		return 0, nil
-	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
-		return min(provider.RetryAfter(response.Header, n.options.Now()), maxPause), fmt.Errorf("%w: %s", errRefused, response.Status)
-	default:
-		return -1, fmt.Errorf("%w: %s", errRefused, response.Status)
-	}
-}
-
-// withoutURL keeps the address out of an error.
-func withoutURL(err error, address string) error {
-	return errors.New(strings.ReplaceAll(errors.Unwrap(err).Error(), address, "TRIVET_ALERT_URL"))
-}
-
-// escape is what Slack asks for in texts.
-var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-
-// text is the message for people.
-func (n *Notifier) text(changes []Change) string {
-	lines := make([]string, 0, len(changes))
-	for _, c := range changes {
-		state := "FIRING"
-		if !c.Firing {
-			state = "RESOLVED"
-		}
-		line := fmt.Sprintf("[%s] %s (%s, %s): %s", state, c.Rule.Name, c.Rule.Severity, n.options.Process, c.Summary())
-		for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
-			line += fmt.Sprintf(" %s=%s", name, c.Labels[name])
-		}
-		if c.Firing {
-			line += " What to do: " + c.Rule.Playbook()
-		}
-		lines = append(lines, escape.Replace(line))
-	}
-	return strings.Join(lines, "\n")
+	return n.options.Receiver.send(ctx, m)
 }
 
 func (n *Notifier) record(ctx context.Context, outcome string, changes int) {
-	n.count.Add(ctx, int64(changes), metric.WithAttributes(attribute.String("outcome", outcome)))
+	n.count.Add(ctx, int64(changes), metric.WithAttributes(attribute.String("receiver", n.options.Receiver.kind()), attribute.String("outcome", outcome)))
+}
+
+// withoutRedirects returns a client that follows no redirect, which could lead anywhere.
+func withoutRedirects(c http.Client) *http.Client {
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &c
 }

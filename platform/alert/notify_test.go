@@ -35,6 +35,7 @@ func meters(t *testing.T) (*prometheus.Registry, metric.Meter) {
 type receiver struct {
 	answers []attempt
 	bodies  []string
+	headers []http.Header
 	times   []time.Time
 }
 
@@ -43,7 +44,7 @@ func (r *receiver) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.bodies, r.times = append(r.bodies, string(raw)), append(r.times, time.Now())
+	r.bodies, r.headers, r.times = append(r.bodies, string(raw)), append(r.headers, request.Header), append(r.times, time.Now())
 	return r.answers[min(len(r.bodies), len(r.answers))-1](request)
 }
 
@@ -71,14 +72,26 @@ func change(name, source string, firing bool) alert.Change {
 	panic(name)
 }
 
-// tell sends changes and returns what the receiver, the log and the metrics have an hour later.
+// slack is a receiver of messages for people.
+func slack(to http.RoundTripper) alert.Receiver {
+	return alert.NewSlack(alert.SlackOptions{
+		URL: settings.NewLive(settings.NewSecret(address)), Client: &http.Client{Transport: to}, Process: "billing", Now: time.Now,
+	})
+}
+
+// tell sends changes to Slack and returns what the log and the metrics have an hour later.
 func tell(t *testing.T, to *receiver, changes ...alert.Change) (log string, outcomes map[string]float64) {
+	t.Helper()
+	return notify(t, slack(to), changes...)
+}
+
+// notify sends changes and returns what the log and the metrics have an hour later.
+func notify(t *testing.T, to alert.Receiver, changes ...alert.Change) (log string, outcomes map[string]float64) {
 	t.Helper()
 	var out bytes.Buffer
 	registry, meter := meters(t)
 	n, err := alert.NewNotifier(alert.NotifierOptions{
-		URL: settings.NewLive(settings.NewSecret(address)), Client: &http.Client{Transport: to}, Process: "billing", Meter: meter,
-		Logger: slog.New(slog.NewTextHandler(&out, nil)), Now: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
+		Receiver: to, Meter: meter, Logger: slog.New(slog.NewTextHandler(&out, nil)), Jitter: func(d time.Duration) time.Duration { return d },
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
@@ -175,8 +188,8 @@ func TestStoppingEndsTheAttempts(t *testing.T) {
 			return nil, r.Context().Err()
 		}
 		n, err := alert.NewNotifier(alert.NotifierOptions{
-			URL: settings.NewLive(settings.NewSecret(address)), Client: &http.Client{Transport: &receiver{answers: []attempt{hangs}}},
-			Process: "ai", Meter: meter, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
+			Receiver: slack(&receiver{answers: []attempt{hangs}}), Meter: meter, Logger: slog.New(slog.DiscardHandler),
+			Jitter: func(d time.Duration) time.Duration { return d },
 		})
 		require.NoError(t, err)
 		ctx, stop := context.WithCancel(t.Context())

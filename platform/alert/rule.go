@@ -1,6 +1,6 @@
 // Package alert declares the conditions that an operator must know of. The rules for Prometheus are generated from the declarations.
 // Without Prometheus, every process evaluates them over its own metrics, logs each change of state once, and sends it to
-// TRIVET_ALERT_URL.
+// TRIVET_ALERT_URL and TRIVET_ALERT_WEBHOOK_URL.
 package alert
 
 import (
@@ -42,6 +42,14 @@ type Rule struct {
 
 // Playbook is the page that says what to do.
 func (r Rule) Playbook() string { return "docs/playbooks/" + r.Name + ".md" }
+
+// Threshold is the limit of the rule's first condition.
+func (r Rule) Threshold() float64 {
+	if len(r.When) == 0 {
+		return 0
+	}
+	return r.When[0].Above
+}
 
 // By returns the labels that tell the rule's alerts apart.
 func (r Rule) By() []string {

@@ -23,17 +23,21 @@ var ErrPrivate = errors.New("the receiver's address is private; set BILLING_EVEN
 // Client returns a client that follows no redirect and uses no proxy. It connects to public addresses only, unless private is true. The check is
 // made of the address that is connected to, after the name is resolved, so that a name cannot lead elsewhere later.
 func Client(private bool) *http.Client {
-	dialer := &net.Dialer{Timeout: dialTime}
-	if !private {
-		dialer.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error { return checkAddress(address) }
-	}
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTime, MaxIdleConns: 4, MaxConnsPerHost: 8, IdleConnTimeout: idleTime,
+			DialContext: newDialer(private).DialContext, TLSHandshakeTimeout: dialTime, MaxIdleConns: 4, MaxConnsPerHost: 8, IdleConnTimeout: idleTime,
 			MaxResponseHeaderBytes: headerSize, ForceAttemptHTTP2: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+func newDialer(private bool) *net.Dialer {
+	dialer := &net.Dialer{Timeout: dialTime}
+	if !private {
+		dialer.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error { return checkAddress(address) }
+	}
+	return dialer
 }
 
 func checkAddress(address string) error {

@@ -203,6 +203,21 @@ func TestWhyThereIsNoAnswer(t *testing.T) {
 	}
 }
 
+// A receiver is reached without a request.
+func TestReach(t *testing.T) {
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") }))
+	defer plain.Close()
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	untrusted.StartTLS()
+	defer untrusted.Close()
+	require.NoError(t, hook.Reach(t.Context(), plain.URL+"/canary", true))
+	require.Equal(t, hook.ErrPrivate, hook.Reach(t.Context(), plain.URL+"/canary", false))
+	require.EqualError(t, hook.Reach(t.Context(), untrusted.URL+"/canary", true), "the receiver's certificate is not valid")
+	require.EqualError(t, hook.Reach(t.Context(), "http://127.0.0.1:1/canary", true), "cannot reach the receiver: connection refused")
+	require.EqualError(t, hook.Reach(t.Context(), "canary", true), "the receiver's address is not a valid URL")
+}
+
 // speaker answers each connection with a text, and returns its address.
 func speaker(t *testing.T, text string) string {
 	t.Helper()

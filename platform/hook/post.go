@@ -47,7 +47,7 @@ const drained = 4 << 10
 func Post(ctx context.Context, client *http.Client, a Attempt) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.URL, bytes.NewReader(a.Body))
 	if err != nil {
-		return errors.New("the receiver's address is not a valid URL; check BILLING_EVENTS_URL")
+		return errAddress
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "Trivet-Webhook/1.0")

@@ -31,7 +31,7 @@ type Host struct {
 
 	service      string
 	mutual       *mutual.TLS // nil for plain text
-	alertURL     *settings.Live
+	alerts       alertReceivers
 	traceHeaders *settings.Live
 	level        *telemetry.Level
 	lines        *telemetry.Lines
@@ -66,7 +66,7 @@ func NewHost(service string, s Settings, stderr io.Writer) (*Host, error) {
 	}
 	return &Host{
 		mutual:   secured,
-		Settings: s, Logger: logger, Now: time.Now, Tracer: tracer, service: service, alertURL: settings.NewLive(s.AlertURL), traceHeaders: headers,
+		Settings: s, Logger: logger, Now: time.Now, Tracer: tracer, service: service, alerts: newAlertReceivers(s.AlertSettings), traceHeaders: headers,
 		level: changing, lines: lines, metrics: metrics,
 	}, nil
 }

@@ -188,8 +188,8 @@ func alerts() []Metric {
 			Help: "Alerts that fire in this process, by rule. Prometheus evaluates the same rules over all processes.",
 		},
 		{
-			Name: "trivet_alert_notifications_total", Kind: Counter, Unit: "changes", Process: "every", Labels: []Label{listed("outcome", "sent", "failed", "dropped")},
-			Help: "Changes of alerts for TRIVET_ALERT_URL, by outcome: sent, failed or dropped.", Rare: "an alert changes while TRIVET_ALERT_URL is set",
+			Name: "trivet_alert_notifications_total", Kind: Counter, Unit: "changes", Process: "every", Labels: []Label{listed("receiver", "slack", "webhook"), listed("outcome", "sent", "failed", "dropped")},
+			Help: "Changes of alerts for TRIVET_ALERT_URL (slack) and TRIVET_ALERT_WEBHOOK_URL (webhook), by outcome: sent, failed or dropped.", Rare: "an alert changes while one of them is set",
 		},
 	}
 }
