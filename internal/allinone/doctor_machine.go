@@ -91,10 +91,20 @@ func (d *doctor) store(ctx context.Context, at, running database.Config, migrati
 	if c, err := db.Connections(ctx); err == nil && !running.DirectURL.IsSet() {
 		all.add(c, running)
 	}
+	found = postgresVersion(ctx, db)
 	if err := database.SchemaCheck(db, migrations...)(ctx); err != nil {
-		return []Finding{failure("DATABASE_URL", err.Error(), "run `trivet migrate` with this version, or start the version that migrated the database")}
+		return append(found, failure("DATABASE_URL", err.Error(), "run `trivet migrate` with this version, or start the version that migrated the database"))
 	}
-	return nil
+	return found
+}
+
+// postgresVersion reports a server that is too old.
+func postgresVersion(ctx context.Context, db *database.DB) []Finding {
+	version, err := db.PostgresVersion(ctx)
+	if err != nil {
+		return []Finding{warning("DATABASE_URL", err.Error(), "look at the database's log")}
+	}
+	return server{"PostgreSQL", "DATABASE_URL", database.OldestPostgres, database.TestedPostgres}.judge(version)
 }
 
 // redis asks the Redis that replicas share limits in.
@@ -106,7 +116,11 @@ func (d *doctor) redis(ctx context.Context) []Finding {
 		return []Finding{failure("REDIS_URL", "Redis cannot be used: "+err.Error()+"; each process would count limits for itself",
 			"start Redis, and check host, password and the permission to run scripts")}
 	}
-	return nil
+	version, err := ai.RedisVersion(ctx, d.config.AI.Redis)
+	if err != nil {
+		return []Finding{warning("REDIS_URL", "the server's version cannot be read: "+err.Error(), "check that Redis takes further connections")}
+	}
+	return server{"Redis", "REDIS_URL", ai.OldestRedis, ai.TestedRedis}.judge(version)
 }
 
 // disk looks at the free space of the folder of the SQLite files.
