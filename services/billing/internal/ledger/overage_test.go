@@ -3,8 +3,6 @@ package ledger_test
 import (
 	"context"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -331,39 +329,6 @@ func TestACorrectionAfterThePeriod(t *testing.T) {
 		s.settle(s.hold("2", 1000), 1000)
 		s.settle(h, 2400)
 		s.requireOverage(-100, 100, 0, 300)
-	})
-}
-
-// The last of the cap is given once, to any number of callers.
-func TestConcurrentReservesOnTheCap(t *testing.T) {
-	metered(t, func(t *testing.T, s *subscriber) {
-		s.settle(s.hold("first", 2400), 2400)
-		replicas := []*ledger.Ledger{s.Ledger}
-		if s.db.Dialect() == "postgres" {
-			replicas = append(replicas, s.replica(), s.replica())
-		}
-		var group sync.WaitGroup
-		var granted atomic.Int64
-		for i := range 1000 {
-			group.Go(func() {
-				ask := ledger.Reservation{RequestID: fmt.Sprint(i), AccountID: alice, Model: "embed", InputTokens: 10}
-				h, err := replicas[i%len(replicas)].Reserve(t.Context(), ask)
-				for range 20 { // a row that stays locked on a slow machine does not refuse; the id makes a repetition safe
-					if err == nil || reasonOf(err) == errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE {
-						break
-					}
-					h, err = replicas[i%len(replicas)].Reserve(t.Context(), ask)
-				}
-				if err == nil {
-					granted.Add(h.Amount)
-				} else if reasonOf(err) != errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE {
-					t.Error(err)
-				}
-			})
-		}
-		group.Wait()
-		require.EqualValues(t, 100, granted.Load())
-		require.Zero(t, s.account().Headroom(s.clock.Now()))
 	})
 }
 
