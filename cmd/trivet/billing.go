@@ -63,6 +63,10 @@ func printOverage(w io.Writer, a *billingv1.GetOverageResponse) {
 		return
 	}
 	_, _ = fmt.Fprintf(w, "This period: %s of %s used\n", dollars(a.GetOverage().GetUsedNanoUsd()), dollars(a.GetOverage().GetCapNanoUsd()))
+	uncharged := "not charged yet"
+	if a.GetUnchargedNanoUsd() < 0 { // a call was corrected after its charge
+		uncharged = "less in the next charges"
+	}
 	for _, row := range []struct {
 		name   string
 		amount int64
@@ -70,7 +74,7 @@ func printOverage(w io.Writer, a *billingv1.GetOverageResponse) {
 		{"invoiced", a.GetInvoicedNanoUsd()},
 		{"to be sent", a.GetUnsentNanoUsd()},
 		{"refused by Stripe", a.GetRefusedNanoUsd()},
-		{"not charged yet", a.GetUnchargedNanoUsd()},
+		{uncharged, a.GetUnchargedNanoUsd()},
 		{"total", a.GetTotalNanoUsd()},
 	} {
 		_, _ = fmt.Fprintf(w, "%-28s%18s\n", row.name, dollars(row.amount))
