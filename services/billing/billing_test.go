@@ -107,7 +107,7 @@ func TestEntitlementsAndPlans(t *testing.T) {
 		for _, p := range list.GetPlans() {
 			ids = append(ids, p.GetId())
 		}
-		require.Equal(t, []string{"free", "pro", "team"}, ids, "unlimited is not on sale")
+		require.Equal(t, []string{"free", "pro", "team", "usage-based"}, ids, "unlimited is not on sale")
 		firstPlans, err := h.from("gateway").ListPlans(t.Context(), &billingv1.ListPlansRequest{PageSize: 2})
 		require.NoError(t, err)
 		lastPlans, err := h.from("gateway").ListPlans(t.Context(), &billingv1.ListPlansRequest{PageSize: 2, PageToken: firstPlans.GetNextPageToken()})

@@ -1,6 +1,7 @@
 package plans_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,8 +34,39 @@ func TestTheEmbeddedPlans(t *testing.T) {
 	for _, p := range c.OnSale() {
 		ids = append(ids, p.ID)
 	}
-	require.Equal(t, []string{"free", "pro", "team"}, ids)
-	require.Len(t, c.OnSale(), 3, "asking leaves the list as it is")
+	require.Equal(t, []string{"free", "pro", "team", "usage-based"}, ids)
+	require.Len(t, c.OnSale(), 4, "asking leaves the list as it is")
+	usage, ok := c.Get("usage-based")
+	require.True(t, ok)
+	require.Equal(t, plans.Plan{
+		ID: "usage-based", Name: "Usage-based", Price: 5_000_000_000, IncludedCredit: 5_000_000_000, Overage: &plans.Overage{Cap: 200_000_000_000},
+		TaxBehavior: "exclusive", RenewalAdvance: 25, GraceDays: 7,
+		Limits:   plans.Limits{RequestsPerMinute: 3000, TokensPerMinute: 5_000_000, ConcurrentRequests: 256},
+		Features: []string{"chat", "embeddings", "api_keys"},
+	}, usage)
+}
+
+// INTEGRATIONS.md shows the built-in plans that are on sale as they are.
+func TestTheBuiltInPlansAreDocumented(t *testing.T) {
+	guide, err := os.ReadFile("../../../../INTEGRATIONS.md")
+	require.NoError(t, err)
+	c, err := plans.Load("", "free", nil)
+	require.NoError(t, err)
+	dollars := func(nano int64) string { return fmt.Sprintf("$%d.%02d", nano/1_000_000_000, nano/plans.Cent%100) }
+	for _, p := range c.OnSale() {
+		yearly, overage, topUp := "–", "–", "–"
+		if p.YearlyPrice > 0 {
+			yearly = dollars(p.YearlyPrice)
+		}
+		if p.Overage != nil {
+			overage = "at most " + dollars(p.Overage.Cap)
+		}
+		if p.TopUp != nil {
+			topUp = "at most " + dollars(p.TopUp.MonthlyCap)
+		}
+		row := fmt.Sprintf("| `%s` | %s | %s | %s | %s | %s | %d |", p.ID, dollars(p.Price), yearly, dollars(p.IncludedCredit), overage, topUp, p.Limits.RequestsPerMinute)
+		require.Contains(t, string(guide), row)
+	}
 }
 
 func TestAllows(t *testing.T) {
