@@ -2,16 +2,22 @@ package ai_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/services/ai"
 )
 
@@ -59,6 +65,7 @@ func TestAlmostOpenAI(t *testing.T) {
 		status  int // of the provider; 0 stands for 200
 		output  int // tokens that are billed; 0 stands for 4
 		counted bool
+		typed   string // what the typed API says, its calls of tools too; "" stands for the usual text, - for none
 	}{
 		"whole, null usage":                   {answer: in(whole, usage, `"usage":null`), counted: true, output: 2},
 		"whole, no usage":                     {answer: in(whole, ","+usage, ""), counted: true, output: 2},
@@ -73,16 +80,19 @@ func TestAlmostOpenAI(t *testing.T) {
 		"whole, finish_reason null":           {answer: in(whole, `"stop"`, `null`)},
 		"whole, finish_reason object":         {answer: in(whole, `"stop"`, `{"type":"stop"}`)},
 		"whole, reasoning_content":            {answer: text(`"content":"one two","reasoning_content":"hm"`)},
-		"whole, reasoning":                    {answer: text(`"content":null,"reasoning":"hm"`)},
+		"whole, reasoning":                    {answer: text(`"content":null,"reasoning":"hm"`), typed: `-`},
 		"whole, parts":                        {answer: text(`"content":[{"type":"text","text":"one two"}]`)},
 		"whole, null tool calls":              {answer: text(`"content":"one two","tool_calls":null`)},
 		"whole, empty tool calls":             {answer: text(`"content":"one two","tool_calls":[],"function_call":null,"refusal":null`)},
+		"whole, tool calls without ids":       {answer: text(`"content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":{"a":1}}}]`), typed: ` f: {} g: {"a":1}`},
+		"whole, tool calls with one id":       {answer: text(`"content":"","tool_calls":[{"id":"t","function":{"name":"f","arguments":"{}"}},{"id":"t","function":{"name":"g","arguments":"{}"}}]`), typed: ` f: {} g: {}`},
+		"whole, a choice of another index":    {answer: in(whole, `"index":0`, `"index":1`)},
 		"whole, numeric id":                   {answer: in(whole, `"id":"c1"`, `"id":7`)},
 		"whole, null error":                   {answer: in(whole, `"id":"c1"`, `"error":null,"id":"c1"`)},
 		"whole, empty error":                  {answer: in(whole, `"id":"c1"`, `"error":"","id":"c1"`)},
 		"whole, false error":                  {answer: in(whole, `"id":"c1"`, `"error":false,"id":"c1"`)},
 		"whole, prompt filter of Azure":       {answer: in(whole, `"id":"c1"`, `"prompt_filter_results":[{"prompt_index":0,"content_filter_results":{}}],"id":"c1"`)},
-		"whole, no choices but usage":         {answer: `{"id":"c1","choices":[],` + usage + `}`},
+		"whole, no choices but usage":         {answer: `{"id":"c1","choices":[],` + usage + `}`, typed: `-`},
 		"whole, white space around":           {answer: "\r\n\t " + whole + "\n\n  "},
 		"whole, BOM":                          {answer: "\xef\xbb\xbf" + whole},
 		"whole, pretty":                       {answer: strings.ReplaceAll(whole, ",", ",\n  ")},
@@ -110,9 +120,10 @@ func TestAlmostOpenAI(t *testing.T) {
 		"stream, pings":                       {stream: true, answer: "event: ping\ndata: {\"type\":\"ping\"}\n\n" + first + "event: ping\ndata: 2026-11-28 08:40:33\n\n" + next + stop + tail},
 		"stream, ids and retries":             {stream: true, answer: "id: 1\nretry: 3000\n" + first + "id: 2\n" + next + stop + tail},
 		"stream, parts":                       {stream: true, answer: in(first, `"one"`, `[{"type":"text","text":"one"}]`) + next + stop + tail},
-		"stream, reasoning_content":           {stream: true, answer: in(first, `"content":"one"`, `"content":null,"reasoning_content":"one"`) + next + stop + tail},
-		"stream, a tool call in one piece":    {stream: true, answer: in(first, `"content":"one"`, `"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]`) + in(stop, `"stop"`, `"tool_calls"`) + tail},
-		"stream, arguments as an object":      {stream: true, answer: in(first, `"content":"one"`, `"tool_calls":[{"index":0,"function":{"name":"f","arguments":{"a":1}}}]`) + in(stop, `"stop"`, `"tool_calls"`) + tail},
+		"stream, reasoning_content":           {stream: true, answer: in(first, `"content":"one"`, `"content":null,"reasoning_content":"one"`) + next + stop + tail, typed: ` two`},
+		"stream, a tool call in one piece":    {stream: true, answer: in(first, `"content":"one"`, `"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]`) + in(stop, `"stop"`, `"tool_calls"`) + tail, typed: ` f: {"a":1}`},
+		"stream, arguments as an object":      {stream: true, answer: in(first, `"content":"one"`, `"tool_calls":[{"index":0,"function":{"name":"f","arguments":{"a":1}}}]`) + in(stop, `"stop"`, `"tool_calls"`) + tail, typed: ` f: {"a":1}`},
+		"stream, tool calls without an index": {stream: true, answer: in(first, `"content":"one"`, `"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{"}}]`) + in(next, `"content":" two"`, `"tool_calls":[{"id":"","function":{"arguments":"}"}}]`) + in(stop, `"stop"`, `"tool_calls"`) + tail, typed: ` f: {} g: {}`},
 		"stream, message in place of a delta": {stream: true, answer: in(first, `"delta"`, `"message"`) + next + stop + tail},
 		"stream, CRLF":                        {stream: true, answer: strings.ReplaceAll(first+next+stop+tail, "\n", "\r\n")},
 		"stream, CR":                          {stream: true, answer: strings.ReplaceAll(first+next+stop+tail, "\n", "\r")},
@@ -129,14 +140,16 @@ func TestAlmostOpenAI(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, withConfig(func(c *ai.Config) { c.Tries = 1 }), withUpstream(func(w http.ResponseWriter, r *http.Request) {
+			provider := withUpstream(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				for key, values := range c.header {
 					w.Header()[key] = values
 				}
 				w.WriteHeader(max(c.status, 200))
 				_, _ = io.WriteString(w, c.answer)
-			}))
+			})
+			once := withConfig(func(c *ai.Config) { c.Tries = 1 })
+			h := newFixture(t, once, provider)
 			request := hello
 			if c.stream {
 				request = streamed
@@ -146,14 +159,53 @@ func TestAlmostOpenAI(t *testing.T) {
 			require.Less(t, a.head.GetStatus(), int32(300), a.body)
 			require.Equal(t, c.stream, a.head.GetStreamed())
 			require.Equal(t, c.stream, strings.Contains(a.body, "[DONE]"), a.body)
-			final := h.settled().Settled[0]
-			require.Equal(t, c.counted, final.GetEstimated())
-			require.EqualValues(t, max(c.output, 4*b2i(!c.counted)), final.GetUsage().GetOutputTokens())
-			if !c.counted {
-				require.EqualValues(t, 9, final.GetUsage().GetInputTokens())
+			billed := func(final *billingv1.SettleRequest) {
+				require.Equal(t, c.counted, final.GetEstimated())
+				require.EqualValues(t, max(c.output, 4*b2i(!c.counted)), final.GetUsage().GetOutputTokens())
+				if !c.counted {
+					require.EqualValues(t, 9, final.GetUsage().GetInputTokens())
+				}
 			}
+			billed(h.settled().Settled[0])
+
+			h = newFixture(t, once, provider)
+			require.Equal(t, cmp.Or(c.typed, "one two"), cmp.Or(h.says(c.stream), "-"))
+			billed(h.settled().Settled[0])
 		})
 	}
+}
+
+// says makes a call of the typed API and returns its text, followed by its calls of tools.
+func (h *fixture) says(stream bool) (all string) {
+	h.t.Helper()
+	if !stream {
+		res, err := h.Chat(h.t.Context(), &aiv1.ChatRequest{Model: "gpt-4o-mini", Messages: user("hi")})
+		require.NoError(h.t, err)
+		all = res.GetMessage().GetContent()
+		for _, call := range res.GetMessage().GetToolCalls() {
+			all += fmt.Sprintf(" %s: %s", call.GetName(), call.GetArguments())
+		}
+		return all
+	}
+	pieces, err := h.stream(&aiv1.ChatStreamRequest{Model: "gpt-4o-mini", Messages: user("hi")})
+	require.NoError(h.t, err)
+	calls := map[int32]*aiv1.ToolCall{}
+	for _, piece := range pieces {
+		all += piece.GetDelta()
+		for _, part := range piece.GetToolCalls() {
+			call := cmp.Or(calls[part.GetIndex()], &aiv1.ToolCall{})
+			calls[part.GetIndex()] = call
+			call.Name += part.GetName()
+			call.Arguments += part.GetArguments()
+		}
+	}
+	for _, index := range slices.Sorted(maps.Keys(calls)) {
+		all += fmt.Sprintf(" %s: %s", calls[index].GetName(), calls[index].GetArguments())
+	}
+	last := pieces[len(pieces)-1]
+	require.NotEmpty(h.t, last.GetFinishReason())
+	require.NotNil(h.t, last.CostNanoUsd)
+	return all
 }
 
 func b2i(b bool) int {

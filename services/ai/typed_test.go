@@ -294,6 +294,42 @@ func TestEmbed(t *testing.T) {
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, errs.From(err))
 }
 
+// TestVectorsOfAlmostOpenAI: servers that are almost OpenAI send numbers although base64 was asked for, and leave the index out.
+func TestVectorsOfAlmostOpenAI(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer string
+		want   [][]float32 // nil for an error
+	}{
+		"base64":               {`{"model":"m","data":[{"index":1,"embedding":"AACAPw=="},{"index":0,"embedding":"AAAAPw=="}],"usage":{"prompt_tokens":1}}`, [][]float32{{0.5}, {1}}},
+		"numbers":              {`{"model":7,"data":[{"index":1.0,"embedding":[1,-2.5e-1]},{"index":0,"embedding":[]}],"usage":{"prompt_tokens":"1"}}`, [][]float32{nil, {1, -0.25}}},
+		"no index":             {"\xef\xbb\xbf" + `{"data":[{"embedding":[3]},{"embedding":[4]}],"usage":{"prompt_tokens":1}}`, [][]float32{{3}, {4}}},
+		"one of two":           {`{"data":[{"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
+		"three":                {`{"data":[{"embedding":[3]},{"embedding":[3]},{"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
+		"an index below zero":  {`{"data":[{"index":-1,"embedding":[3]},{"index":0,"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
+		"an index beyond int":  {`{"data":[{"index":1e300,"embedding":[3]},{"index":0,"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
+		"half an index":        {`{"data":[{"index":0.5,"embedding":[3]},{"index":0,"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
+		"no vector":            {`{"data":[{"index":0},{"index":1,"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
+		"three bytes":          {`{"data":[{"embedding":"AAAA"},{"embedding":"AAAA"}],"usage":{"prompt_tokens":1}}`, nil},
+		"a text that is none":  {`{"data":[{"embedding":"?"},{"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
+		"numbers beyond float": {`{"data":[{"embedding":[1e39]},{"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t, withUpstream(raw("application/json", c.answer)))
+			res, err := h.Embed(t.Context(), &aiv1.EmbedRequest{Model: "text-embedding-3-small", Input: []string{"a", "b"}})
+			require.EqualValues(t, 1, h.settled().Settled[0].GetUsage().GetInputTokens())
+			if c.want == nil {
+				requireReason(t, errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, errs.From(err))
+				return
+			}
+			require.NoError(t, err)
+			for i, want := range c.want {
+				require.InDeltaSlice(t, want, res.GetEmbeddings()[i].GetValues(), 0)
+			}
+			require.Equal(t, h.settled().Cost, res.GetCostNanoUsd())
+		})
+	}
+}
+
 func TestListModels(t *testing.T) {
 	h := newFixture(t)
 	res, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{})

@@ -21,8 +21,8 @@ func (c *Client) Chat(ctx context.Context, claims *passport.Claims, in *aiv1.Cha
 	if err != nil {
 		return nil, c.refuse(ctx, claims, in, err)
 	}
-	x := &exchange{client: c, claims: claims, endpoint: wire.Chat, headers: headers, edit: numbers{in.Temperature, in.TopP}.complete}
-	res, err := call(ctx, x, func(ctx context.Context, api *goopenai.Client) (goopenai.ChatCompletionResponse, error) {
+	x := &exchange{client: c, claims: claims, endpoint: wire.Chat, headers: headers, edit: numbers{in.Temperature, in.TopP}.complete, own: true}
+	_, err = call(ctx, x, func(ctx context.Context, api *goopenai.Client) (goopenai.ChatCompletionResponse, error) {
 		return api.CreateChatCompletion(ctx, req)
 	})
 	if err != nil && !x.invoked {
@@ -34,26 +34,26 @@ func (c *Client) Chat(ctx context.Context, claims *passport.Claims, in *aiv1.Cha
 	if err != nil {
 		return nil, err
 	}
-	out := &aiv1.ChatResponse{Id: res.ID, Model: res.Model, Usage: x.receipt.Usage.Proto(), CostNanoUsd: x.receipt.Cost}
-	out.Message, out.FinishReason = toMessage(res.Choices)
+	out := readChat(x.answered())
+	out.Usage, out.CostNanoUsd = x.receipt.Usage.Proto(), x.receipt.Cost
 	return out, nil
 }
 
-// toMessage returns the first choice: Trivet asks for one.
-func toMessage(choices []goopenai.ChatCompletionChoice) (*aiv1.Message, string) {
-	if len(choices) == 0 {
-		return &aiv1.Message{Role: "assistant"}, ""
+// readChat reads the first choice of an answer: Trivet asks for one.
+func readChat(body []byte) *aiv1.ChatResponse {
+	p, all := pieces{whole: true}, &aiv1.ChatStreamResponse{}
+	p.add(all, body)
+	p.rest(all)
+	m := &aiv1.Message{Role: "assistant", Content: all.GetDelta()}
+	calls := map[int32]*aiv1.ToolCall{}
+	for _, piece := range all.GetToolCalls() {
+		if call, known := calls[piece.GetIndex()]; known { // half a character at its end
+			call.Arguments += piece.GetArguments()
+			continue
+		}
+		call := &aiv1.ToolCall{Id: piece.GetId(), Name: piece.GetName(), Arguments: piece.GetArguments()}
+		calls[piece.GetIndex()] = call
+		m.ToolCalls = append(m.ToolCalls, call)
 	}
-	m := choices[0].Message
-	out := &aiv1.Message{Role: m.Role, Content: m.Content}
-	for _, part := range m.MultiContent { // go-openai fills it when the provider sends a list
-		out.Content += part.Text
-	}
-	if out.GetContent() == "" {
-		out.Content = m.Refusal
-	}
-	for _, call := range m.ToolCalls {
-		out.ToolCalls = append(out.ToolCalls, &aiv1.ToolCall{Id: call.ID, Name: call.Function.Name, Arguments: call.Function.Arguments})
-	}
-	return out, string(choices[0].FinishReason)
+	return &aiv1.ChatResponse{Id: p.id, Model: p.model, Message: m, FinishReason: p.finish}
 }

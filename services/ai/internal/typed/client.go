@@ -1,5 +1,5 @@
-// Package typed is the typed front of calls to models: it writes requests and reads answers with go-openai, whose
-// only importer it is. The calls themselves go the way of all calls, see package invoke: go-openai's HTTP client is
+// Package typed is the typed front of calls to models: it writes requests and reads errors with go-openai, whose
+// only importer it is. It reads good answers itself, because servers that are almost OpenAI send members of other types. The calls themselves go the way of all calls, see package invoke: go-openai's HTTP client is
 // replaced by one that invokes. It never calls a provider; package upstream does.
 package typed
 
@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	goopenai "github.com/sashabaranov/go-openai"
@@ -70,6 +71,8 @@ type exchange struct {
 	endpoint aiv1.Endpoint
 	headers  map[string]string
 	edit     func(body []byte) []byte
+	// own is set by calls that read a good answer themselves: go-openai refuses all of it for one member of another type, such as a numeric id.
+	own bool
 
 	invoked bool            // the call is Invoke's to log
 	ctx     context.Context //nolint:containedctx // the request's own
@@ -99,6 +102,9 @@ func (x *exchange) Do(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	response := &http.Response{StatusCode: x.head.Status, Header: http.Header{}, Body: io.NopCloser(&x.body), Request: request}
+	if x.own && x.head.Status < http.StatusMultipleChoices {
+		response.Body = io.NopCloser(strings.NewReader("{}"))
+	}
 	for name, value := range x.head.Headers {
 		response.Header.Set(name, value)
 	}
@@ -107,6 +113,9 @@ func (x *exchange) Do(request *http.Request) (*http.Response, error) {
 
 // Head implements invoke.Sink.
 func (x *exchange) Head(h invoke.Head) error { x.head = &h; announce(x.ctx, h.Limits); return nil }
+
+// answered returns the body of a good answer, which is JSON.
+func (x *exchange) answered() []byte { return bytes.TrimPrefix(x.body.Bytes(), []byte("\xef\xbb\xbf")) }
 
 // Body implements invoke.Sink. What is in one piece is bounded by upstream.
 func (x *exchange) Body(p []byte) error { x.body.Write(p); return nil }

@@ -5,12 +5,13 @@ import (
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
 
-// pieces collects what a stream says of its first choice. It takes every form that providers use: texts in lists,
+// pieces collects what a stream, or an answer in one piece, says of its first choice. It takes every form that providers use: texts in lists,
 // arguments that are objects, tool calls without an index.
 type pieces struct {
 	id, model, finish string
 	content           halves
 	tools             []*toolPieces
+	whole             bool // the answer is in one piece: its first choice counts, and each tool call is whole
 }
 
 // toolPieces is one tool call.
@@ -30,8 +31,12 @@ func (p *pieces) add(out *aiv1.ChatStreamResponse, data []byte) {
 		case "model":
 			first(&p.model, &c)
 		case "choices":
+			n := 0
 			for range c.Elements() {
-				p.choice(out, c.Raw())
+				if raw := c.Raw(); !p.whole || n == 0 {
+					p.choice(out, raw)
+				}
+				n++
 			}
 		default:
 			c.Skip()
@@ -43,7 +48,7 @@ func (p *pieces) add(out *aiv1.ChatStreamResponse, data []byte) {
 func (p *pieces) choice(out *aiv1.ChatStreamResponse, raw []byte) {
 	c := jsonscan.New(raw)
 	for key := range c.Members() {
-		if string(key) == "index" && number(&c) != 0 {
+		if string(key) == "index" && number(&c) != 0 && !p.whole {
 			return
 		}
 		if string(key) != "index" {
@@ -131,7 +136,7 @@ func (p *pieces) tool(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 			c.Skip()
 		}
 	}
-	call := p.call(index, id)
+	call := p.call(index, id, name)
 	piece := &aiv1.ToolCallDelta{Index: call.index, Id: id, Name: name}
 	for _, raw := range arguments {
 		piece.Arguments += call.arguments.text(raw)
@@ -141,14 +146,18 @@ func (p *pieces) tool(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 	}
 }
 
-// call finds the call that a piece belongs to: by its index; without one by its id; without either it is the last.
-func (p *pieces) call(index int32, id string) *toolPieces {
+// call finds the call that a piece belongs to: by its index; without one by its id; without either it is the last, unless the piece has a name,
+// which only the first piece of a call has.
+func (p *pieces) call(index int32, id, name string) *toolPieces {
+	if p.whole {
+		index, id = int32(len(p.tools)), ""
+	}
 	for _, known := range p.tools {
 		if index >= 0 && known.index == index || index < 0 && id != "" && known.id == id {
 			return known
 		}
 	}
-	if index < 0 && id == "" && len(p.tools) > 0 {
+	if index < 0 && id == "" && name == "" && len(p.tools) > 0 {
 		return p.tools[len(p.tools)-1]
 	}
 	if index < 0 {
@@ -210,8 +219,15 @@ func text(c *jsonscan.Cursor) string {
 	return string(jsonscan.Unescape(nil, raw))
 }
 
+// first takes a name, which some providers write as a number, unless there is one.
 func first(into *string, c *jsonscan.Cursor) {
-	if value := text(c); *into == "" {
+	value := ""
+	if c.Kind() == jsonscan.Number {
+		value = string(c.Raw())
+	} else {
+		value = text(c)
+	}
+	if *into == "" {
 		*into = value
 	}
 }

@@ -91,6 +91,11 @@ func TestNoPieceIsDropped(t *testing.T) {
 			"",
 			[]*aiv1.ToolCallDelta{call(0, "", "f", "{}")},
 		},
+		"two tools without anything": {
+			[]string{chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{"}}]`), chunk(`"tool_calls":[{"id":"","function":{"name":"","arguments":"}"}}]`)},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "", "f", "{}"), call(1, "", "g", "{}")},
+		},
 		"arguments that are an object": {
 			[]string{chunk(`"tool_calls":[{"index":0,"id":"t1","function":{"name":"f","arguments":{"x" : "a\"b\\",` + "\n" + `"y":[1]}}}]`)},
 			"",
