@@ -173,6 +173,11 @@ func TestTranslatedStreams(t *testing.T) {
 				chunk(`{"tool_calls":[{"id":"c2","function":{"name":"g","arguments":"{"}}]}`, null) + chunk(`{"tool_calls":[{"id":"c2","function":{"arguments":"}"}}]}`, null) + chunk(`{}`, `"tool_calls"`) + usage + done,
 			join(begin, call, call, end("completed")), 30, `"arguments":"{}","call_id":"c2","name":"g"`,
 		},
+		"calls without an index and an id": {
+			"gpt-4o-mini", chunk(`{"tool_calls":[{"function":{"name":"f","arguments":"{"}}]}`, null) + chunk(`{"tool_calls":[{"id":"","function":{"arguments":"}"}}]}`, null) +
+				chunk(`{"tool_calls":[{"function":{"name":"g","arguments":"{"}}]}`, null) + chunk(`{"tool_calls":[{"function":{"arguments":"}"}}]}`, null) + chunk(`{}`, `"tool_calls"`) + usage + done,
+			join(begin, call, call, end("completed")), 30, `"name":"g"`,
+		},
 		"reasoning, then text": {
 			"gpt-5-mini", chunk(`{"reasoning_content":"Hm"}`, null) + chunk(`{"content":"Hi"}`, null) + chunk(`{}`, `"stop"`) + usage + done,
 			join(begin, thought, message, end("completed")), 30, `"type":"reasoning_text","text":"Hm"`,

@@ -87,6 +87,9 @@ func TestJoin(t *testing.T) {
 			chunk(`"tool_calls":[{"index":1,"id":"t2","type":"function","function":{"name":"g","arguments":"{}"}},{"index":0,"function":{"arguments":"{"}}]`),
 			chunk(`"tool_calls":[{"index":0,"function":{"arguments":"}"}}]`),
 		}, `{"role":"assistant","content":null,"tool_calls":[{"id":"t1","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"t2","type":"function","function":{"name":"g","arguments":"{}"}}]}`},
+		"tools without anything": {[]string{
+			chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{"}}]`), chunk(`"tool_calls":[{"id":"","function":{"arguments":"}"}}]`),
+		}, `{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{}"},"id":""}]}`},
 		"tools without index": {[]string{
 			chunk(`"tool_calls":[{"id":"t1","function":{"name":"f","arguments":"{"}}]`), chunk(`"tool_calls":[{"function":{"arguments":"}"}}]`),
 			chunk(`"tool_calls":[{"id":"t2","function":{"name":"g","arguments":"{}"}}]`),

@@ -102,7 +102,7 @@ func merge(into, delta *node) {
 	}
 }
 
-// joinCall adds a part of a tool call. A part without an index continues the last call, unless it has an id of its own.
+// joinCall adds a part of a tool call. A part without an index continues the last call, unless it has an id or a name of its own.
 func joinCall(calls, part *node) {
 	if !part.is(jsonscan.Object) {
 		return
@@ -115,7 +115,7 @@ func joinCall(calls, part *node) {
 			into = call
 		}
 	}
-	if into == nil && !index.is(jsonscan.Number) && id == "" && len(calls.values) > 0 {
+	if into == nil && !index.is(jsonscan.Number) && id == "" && part.get("function").get("name").text() == "" && len(calls.values) > 0 {
 		into = calls.values[len(calls.values)-1]
 	}
 	if into == nil {

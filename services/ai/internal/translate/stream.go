@@ -240,7 +240,7 @@ func (s *stream) closeOpen() {
 	}
 }
 
-// call adds a part of a call. A part without an index continues the last call, unless it has an id of its own.
+// call adds a part of a call. A part without an index continues the last call, unless it has an id or a name of its own.
 func (s *stream) call(c *toolCall) {
 	it := s.callOf(c)
 	if it == nil {
@@ -282,12 +282,12 @@ func (s *stream) callOf(c *toolCall) *item {
 		if it.kind != function {
 			continue
 		}
-		if c.Index != nil && it.tool == *c.Index || c.Index == nil && present(c.ID) && bytes.Equal(it.call, c.ID) {
+		if c.Index != nil && it.tool == *c.Index || c.Index == nil && len(insideOf(c.ID)) > 0 && bytes.Equal(it.call, c.ID) {
 			return it
 		}
 		last = it
 	}
-	if c.Index == nil && !present(c.ID) {
+	if c.Index == nil && len(insideOf(c.ID)) == 0 && len(insideOf(c.Function.Name)) == 0 {
 		return last
 	}
 	return nil
