@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -191,6 +193,42 @@ func TestBackgroundResponsesThatDoNotComplete(t *testing.T) {
 			require.Equal(t, c.output > 0, final.GetUsage().GetInputTokens() > 0)
 			require.Equal(t, c.estimated, final.GetEstimated())
 			require.Equal(t, c.code, final.GetErrorCode())
+		})
+	}
+}
+
+// A provider that reports no usage for a cancelled response is paid for what callers have got of it: nothing, or the words of a stream.
+func TestACancelledResponseWithoutUsage(t *testing.T) {
+	const of = `{"id":"resp_1","object":"response","output":[],"status":`
+	for name, c := range map[string]struct {
+		words  int
+		output int32
+	}{"nobody has seen it": {0, 0}, "a stream has shown a part": {5, 5}} {
+		t.Run(name, func(t *testing.T) {
+			h := newRunning(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case strings.HasSuffix(r.URL.Path, "/cancel"):
+					_, _ = io.WriteString(w, of+`"cancelled","usage":null}`)
+				case r.Method == http.MethodPost && c.words > 0: // and the stream breaks off
+					_, _ = io.WriteString(w, `data: {"type":"response.created","response":`+of+`"queued"}}`+"\n\n"+
+						strings.Repeat(`data: {"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":" word"}`+"\n\n", c.words))
+				default:
+					_, _ = io.WriteString(w, of+`"in_progress"}`)
+				}
+			}))
+			a := h.respond(strings.Replace(askInBackground, "{", fmt.Sprintf(`{"stream":%t,`, c.words > 0), 1))
+			require.Equal(t, c.words > 0, a.err != nil)
+			h.open()
+			for range 2 {
+				a = h.object(cancelResponse, "resp_1", "")
+				require.Nil(t, a.err)
+				require.Contains(t, a.body, `"cancelled"`)
+				final := h.settled().Settled[0]
+				require.Equal(t, billingv1.Outcome_OUTCOME_CALLER_LEFT, final.GetOutcome())
+				require.Equal(t, c.output, final.GetUsage().GetOutputTokens())
+				require.Equal(t, c.output > 0, final.GetUsage().GetInputTokens() > 0)
+				require.Equal(t, c.output > 0, final.GetEstimated())
+			}
 		})
 	}
 }
