@@ -16,10 +16,15 @@ import (
 	"github.com/trivet-dev/trivet/services/ai"
 )
 
-// TestExactlyTheLimitPasses: of 60 calls at once, 20 reach the provider, with one process, and with two that share a Redis.
+// TestExactlyTheLimitPasses: of 60 calls at once, 20 reach the provider, with one process, with and without Redis, and with two that share a Redis.
 func TestExactlyTheLimitPasses(t *testing.T) {
 	for name, replicas := range map[string]func(t *testing.T) []*fixture{
 		"one process": func(t *testing.T) []*fixture { t.Helper(); return []*fixture{newFixture(t)} },
+		"one process with Redis": func(t *testing.T) []*fixture {
+			t.Helper()
+			url := settings.NewSecret(redistest.New(t).URL())
+			return []*fixture{newFixture(t, withConfig(func(c *ai.Config) { c.Redis = url }))}
+		},
 		"two replicas with Redis": func(t *testing.T) []*fixture {
 			t.Helper()
 			url := settings.NewSecret(redistest.New(t).URL())
