@@ -128,7 +128,10 @@ func pair(b *testing.B, book *ledger.Ledger, i, accounts int, limited bool) {
 	})
 	if err == nil {
 		_, err = book.Settle(b.Context(), ledger.Settlement{
-			HoldID: h.ID, Usage: ledger.Usage{Input: 90, Output: 200}, Outcome: ledger.OutcomeCompleted, ProviderRequestID: "chatcmpl-1",
+			HoldID: h.ID, Usage: ledger.Usage{Input: 90, Output: 200}, Outcome: ledger.OutcomeCompleted, ProviderRequestID: "chatcmpl-BqX7dR2mK9fTzL4wYvN8sJc1hGpEa",
+			CallLog: ledger.CallLog{
+				Target: "openai", ServedModel: "plain-2026-01-01", HTTPRequestID: "req_01K9ZJ7W6N9Q4XH2M5T8VB3CDE", Latency: 2_345_678_000, FirstByte: 345_678_000,
+			},
 		})
 	}
 	if err != nil {
