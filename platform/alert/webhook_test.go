@@ -26,7 +26,9 @@ var (
 )
 
 func webhook(to http.RoundTripper) alert.Receiver {
-	secret := func(key []byte) settings.Secret { return settings.NewSecret("whsec_" + base64.StdEncoding.EncodeToString(key)) }
+	secret := func(key []byte) settings.Secret {
+		return settings.NewSecret("whsec_" + base64.StdEncoding.EncodeToString(key))
+	}
 	return alert.NewWebhook(alert.WebhookOptions{
 		URL: settings.NewLive(settings.NewSecret(address)), Secrets: settings.NewLive(secret(newKey), secret(oldKey)), Client: &http.Client{Transport: to},
 		Process: "billing", Instance: "host:1", Now: time.Now,

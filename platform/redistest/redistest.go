@@ -86,8 +86,8 @@ func (s *Server) As(user, password string) string {
 	return "unix://" + user + ":" + password + "@" + s.socket
 }
 
-// Do runs a command, such as one of access lists, as the given user; "" as the default one.
-func (s *Server) Do(t testing.TB, user, password string, command ...string) {
+// Do runs a command, such as one of access lists, as the given user; "" as the default one. It returns the output.
+func (s *Server) Do(t testing.TB, user, password string, command ...string) string {
 	t.Helper()
 	args := []string{"-s", s.socket, "--no-auth-warning", "-e"}
 	if user != "" {
@@ -95,4 +95,5 @@ func (s *Server) Do(t testing.TB, user, password string, command ...string) {
 	}
 	out, err := exec.CommandContext(t.Context(), "redis-cli", append(args, command...)...).CombinedOutput() //nolint:gosec // of a test
 	require.NoError(t, err, "%s", out)
+	return string(out)
 }

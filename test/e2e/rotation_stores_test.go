@@ -21,17 +21,8 @@ import (
 
 // The password and the user of the database, the password of Redis and Clerk's key in PEM change without a restart, and no request is refused.
 func TestStoresAndJWTKeysRotateUnderTraffic(t *testing.T) {
-	postgres, redis := databasetest.NewServer(t, true), redistest.New(t)
-	at := postgres.NewDatabase(t)
-	postgres.AskPasswords(t)
-	address, err := url.Parse(at)
-	require.NoError(t, err)
-	for _, statement := range []string{ // as docs/operations.md says
-		"CREATE ROLE app LOGIN PASSWORD 'one'", "ALTER DATABASE " + strings.TrimPrefix(address.Path, "/") + " OWNER TO app",
-		"CREATE ROLE app_b LOGIN PASSWORD 'b' IN ROLE app", "ALTER ROLE app_b SET role = app",
-	} {
-		postgres.Admin(t, statement)
-	}
+	redis := redistest.New(t)
+	postgres, at := serverWithRoles(t)
 	redis.Do(t, "", "", "ACL", "SETUSER", "limits", "on", ">one", "~*", "+@all")
 	redis.Do(t, "", "", "ACL", "SETUSER", "default", "off")
 	as := func(role, password string) string { return databasetest.As(t, at, role, password) }
@@ -61,14 +52,79 @@ func TestStoresAndJWTKeysRotateUnderTraffic(t *testing.T) {
 	require.NotContains(t, r.log.String(), "Redis does not answer")
 	t.Logf("%d requests and webhooks, 0 refused", r.answers.Load())
 
+	// Connections of the earlier logins could hide that the new ones are not used.
 	me := func(token string) int { return r.call(t.Context(), http.MethodGet, "/api/v1/me", token, "").status }
-	require.Equal(t, http.StatusOK, me(owner))
+	postgres.Admin(t, endSessions)
+	redis.Do(t, "limits", "two", "CLIENT", "KILL", "USER", "limits", "SKIPME", "yes")
+	works := func() bool {
+		return me(owner) == http.StatusOK && r.call(t.Context(), http.MethodPost, "/v1/chat/completions", key.Secret, question).status == http.StatusOK
+	}
+	require.Eventually(t, works, time.Minute, 100*time.Millisecond, "the new role is used")
+	require.Eventually(t, func() bool {
+		require.True(t, works())
+		for line := range strings.Lines(redis.Do(t, "limits", "two", "CLIENT", "LIST")) {
+			if strings.Contains(line, " user=limits ") && !strings.Contains(line, " cmd=client|list ") {
+				return true
+			}
+		}
+		return false
+	}, time.Minute, 100*time.Millisecond, "the new password of Redis is used")
 	r.control(http.MethodPost, "/control/clerk/rotate", map[string]any{}, nil)
 	keys := r.readings("CLERK_JWT_KEY")
 	r.replace("CLERK_JWT_KEY", r.signingKeys())
 	require.Eventually(t, func() bool { return r.readings("CLERK_JWT_KEY") > keys }, time.Minute, 5*time.Millisecond)
 	require.Equal(t, http.StatusOK, me(r.token("user_next", nil)))
 	require.Eventually(t, func() bool { return me(owner) == http.StatusUnauthorized }, 2*time.Minute, 100*time.Millisecond, "the edge keeps a passport for a minute at most")
+}
+
+// The user of the database changes behind a PgBouncer, too, for connections through it and for those that go past it.
+func TestDatabaseLoginsRotateThroughAPooler(t *testing.T) {
+	postgres, at := serverWithRoles(t)
+	pooler := databasetest.PoolerWithLogins(t, at, []string{"auth", "ai", "billing"}, map[string]string{"app": "one", "app_b": "b"})
+	r := newRotation(t, func(*installation) map[string]string {
+		return map[string]string{"DATABASE_URL": pooler("{service}", "app"), "DATABASE_DIRECT_URL": databasetest.As(t, at, "app", "one")}
+	})
+	var key struct{ Secret string }
+	owner := r.token("user_owner", map[string]any{"ttl": "1h"})
+	r.post("/api/v1/apiKeys", owner, `{"name":"server"}`, &key)
+	stop := r.startTraffic(owner, key.Secret)
+	const services = 3
+	r.writeFor("DATABASE_URL", pooler("{service}", "app_b"), services)
+	r.writeFor("DATABASE_DIRECT_URL", databasetest.As(t, at, "app_b", "b"), services)
+	postgres.Admin(t, "ALTER ROLE app NOLOGIN")
+	stop()
+	require.Empty(t, r.refused)
+	t.Logf("%d requests and webhooks, 0 refused", r.answers.Load())
+
+	postgres.Admin(t, endSessions) // those of the earlier login could hide that the new one is not used
+	require.Eventually(t, func() bool {
+		return r.call(t.Context(), http.MethodPost, "/v1/chat/completions", key.Secret, question).status == http.StatusOK
+	}, time.Minute, 100*time.Millisecond, "the pooler's new login is used")
+	listens := func(role string) bool {
+		return postgres.Holds(t, "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND usename = '"+role+"'")
+	}
+	require.Eventually(t, func() bool { return listens("app_b") }, time.Minute, 100*time.Millisecond, "the direct login is used")
+	require.False(t, listens("app"))
+}
+
+// endSessions ends all sessions of the roles.
+const endSessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('app', 'app_b')"
+
+// serverWithRoles is a server that asks for passwords, with a database and two roles that act as one, as docs/operations.md says.
+func serverWithRoles(t *testing.T) (server *databasetest.Server, database string) {
+	t.Helper()
+	server = databasetest.NewServer(t, true)
+	database = server.NewDatabase(t)
+	server.AskPasswords(t)
+	address, err := url.Parse(database)
+	require.NoError(t, err)
+	for _, statement := range []string{
+		"CREATE ROLE app LOGIN PASSWORD 'one'", "ALTER DATABASE " + strings.TrimPrefix(address.Path, "/") + " OWNER TO app",
+		"CREATE ROLE app_b LOGIN PASSWORD 'b' IN ROLE app", "ALTER ROLE app_b SET role = app",
+	} {
+		server.Admin(t, statement)
+	}
+	return server, database
 }
 
 // signingKeys are the keys that the sandbox's Clerk verifies tokens with, in PEM.

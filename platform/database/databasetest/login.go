@@ -1,11 +1,13 @@
 package databasetest
 
 import (
+	"context"
 	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -21,6 +23,16 @@ func (s *Server) AskPasswords(t testing.TB) {
 func (s *Server) Admin(t testing.TB, statement string) {
 	t.Helper()
 	run(t, s.URL("postgres"), statement)
+}
+
+// Holds asks a condition as the role that owns the server.
+func (s *Server) Holds(t testing.TB, query string) (holds bool) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), s.URL("postgres"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	require.NoError(t, conn.QueryRow(t.Context(), query).Scan(&holds))
+	return holds
 }
 
 // As is the address at with another role and its password.

@@ -22,6 +22,19 @@ const poolerPort = 6432
 // settings of PgBouncer. It returns the address of a schema's entry; "" is an entry that sets none.
 func Pooler(t testing.TB, direct string, schemas []string, more string) (address func(schema string) string) {
 	t.Helper()
+	at := startPooler(t, direct, schemas, more, nil)
+	return func(schema string) string { return at(schema, url.User("postgres")) }
+}
+
+// PoolerWithLogins starts a PgBouncer as Pooler does, which asks roles for their passwords, and signs in at the server as the same roles.
+func PoolerWithLogins(t testing.TB, direct string, schemas []string, logins map[string]string) (address func(schema, role string) string) {
+	t.Helper()
+	at := startPooler(t, direct, schemas, "", logins)
+	return func(schema, role string) string { return at(schema, url.UserPassword(role, logins[role])) }
+}
+
+func startPooler(t testing.TB, direct string, schemas []string, more string, logins map[string]string) (address func(schema string, as *url.Userinfo) string) {
+	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		program = "/usr/sbin/pgbouncer"
@@ -31,7 +44,7 @@ func Pooler(t testing.TB, direct string, schemas []string, more string) (address
 	dir, err := os.MkdirTemp("", "trivet-pool-") //nolint:usetesting // the path of a socket must be short
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	config := writePoolerConfig(t, dir, direct, schemas, more)
+	config := writePoolerConfig(t, dir, direct, schemas, more, logins)
 
 	server := &Server{dir: dir}
 	server.as, err = owner()
@@ -48,11 +61,15 @@ func Pooler(t testing.TB, direct string, schemas []string, more string) (address
 		}
 		server.Stop()
 	})
-	address = func(schema string) string {
-		return fmt.Sprintf("postgres://postgres@/%s?host=%s&port=%d", entry(schema), url.QueryEscape(dir), poolerPort)
+	address = func(schema string, as *url.Userinfo) string {
+		return fmt.Sprintf("postgres://%s@/%s?host=%s&port=%d", as, entry(schema), url.QueryEscape(dir), poolerPort)
+	}
+	probe := url.User("postgres")
+	for role, password := range logins {
+		probe = url.UserPassword(role, password)
 	}
 	require.Eventually(t, func() bool {
-		conn, err := pgx.Connect(t.Context(), address(""))
+		conn, err := pgx.Connect(t.Context(), address("", probe))
 		return err == nil && conn.Close(t.Context()) == nil
 	}, 30*time.Second, 20*time.Millisecond)
 	return address
@@ -61,14 +78,17 @@ func Pooler(t testing.TB, direct string, schemas []string, more string) (address
 // entry is the name of a schema's entry.
 func entry(schema string) string { return "pool_" + schema }
 
-func writePoolerConfig(t testing.TB, dir, direct string, schemas []string, more string) string {
+func writePoolerConfig(t testing.TB, dir, direct string, schemas []string, more string, logins map[string]string) string {
 	t.Helper()
 	at, err := pgx.ParseConfig(direct)
 	require.NoError(t, err)
 	config := "[databases]\n"
 	for _, schema := range append(schemas, "") {
-		config += fmt.Sprintf("%s = host=%s port=%d dbname=%s user=%s", entry(schema), at.Host, at.Port, at.Database, at.User)
-		if at.Password != "" {
+		config += fmt.Sprintf("%s = host=%s port=%d dbname=%s", entry(schema), at.Host, at.Port, at.Database)
+		if logins == nil {
+			config += " user=" + at.User
+		}
+		if logins == nil && at.Password != "" {
 			config += fmt.Sprintf(" password='%s'", at.Password)
 		}
 		if schema != "" {
@@ -76,7 +96,17 @@ func writePoolerConfig(t testing.TB, dir, direct string, schemas []string, more 
 		}
 		config += "\n"
 	}
-	config += fmt.Sprintf("[pgbouncer]\nlisten_addr =\nlisten_port = %d\nunix_socket_dir = %s\nauth_type = any\npool_mode = transaction\n%s\n", poolerPort, dir, more)
+	auth := "auth_type = any"
+	if logins != nil {
+		users := ""
+		for role, password := range logins {
+			users += fmt.Sprintf("%q %q\n", role, password)
+		}
+		file := filepath.Join(dir, "users.txt")
+		require.NoError(t, os.WriteFile(file, []byte(users), 0o644)) //nolint:gosec // read by another user
+		auth = "auth_type = scram-sha-256\nauth_file = " + file
+	}
+	config += fmt.Sprintf("[pgbouncer]\nlisten_addr =\nlisten_port = %d\nunix_socket_dir = %s\n%s\npool_mode = transaction\n%s\n", poolerPort, dir, auth, more)
 	path := filepath.Join(dir, "pgbouncer.ini")
 	require.NoError(t, os.WriteFile(path, []byte(config), 0o644)) //nolint:gosec // read by another user
 	require.NoError(t, os.Chmod(dir, 0o755))                      //nolint:gosec // as above
