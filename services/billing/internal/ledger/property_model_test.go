@@ -14,7 +14,7 @@ import (
 // were made, whatever the limit was then.
 func (m *model) affords(r ledger.Reservation) int64 {
 	a := m.read()
-	left := a.Spendable(m.b.clock.Now())
+	left := a.Spendable(m.within(a))
 	if r.KeyLimit.Amount != 0 {
 		left = min(left, r.KeyLimit.Amount-m.spent(a, ledger.KeySubject(r.APIKeyID), r.KeyLimit.Period, m.within(a)))
 	}

@@ -88,6 +88,14 @@ func (s *modelSale) begin() {
 func (s *modelSale) customer() string { return "cus_" + s.m.account }
 func (s *modelSale) id() string       { return fmt.Sprintf("sub_%s_%d", s.m.account, s.number) }
 
+// now is the time at Stripe, whose clock never goes back.
+func (s *modelSale) now() time.Time {
+	if now := s.m.b.clock.Now(); now.After(s.m.latest) {
+		return now
+	}
+	return s.m.latest
+}
+
 // at is when a month begins.
 func (s *modelSale) at(month int) time.Time { return s.start.AddDate(0, month, 0) }
 
@@ -148,7 +156,7 @@ func (m *model) buyPlan(t *rapid.T) {
 	s := m.needSale(t, false)
 	m.read()
 	s.number++
-	s.live, s.start, s.month = true, m.b.clock.Now().Truncate(time.Second), 0
+	s.live, s.start, s.month = true, s.now().Truncate(time.Second), 0
 	s.draw(t)
 	s.exact, s.most = s.included(), s.included()
 	news := []func(){func() { s.invoice(t, "paid") }, func() { s.tell(t, "active", "") }}
@@ -168,7 +176,7 @@ func (s *modelSale) draw(t *rapid.T) {
 func (s *modelSale) included() int64 { return modelPrices[s.price] * s.seats }
 
 // current tells whether Stripe's news of the present period have come.
-func (s *modelSale) current() bool { return s.m.b.clock.Now().Before(s.at(s.month + 1)) }
+func (s *modelSale) current() bool { return s.now().Before(s.at(s.month + 1)) }
 
 // renew brings Stripe's news up to the present.
 func (m *model) renew(t *rapid.T) {
@@ -211,7 +219,7 @@ func (m *model) changePlan(t *rapid.T) {
 	before, oldPrice, oldSeats := m.subscribed(t), s.price, s.seats
 	s.draw(t)
 	s.invoices++
-	at, end := m.b.clock.Now().Truncate(time.Second), s.at(s.month+1)
+	at, end := s.now().Truncate(time.Second), s.at(s.month+1)
 	line := func(amount, quantity int64, price string) string {
 		return fmt.Sprintf(`{"type":"invoiceitem","proration":true,"amount":%d,"quantity":%d,"price":{"id":%q,"object":"price"},"period":{"start":%d,"end":%d}}`,
 			amount, quantity, price, at.Unix(), end.Unix())
@@ -247,7 +255,7 @@ func roundUp(amount int64, rest, whole time.Duration) int64 {
 // cancel ends the subscription at once.
 func (m *model) cancel(t *rapid.T) {
 	s := m.needSale(t, true)
-	s.tell(t, "canceled", fmt.Sprintf(`,"ended_at":%d`, m.b.clock.Now().Unix()))
+	s.tell(t, "canceled", fmt.Sprintf(`,"ended_at":%d`, s.now().Unix()))
 	s.live, s.exact, s.open = false, -1, ""
 }
 
@@ -258,7 +266,7 @@ func (m *model) dispute(t *rapid.T) {
 	}
 	s := m.sold
 	paid := rapid.SampledFrom(s.paid).Draw(t, "paid")
-	r := subscriptions.Reversal{ID: "dp_" + paid, Paid: paid, Created: m.b.clock.Now()}
+	r := subscriptions.Reversal{ID: "dp_" + paid, Paid: paid, Created: s.now()}
 	if s.taken[paid] == 0 {
 		r.Amount = rapid.SampledFrom([]int64{1, modelTotal / 2, modelTotal}).Draw(t, "disputed")
 	}

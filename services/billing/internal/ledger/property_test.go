@@ -27,7 +27,7 @@ type model struct {
 	grants  int
 	// modest keeps usage within the holds: then there is never debt.
 	modest bool
-	// back lets the clock go back too, as when replicas' clocks differ; latest is the latest time that it showed.
+	// back lets the clock go back too, as when replicas' clocks differ, also while there are subscriptions. latest is the latest time that it showed.
 	back   bool
 	latest time.Time
 	// limits are the stored spend limits, and changes counts their changes.
@@ -136,7 +136,6 @@ func newModel(rt *rapid.T, b *fixture, account string) *model {
 	m.sellPlans()
 	if rapid.Bool().Draw(rt, "sold") {
 		m.sold = &modelSale{m: m}
-		return m
 	}
 	m.back = !m.modest && rapid.Bool().Draw(rt, "back")
 	return m
