@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,7 +74,7 @@ func config(t *testing.T, env map[string]string) billing.Config {
 	return c
 }
 
-// each runs a test on both databases, with a fake Stripe.
+// each runs a test on both databases, with a fake Stripe. The ledger must be sound when it ends.
 func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixture)) {
 	t.Helper()
 	places := map[string]func(t *testing.T) database.Config{
@@ -89,6 +90,7 @@ func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixtur
 			h := newFixture(t, env, place(t))
 			h.place = place
 			test(t, h)
+			h.sound()
 		})
 	}
 }
@@ -97,6 +99,13 @@ func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixtur
 func (h *fixture) again(env map[string]string) *fixture {
 	h.t.Helper()
 	return newFixture(h.t, env, h.place(h.t))
+}
+
+// sound does what `trivet ledger verify` does, beside the service or after its end.
+func (h *fixture) sound() {
+	h.t.Helper()
+	var found strings.Builder
+	require.NoError(h.t, billing.VerifyLedger(h.t.Context(), h.database, &found), "%s", &found)
 }
 
 func (h *fixture) emit(e webhook.Event) {

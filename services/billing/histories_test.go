@@ -233,6 +233,8 @@ func TestAnyNewsLeadToTheSameEnd(t *testing.T) {
 			want, got := truth.outcome(), told.outcome()
 			stop()
 			require.Equal(t, want, got, "seed %d", seed)
+			truth.sound()
+			told.sound()
 		}
 	})
 }

@@ -262,5 +262,6 @@ func (h *fixture) killedAt(op killedOp, name string, call int, after bool) bool 
 	op.check(y)
 	stop()
 	require.NoError(t, y.service.Close(context.Background()))
+	y.sound()
 	return true
 }

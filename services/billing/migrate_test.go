@@ -282,6 +282,7 @@ func TestMigrateAfterFailures(t *testing.T) {
 				} else {
 					require.EqualValues(t, 2, h.version(admin))
 				}
+				h.sound()
 			})
 		}
 	}

@@ -16,7 +16,10 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 )
 
-var selling = map[string]string{"STRIPE_SECRET_KEY": "sk_test_secret", "CORS_ALLOWED_ORIGINS": "https://app.example.com"}
+// The fake Stripe has no limit of reads, and waits for nothing.
+var selling = map[string]string{
+	"STRIPE_SECRET_KEY": "sk_test_secret", "CORS_ALLOWED_ORIGINS": "https://app.example.com", "STRIPE_READS_PER_SECOND": "10000", "STRIPE_RETRY_DELAY": "1ms",
+}
 
 const planFile = `
 plans:

@@ -57,6 +57,7 @@ func TestKilledWhileResponsesRunInTheBackground(t *testing.T) {
 			require.Equal(t, price(t, "gpt-4o-mini", used.Input, 0, used.Output), used.Cost)
 			require.Equal(t, before.Balance-used.Cost, after.Balance)
 			require.EqualValues(t, len(ids), after.Usage.Requests-before.Usage.Requests)
+			in.verifyLedger()
 		})
 	}
 }

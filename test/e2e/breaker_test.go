@@ -40,6 +40,7 @@ func TestWebhooksWhileABreakerIsOpen(t *testing.T) {
 		require.Eventually(t, func() bool { return in.event(event.source, event.id).State == "EVENT_STATE_DONE" }, 2*time.Minute, 200*time.Millisecond, "%s is applied", event.id)
 	}
 	require.Equal(t, "0", in.breaker("stripe"), "the breaker is closed")
+	in.verifyLedger()
 }
 
 // breakerState is a series of the state of breakers.

@@ -52,6 +52,19 @@ func (u openAIUsage) price(t *testing.T, name string) int64 {
 	return price(t, name, u.Prompt, u.Details.Cached, u.Completion)
 }
 
+// cost is the price of usage of the tests' model.
+func (u openAIUsage) cost() (int64, error) {
+	list, err := models.Default()
+	if err != nil {
+		return 0, err
+	}
+	m, err := list.Get(model)
+	if err != nil {
+		return 0, err
+	}
+	return m.Cost(u.Prompt, u.Details.Cached, u.Completion)
+}
+
 // typedUsage is usage in the format of the typed API.
 type typedUsage struct {
 	Input  int64 `json:"inputTokens"`
@@ -440,6 +453,7 @@ func TestUpstreamFailures(t *testing.T) {
 		})
 		now := in.account(token)
 		require.Zero(t, now.Held)
+		in.verifyLedger()
 	})
 }
 
@@ -474,6 +488,7 @@ func TestDisconnectedCallerPaysForProducedTokens(t *testing.T) {
 		require.Positive(t, cost)
 		require.LessOrEqual(t, cost, atMost, "billed what was produced, not the whole hold; %d chunks", produced.Chunks)
 		require.GreaterOrEqual(t, cost, price(t, model, 0, 0, produced.Chunks/2))
+		in.verifyLedger()
 	})
 }
 
@@ -522,5 +537,6 @@ func TestNoOverspendUnderConcurrency(t *testing.T) {
 		require.LessOrEqual(t, billed, fits*each, "never more than there was")
 		require.Equal(t, fits*each-billed, now.Balance, "every answer was billed, once")
 		require.Zero(t, now.Held)
+		in.verifyLedger()
 	}, "PLANS_FILE="+plans, "DEFAULT_PLAN=tight")
 }

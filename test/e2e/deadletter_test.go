@@ -16,6 +16,7 @@ func TestDeadEventIsRedriven(t *testing.T) {
 			in.malformed(source)
 		}
 		in.failingForAWhile()
+		in.verifyLedger()
 	}, "TRIVET_OPERATORS=user_operator")
 }
 

@@ -41,6 +41,7 @@ func TestKilledInTheMiddleOfAStream(t *testing.T) {
 	t.Logf("billed %d of %d held nano-dollars", cost, held)
 	require.Greater(t, cost, price(t, model, 1, 0, 20), "what had streamed until the last checkpoint")
 	require.Less(t, cost, held/2)
+	second.verifyLedger()
 }
 
 // kill ends the programs as a power cut would.

@@ -363,6 +363,7 @@ func (k *killer) check() {
 	}
 	k.checkAuth(sent["clerk"])
 	k.checkBilling(sent["stripe"])
+	k.verifyLedger()
 	for source := range sent {
 		k.checkReconciled(source)
 		for _, state := range []string{"DEAD", "PENDING", "LEASED"} {

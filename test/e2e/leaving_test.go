@@ -51,5 +51,6 @@ func TestLeavingIsNotCheaperThanStaying(t *testing.T) {
 				require.Equal(t, stayed, full-stayed-in.account(token).Balance)
 			})
 		}
+		in.verifyLedger()
 	}, "TRIVET_STREAM_KEEPALIVE=100ms")
 }

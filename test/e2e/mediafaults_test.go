@@ -282,6 +282,7 @@ func compareMedia(t *testing.T, cells []faultCell, marker string, columns ...str
 	}
 	require.Equal(t, before.Balance-spent, in.account(token).Balance)
 	require.NotContains(t, in.log.String(), "panic")
+	in.verifyLedger()
 
 	var table strings.Builder
 	fmt.Fprintf(&table, "| provider | targets | %s |\n|---|---|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))

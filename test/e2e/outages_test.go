@@ -105,6 +105,7 @@ func TestServiceKilledDuringWebhooks(t *testing.T) {
 	require.Zero(t, c.unknown, "the edge always has an answer")
 	b.awaitDrained()
 	b.checkDelivered(c)
+	in.verifyLedger()
 }
 
 func (in *installation) killAndRestart(w *eventMaker, c *sender, service, source, other string) {
@@ -163,6 +164,7 @@ func TestPostgreSQLOutage(t *testing.T) {
 			require.NoError(t, c.deliverAll(t.Context(), events))
 			b.awaitDrained()
 			b.checkDelivered(c)
+			in.verifyLedger()
 			t.Log(c)
 		})
 	}
@@ -187,6 +189,7 @@ func TestUnwritableSQLite(t *testing.T) {
 			require.NoError(t, c.deliverAll(t.Context(), events))
 			b.awaitDrained()
 			b.checkDelivered(c)
+			in.verifyLedger()
 		})
 	}
 }

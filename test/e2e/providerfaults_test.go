@@ -340,6 +340,7 @@ func TestFaultTable(t *testing.T) {
 	}
 	require.Equal(t, before.Balance-spent, in.account(token).Balance)
 	require.NotContains(t, in.log.String(), "panic")
+	in.verifyLedger()
 
 	result := func(c faultCell) string {
 		return c.describe(t, answers[c.model()], provider, usage[c.model()])

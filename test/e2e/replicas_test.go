@@ -75,6 +75,7 @@ func TestReplicas(t *testing.T) {
 	require.NoError(t, err, out)
 	r.checkReconciled("clerk")
 	r.checkReconciled("stripe")
+	r.verifyLedger()
 }
 
 func newReplicated(t *testing.T, dice *rand.Rand) *replicated {

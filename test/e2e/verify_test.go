@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,25 @@ func TestLedgerVerifyNamesEachDamage(t *testing.T) {
 			require.Zero(t, code, out)
 		})
 	}
+}
+
+// verifyLedger requires that `trivet ledger verify` finds no difference in the installation's store. Trivet may run meanwhile.
+func (in *installation) verifyLedger() {
+	in.t.Helper()
+	var place []string
+	for _, p := range in.running {
+		if p.name != "billing" && (p.name != "trivet" || p.Args[1] == "sandbox") {
+			continue
+		}
+		place = nil
+		for _, setting := range p.Env {
+			if strings.HasPrefix(setting, "DATABASE_URL=") || strings.HasPrefix(setting, "TRIVET_DATA_DIR=") {
+				place = append(place, setting)
+			}
+		}
+	}
+	require.NotEmpty(in.t, place, "nothing with a ledger was started")
+	in.once("trivet", []string{"ledger", "verify"}, place)
 }
 
 // usedLedger makes a ledger of calls by a person and by an API key, both with limits.
