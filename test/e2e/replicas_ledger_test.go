@@ -131,7 +131,7 @@ func (w *witness) costs(t *testing.T) map[string]int64 {
 
 // billedCall is a call in the log of an account.
 type billedCall struct {
-	ID, Outcome, ErrorCode, ProviderRequestID string
+	ID, RequestID, Outcome, ErrorCode, ProviderRequestID string
 	Cost                                      int64 `json:"costNanoUsd,string"`
 }
 
