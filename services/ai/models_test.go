@@ -67,6 +67,22 @@ func TestWithoutABoundTheWholeMaximumIsHeld(t *testing.T) {
 	require.NotContains(t, bodies[0], `"max_tokens":4000`)
 }
 
+func TestTheAddressOfATargetMayHaveNoPath(t *testing.T) {
+	for given, want := range map[string]string{"": "/chat/completions", "/": "/chat/completions", "/v1": "/v1/chat/completions", "/v1/": "/v1/chat/completions"} {
+		var path string
+		server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			path = r.URL.Path
+			raw("application/json", wholeHello)(w, r)
+		})
+		h := newFixture(t, withModels("targets: {near: {kind: compatible, base_url: \""+server+given+"\"}}\n"+
+			`models: {m: {kind: chat, provider: x, context_tokens: 8000, max_output_tokens: 4000, default_output_tokens: 1000, input: "1", output: "1", targets: [{target: near}]}}`))
+		a := h.chat(`{"model":"m","messages":[{"role":"user","content":"x"}]}`)
+		require.Nil(t, a.err)
+		require.EqualValues(t, http.StatusOK, a.head.GetStatus(), "%q: %s", given, a.body)
+		require.Equal(t, want, path)
+	}
+}
+
 func TestStreamsThatEndWithoutDone(t *testing.T) {
 	const request = `{"model":"MODEL","stream":true,"messages":[{"role":"user","content":"x"}]}`
 	whole := streamedHello + usageHello

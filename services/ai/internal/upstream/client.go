@@ -61,6 +61,9 @@ func newClient(transport http.RoundTripper, account Account) *client {
 // address returns the URL of a path for a model. Azure has the model in the path where an API version is given.
 func (c *client) address(path, model string) *url.URL {
 	base := c.account.BaseURL
+	if base.Path == "" { // otherwise JoinPath makes a path without its first slash, which servers refuse
+		base = base.JoinPath("/")
+	}
 	if c.account.Kind != models.TargetAzure {
 		return base.JoinPath(path)
 	}
