@@ -246,6 +246,36 @@ func TestCredentialErrorsAreHidden(t *testing.T) {
 	}
 }
 
+// TestForbiddenRequestsRaiseNoAlert: a 403 about a request says nothing about Trivet's account, so any caller could ring the operator's alarm.
+func TestForbiddenRequestsRaiseNoAlert(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind, body string
+		status     int32
+		provider   statusv1.Status
+	}{
+		"a policy":          {"application/json", `{"error":{"message":"Rejected by the content policy","code":"content_policy_violation"}}`, http.StatusForbidden, health.Operational},
+		"a firewall's page": {"text/html", "<html>Attention Required!</html>", http.StatusBadGateway, health.Operational},
+	} {
+		for _, body := range []string{hello, streamed} {
+			h := newFixture(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.Header().Set("Content-Type", c.kind)
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = io.WriteString(w, c.body)
+			}))
+			for range 5 {
+				a := h.chat(body)
+				require.Nil(t, a.err, name)
+				require.Equal(t, c.status, a.head.GetStatus(), name)
+			}
+			require.NotContains(t, h.logged.String(), "level=ERROR", name)
+			res, err := h.GetStatus(t.Context(), &aiv1.GetStatusRequest{})
+			require.NoError(t, err)
+			require.Equal(t, c.provider, res.GetProvider().GetStatus(), name)
+		}
+	}
+}
+
 func TestNoAnswerAtAll(t *testing.T) {
 	quick := withConfig(func(c *ai.Config) { c.HeaderTimeout, c.IdleTimeout = 50*time.Millisecond, 50*time.Millisecond })
 	cases := map[string]struct {
