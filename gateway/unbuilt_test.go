@@ -28,6 +28,17 @@ func TestUnknownPathsSayWhatToUse(t *testing.T) {
 		"/v1/v1/chat/completions":   "/v1 twice",
 		"/chat/completions":         "Add /v1 to the base URL",
 		"/embeddings":               "Add /v1 to the base URL",
+		"/completions":              "Add /v1 to the base URL",
+		"/moderations":              "Add /v1 to the base URL",
+		"/images/generations":       "Add /v1 to the base URL",
+		"/audio/speech":             "Add /v1 to the base URL",
+		"/v1/videos/video_1":        "Trivet does not have /v1/videos. ",
+		"/v1/containers":            "code_interpreter",
+		"/v1/chatkit/sessions":      "POST /v1/responses",
+		"/v1/skills":                "POST /v1/responses",
+		"/v1/edits":                 "POST /v1/chat/completions",
+		"/v1/engines/x/completions": "POST /v1/completions",
+		"/v1/projects/p/chat":       "administration",
 		"/v1/nothing":               "/docs lists all paths",
 	} {
 		resp := edge.do(t, http.MethodPost, path, "{}")
