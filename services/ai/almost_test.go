@@ -6,6 +6,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -33,7 +34,8 @@ func packed(t testing.TB, with func(io.Writer) io.WriteCloser, body string) stri
 }
 
 // TestAlmostOpenAI: what servers that are almost OpenAI answer (vLLM, Ollama, llama.cpp, Groq, OpenRouter, Azure, proxies before them) is
-// passed on as an answer, and billed as reported; where nothing is reported, as counted.
+// passed on as an answer, and billed as reported; where nothing is reported, as counted. The same goes for the typed API, and for Responses that are
+// translated to chats.
 func TestAlmostOpenAI(t *testing.T) {
 	const (
 		usage = `"usage":{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13}`
@@ -171,8 +173,44 @@ func TestAlmostOpenAI(t *testing.T) {
 			h = newFixture(t, once, provider)
 			require.Equal(t, cmp.Or(c.typed, "one two"), cmp.Or(h.says(c.stream), "-"))
 			billed(h.settled().Settled[0])
+
+			h = newFixture(t, once, provider, withModels(chatOnly))
+			a = h.respond(fmt.Sprintf(`{"model":"gpt-4o-mini","store":false,"stream":%t,"input":"hi"}`, c.stream))
+			require.Nil(t, a.err, a.body)
+			require.Equal(t, cmp.Or(c.typed, "one two"), cmp.Or(responseSays(t, a.body), "-"), "translated: %s", a.body)
+			billed(h.settled().Settled[0])
 		})
 	}
+}
+
+// responseSays returns the text of a response, or of the last event of its stream, followed by its calls of tools.
+func responseSays(t *testing.T, body string) (all string) {
+	t.Helper()
+	var got struct {
+		Output   []responseItem
+		Response struct{ Output []responseItem }
+	}
+	if at := strings.LastIndex(body, "data: "); at >= 0 {
+		body = body[at+len("data: "):]
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &got), body)
+	var calls string
+	for _, item := range append(got.Output, got.Response.Output...) {
+		switch item.Type {
+		case "message":
+			for _, part := range item.Content {
+				all += part.Text
+			}
+		case "function_call":
+			calls += fmt.Sprintf(" %s: %s", item.Name, item.Arguments)
+		}
+	}
+	return all + calls
+}
+
+type responseItem struct {
+	Type, Name, Arguments string
+	Content               []struct{ Text string }
 }
 
 // says makes a call of the typed API and returns its text, followed by its calls of tools.

@@ -53,6 +53,13 @@ func (x *Exchange) learn(a *answer, c *completion) {
 	a.tier = cmp.Or(textOf(c.ServiceTier), a.tier) // the end of a stream knows best
 	if present(c.Usage) {
 		a.usage = c.Usage
+		return
+	}
+	var groq struct {
+		Usage json.RawMessage `json:"usage"`
+	}
+	if present(c.XGroq) && json.Unmarshal(c.XGroq, &groq) == nil && present(groq.Usage) {
+		a.usage = groq.Usage
 	}
 }
 

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -153,7 +154,7 @@ func (s *stream) event(data []byte) {
 			continue
 		}
 		s.begin()
-		s.delta(&c.Choices[i].Delta)
+		s.delta(cmp.Or(c.Choices[i].Delta, &c.Choices[i].Message))
 		if reason := textOf(c.Choices[i].FinishReason); reason != "" {
 			s.answer.finish = reason
 		}

@@ -10,10 +10,12 @@ type completion struct {
 	// ServiceTier is the tier that served the chat.
 	ServiceTier json.RawMessage `json:"service_tier"`
 	Usage       json.RawMessage `json:"usage"`
-	Error       json.RawMessage `json:"error"`
-	Choices     []struct {
+	// XGroq has the usage of servers that say it only there.
+	XGroq   json.RawMessage `json:"x_groq"`
+	Error   json.RawMessage `json:"error"`
+	Choices []struct {
 		Message      turn            `json:"message"`
-		Delta        turn            `json:"delta"`
+		Delta        *turn           `json:"delta"` // nil for a chunk that has a message instead
 		FinishReason json.RawMessage `json:"finish_reason"`
 		Index        int             `json:"index"`
 	} `json:"choices"`
