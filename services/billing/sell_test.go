@@ -99,6 +99,8 @@ func TestBuyingAPlanAndAPack(t *testing.T) {
 		require.EqualValues(t, 51_000_000_000, account.GetBalanceNanoUsd())
 
 		client := h.from("gateway")
+		_, err := client.GetUsage(h.as(member), &billingv1.GetUsageRequest{})
+		require.NoError(t, err, "on the first day of a period, which begins at 09:30")
 		sub, err := client.GetSubscription(h.as(member), &billingv1.GetSubscriptionRequest{})
 		require.NoError(t, err)
 		require.Equal(t, billingv1.SubscriptionAccess_SUBSCRIPTION_ACCESS_ACTIVE, sub.GetSubscription().GetAccess())

@@ -207,7 +207,7 @@ func (s *Server) days(ctx context.Context, caller *passport.Claims, r asksForUsa
 		if err != nil {
 			return time.Time{}, time.Time{}, Public(err)
 		}
-		start = account.PeriodStart
+		start = account.PeriodStart.UTC().Truncate(24 * time.Hour) // a subscription's period begins at any time of a day
 	} else if start, err = parseDay("startDay", r.GetStartDay(), time.Time{}); err != nil {
 		return time.Time{}, time.Time{}, err
 	}
