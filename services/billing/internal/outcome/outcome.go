@@ -35,6 +35,8 @@ func (e *RefusedError) Error() string {
 type UnknownError struct {
 	Err   error
 	Spent bool
+	// After is how long Stripe asks to wait; 0 when it does not say.
+	After time.Duration
 }
 
 // Error returns the cause.

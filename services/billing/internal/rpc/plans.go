@@ -168,8 +168,8 @@ func stripeError(err error) error {
 	if e, ok := errors.AsType[*outcome.BusyError](err); ok {
 		return away(err, e.After)
 	}
-	if _, ok := errors.AsType[*outcome.UnknownError](err); ok {
-		return away(err, 0)
+	if e, ok := errors.AsType[*outcome.UnknownError](err); ok {
+		return away(err, e.After)
 	}
 	e, ok := errors.AsType[*outcome.RefusedError](err)
 	switch {

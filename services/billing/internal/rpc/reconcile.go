@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -57,8 +56,8 @@ func reconcileError(err error) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR,
 			"Stripe rejected STRIPE_SECRET_KEY. Copy the key from the Stripe dashboard. A restricted key needs read access to all compared objects.").Cause(err)
 	case errors.Is(err, reconcile.ErrAway):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR,
-			"Stripe does not answer. Run the command again later; it resumes where it stopped.").After(time.Second).Cause(err)
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE,
+			"Stripe does not answer. Run the command again later; it resumes where it stopped.").After(stripeRetry).Cause(err)
 	}
 	return inboxpb.Error(err)
 }

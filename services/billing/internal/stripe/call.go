@@ -36,7 +36,7 @@ func (a *answer) outcome(err error) error {
 		if after, ok := held(err); ok {
 			return &outcome.BusyError{Err: err, After: after}
 		}
-		return &outcome.UnknownError{Err: a.unread(err)}
+		return &outcome.UnknownError{Err: a.unread(err), After: a.after}
 	}
 	refused := &outcome.RefusedError{
 		Status: api.HTTPStatusCode, Type: string(api.Type), Code: string(api.Code), Param: api.Param, Message: api.Msg, RequestID: api.RequestID,
@@ -47,7 +47,7 @@ func (a *answer) outcome(err error) error {
 		api.HTTPStatusCode == http.StatusConflict && api.Code == sdk.ErrorCodeLockTimeout:
 		return &outcome.BusyError{Err: errors.New(refused.Error()), After: a.after}
 	case api.HTTPStatusCode >= http.StatusInternalServerError:
-		return &outcome.UnknownError{Err: errors.New(refused.Error()), Spent: a.method == http.MethodPost} // only a POST has a key that Stripe knows
+		return &outcome.UnknownError{Err: errors.New(refused.Error()), Spent: a.method == http.MethodPost, After: a.after} // only a POST has a key that Stripe knows
 	default:
 		return refused
 	}

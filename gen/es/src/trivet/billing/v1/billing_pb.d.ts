@@ -3741,7 +3741,8 @@ export declare const BillingService: GenService<{
   /**
    * SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
    * for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
-   * limits of API keys, of its own member, or of every member.
+   * limits of API keys, of its own member, or of every member. A limit of an API key does not cover the keys that this key makes, which it can
+   * only do with the scope keys.manage: limit its member, because a member's limit counts the calls by all keys of the member.
    * Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
    * has 10,000 limits).
    *
@@ -4064,7 +4065,8 @@ export declare const BillingService: GenService<{
   },
   /**
    * Reconcile compares the store with Stripe, repairs the differences, and reports progress. It ends when the caller leaves; the
-   * next run resumes from the checkpoint. Errors: CONFLICT (a run is in progress), CONFIGURATION_ERROR, UPSTREAM_ERROR.
+   * next run resumes from the checkpoint. Errors: CONFLICT (a run is in progress), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE (Stripe does not
+   * answer).
    *
    * @generated from rpc trivet.billing.v1.BillingService.Reconcile
    */
