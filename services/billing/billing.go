@@ -103,7 +103,7 @@ func (c *Config) CheckModels(prices *models.List) error {
 	return err
 }
 
-// Deps holds billing's dependencies. All are required except PayURLTime, MailTLS and Transport.
+// Deps holds billing's dependencies. All are required except PayURLTime, Sleep, MailTLS and Transport.
 type Deps struct {
 	// Logger gets what happens in the background.
 	Logger *slog.Logger
@@ -123,6 +123,8 @@ type Deps struct {
 	ApplyPlans bool
 	// PayURLTime bounds the wait of ListNotices for Stripe's addresses of invoices; 0 means a second.
 	PayURLTime time.Duration
+	// Sleep waits until a reconciliation asks Stripe again; nil waits by the machine's clock. For tests.
+	Sleep func(ctx context.Context, d time.Duration) error
 	// MailTLS replaces how the mail server's certificate is checked; nil trusts the system's certificates. For tests.
 	MailTLS *tls.Config
 	// Transport connects to Stripe; nil means a connection pool of the service's own.

@@ -56,6 +56,10 @@ type fixture struct {
 		sync.Mutex
 		bodies []string
 	}
+	// transport leads to Stripe; nil means the network.
+	transport http.RoundTripper
+	// sleep replaces the pauses of a reconciliation.
+	sleep func(ctx context.Context, d time.Duration) error
 	// resumed is true for a later process on the same database.
 	resumed bool
 	// payURLTime bounds the wait for Stripe's addresses of invoices. Default a minute.
@@ -130,9 +134,14 @@ func newFixture(t *testing.T, env map[string]string, place database.Config) *fix
 	t.Helper()
 	h := &fixture{}
 	h.Clock = billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))
-	h.stripe, _ = billingtest.Stripe(t, fake.Config{Now: h.Now, AfterRetries: "unpaid", Emit: h.emit, PublicURL: "https://invoice.stripe.com"})
+	h.stripe, _ = billingtest.Stripe(t, fakeConfig(h))
 	h.begin(t, env, place, "")
 	return h
+}
+
+// fakeConfig configures the fake Stripe of a fixture.
+func fakeConfig(h *fixture) fake.Config {
+	return fake.Config{Now: h.Now, AfterRetries: "unpaid", Emit: h.emit, PublicURL: "https://invoice.stripe.com"}
 }
 
 // resume is a later process of an earlier one, on its database, at a time. Stripe is at an address, or else the fake of the earlier one.
@@ -174,7 +183,7 @@ func (h *fixture) begin(t *testing.T, env map[string]string, place database.Conf
 	require.NoError(t, err)
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{b: h.log}, nil))
 	h.service, err = billing.New(t.Context(), c, billing.Deps{
-		Logger: logger, Meter: noop.Meter{}, Now: h.Now, Database: place, Models: list, PayURLTime: cmp.Or(h.payURLTime, time.Minute),
+		Logger: logger, Meter: noop.Meter{}, Now: h.Now, Database: place, Models: list, PayURLTime: cmp.Or(h.payURLTime, time.Minute), Transport: h.transport, Sleep: h.sleep,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.service.Close(context.Background())) })

@@ -49,7 +49,7 @@ func (s *Service) sync(deps Deps, rows *store.Store, client *stripe.Client) (*mi
 	}
 	if client != nil {
 		s.reconciler = reconcile.New(reconcile.Options{
-			Database: s.db, Store: rows, Source: client, Mirror: m.mirror, Now: deps.Now, Logger: deps.Logger, Alone: s.db.Dialect() == database.SQLite,
+			Database: s.db, Store: rows, Source: client, Mirror: m.mirror, Now: deps.Now, Logger: deps.Logger, Alone: s.db.Dialect() == database.SQLite, Sleep: deps.Sleep,
 		})
 	}
 	if s.verifier, err = verifier(s.config, deps); err != nil {
