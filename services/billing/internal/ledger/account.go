@@ -54,7 +54,21 @@ func (l *Ledger) Plan(ctx context.Context, accountID string) (plans.Plan, error)
 	if err != nil {
 		return plans.Plan{}, err
 	}
-	return l.planOf(account.Plan)
+	plan, err := l.planOf(account.Plan)
+	if l.appliedElsewhere(ctx, err) {
+		return l.planOf(account.Plan)
+	}
+	return plan, err
+}
+
+// appliedElsewhere tells whether an error says that a plan is missing which another replica has applied a moment ago. It is known from now on.
+func (l *Ledger) appliedElsewhere(ctx context.Context, err error) bool {
+	missing, ok := errors.AsType[*PlanMissingError](err)
+	if !ok || l.reload == nil || l.reload(ctx) != nil {
+		return false
+	}
+	_, ok = l.plans.Get(missing.PlanID)
+	return ok
 }
 
 func (l *Ledger) planOf(id string) (plans.Plan, error) {

@@ -60,7 +60,7 @@ type Options struct {
 	Metrics *Metrics
 	// FreeCredit says who gets the credit of a plan that is not paid for; "" means FreePerAccount.
 	FreeCredit FreeCredit
-	// Reload reads again which plans were applied; nil when they do not change. It is called for a price that Plans does not know:
+	// Reload reads again which plans were applied; nil when they do not change. It is called for a price or a plan that Plans does not know:
 	// another replica may have applied it a moment ago.
 	Reload func(ctx context.Context) error
 }
