@@ -187,7 +187,8 @@ func TestRefusedChanges(t *testing.T) {
 	})
 }
 
-// What costs less begins with the next period, and can be taken back: unkeyed/unkey#7010 took it away at once.
+// What costs less begins with the next period, and can be taken back: unkeyed/unkey#7010 took it away at once; polarsource/polar#5478 and
+// polarsource/polar#6880 asked for it.
 func TestADowngradeWaitsForThePeriod(t *testing.T) {
 	sell(t, func(t *testing.T, h *fixture) {
 		h.apply(changeFile)

@@ -32,7 +32,10 @@ func (c *Client) PreviewChange(ctx context.Context, p checkout.Preview) (int64, 
 	if err != nil {
 		return 0, "", err
 	}
-	return inv.Total, string(inv.Currency), nil
+	if inv.Total < 0 {
+		return inv.Total, string(inv.Currency), nil // it becomes the customer's credit
+	}
+	return inv.AmountDue, string(inv.Currency), nil // the total, less the credit that the customer has at Stripe
 }
 
 func itemsOf(p checkout.Preview) []*sdk.SubscriptionItemsParams {
