@@ -38,14 +38,24 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // trivet runs a command against the edge, with a text on standard input.
 func (s *scripted) trivet(stdin string, args ...string) (stdout string, err error) {
 	s.t.Helper()
+	var out bytes.Buffer
+	err = s.run(stdin, &out, args)
+	return out.String(), err
+}
+
+// trivetTo is trivet with an output of the test's own.
+func (s *scripted) trivetTo(stdout io.Writer, args ...string) error {
+	s.t.Helper()
+	return s.run("", stdout, args)
+}
+
+func (s *scripted) run(stdin string, stdout io.Writer, args []string) error {
 	server := httptest.NewServer(s)
 	defer server.Close()
-	var out bytes.Buffer
 	getenv := func(name string) string {
 		return map[string]string{"TRIVET_URL": server.URL, "TRIVET_TOKEN": "operator"}[name]
 	}
-	err = run(s.t.Context(), args, program{env: settings.Env{Get: getenv}, stdin: strings.NewReader(stdin), stdout: &out, stderr: io.Discard})
-	return out.String(), err
+	return run(s.t.Context(), args, program{env: settings.Env{Get: getenv}, stdin: strings.NewReader(stdin), stdout: stdout, stderr: io.Discard})
 }
 
 // requireBodies compares the bodies of all requests, as JSON.
