@@ -62,12 +62,22 @@ func newSeller(t *testing.T) (s *seller, env map[string]string) {
 // send calls the edge as a user.
 func (f *forger) send(user, method, path string, body any) (status int, answer string) {
 	f.t.Helper()
+	return f.sendIn("", user, method, path, body)
+}
+
+// sendIn calls the edge as an admin of an organization; "" for none.
+func (f *forger) sendIn(organization, user, method, path string, body any) (status int, answer string) {
+	f.t.Helper()
+	var claims map[string]any
+	if organization != "" {
+		claims = map[string]any{"o": map[string]any{"id": organization, "rol": "admin"}}
+	}
 	raw, err := json.Marshal(body)
 	require.NoError(f.t, err)
 	request, err := http.NewRequestWithContext(f.t.Context(), method, f.edge+"/api/v1/billing"+path, bytes.NewReader(raw))
 	require.NoError(f.t, err)
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+f.session(user, nil))
+	request.Header.Set("Authorization", "Bearer "+f.session(user, claims))
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(f.t, err)
 	defer func() { require.NoError(f.t, response.Body.Close()) }()
@@ -79,7 +89,13 @@ func (f *forger) send(user, method, path string, body any) (status int, answer s
 // must calls the edge and reads what it answers.
 func (f *forger) must(user, method, path string, body, into any) {
 	f.t.Helper()
-	status, answer := f.send(user, method, path, body)
+	f.mustIn("", user, method, path, body, into)
+}
+
+// mustIn is must as an admin of an organization.
+func (f *forger) mustIn(organization, user, method, path string, body, into any) {
+	f.t.Helper()
+	status, answer := f.sendIn(organization, user, method, path, body)
 	require.Equal(f.t, http.StatusOK, status, answer)
 	require.NoError(f.t, json.Unmarshal([]byte(answer), into))
 }
@@ -87,8 +103,14 @@ func (f *forger) must(user, method, path string, body, into any) {
 // subscribe buys a plan.
 func (s *seller) subscribe(user, plan string) {
 	s.t.Helper()
+	s.subscribeIn("", user, plan)
+}
+
+// subscribeIn buys a plan for an organization.
+func (s *seller) subscribeIn(organization, user, plan string) {
+	s.t.Helper()
 	var made struct{ CheckoutSession struct{ ID string } }
-	s.must(user, http.MethodPost, "/checkoutSessions", checkoutOf(plan, nil), &made)
+	s.mustIn(organization, user, http.MethodPost, "/checkoutSessions", checkoutOf(plan, nil), &made)
 	pay := httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://127.0.0.1/control/stripe/checkout/"+made.CheckoutSession.ID+"/pay",
 		strings.NewReader(`{"email":"ann@example.test"}`))
 	pay.Header.Set("Content-Type", "application/json")
@@ -96,7 +118,7 @@ func (s *seller) subscribe(user, plan string) {
 	s.box.Handler().ServeHTTP(paid, pay)
 	require.Equal(s.t, http.StatusOK, paid.Code, paid.Body)
 	var got struct{ CheckoutSession struct{ Applied bool } }
-	s.must(user, http.MethodGet, "/checkoutSessions/"+made.CheckoutSession.ID, nil, &got)
+	s.mustIn(organization, user, http.MethodGet, "/checkoutSessions/"+made.CheckoutSession.ID, nil, &got)
 	require.True(s.t, got.CheckoutSession.Applied)
 }
 
