@@ -93,10 +93,7 @@ func (f *Fake) issue(n *CreditNote, inv *Invoice, refund, credit int64) *apiErro
 		return invalidRequest("amount", "", fmt.Sprintf("The credit note's amount (%d) is not between 1 and what is left of the invoice (%d).", n.Amount, left))
 	case inv.Status == "open":
 		n.Type = "pre_payment"
-		inv.PrePaymentCreditNotesAmount += n.Amount
-		inv.AmountDue -= n.Amount
-		inv.AmountRemaining = inv.AmountDue
-		if bad := f.dueChanged(*inv); bad != nil {
+		if bad := f.lower(inv, n.Amount); bad != nil {
 			return bad
 		}
 	case refund+credit+orZero(n.OutOfBandAmount) != n.Amount:
@@ -117,6 +114,20 @@ func (f *Fake) issue(n *CreditNote, inv *Invoice, refund, credit int64) *apiErro
 	if inv.Status == "open" && inv.AmountDue == 0 {
 		_, bad := f.markPaid(*inv, nil, false)
 		return bad
+	}
+	return nil
+}
+
+// lower changes an open invoice by a credit note. What the customer's credit had paid of it is credit again.
+func (f *Fake) lower(inv *Invoice, amount int64) *apiError {
+	before := inv.AmountDue
+	inv.PrePaymentCreditNotesAmount += amount
+	inv.owe()
+	if bad := f.dueChanged(*inv); bad != nil {
+		return bad
+	}
+	if rest := amount - (before - inv.AmountDue); rest != 0 {
+		return f.credit(inv.Customer, rest)
 	}
 	return nil
 }
@@ -147,8 +158,13 @@ func (f *Fake) payBack(n *CreditNote, inv Invoice, refund, credit int64) *apiErr
 	if credit == 0 {
 		return nil
 	}
-	cus, _ := f.customers.Get(inv.Customer)
-	cus.Balance -= credit
+	return f.credit(inv.Customer, credit)
+}
+
+// credit adds to what a customer has for later invoices.
+func (f *Fake) credit(customer string, amount int64) *apiError {
+	cus, _ := f.customers.Get(customer)
+	cus.Balance -= amount
 	return save(f, f.customers, cus.ID, cus, "customer.updated")
 }
 
@@ -185,10 +201,7 @@ func (f *Fake) voidCreditNote(c *call) (any, *apiError) {
 	}
 	now := f.now()
 	n.Status, n.VoidedAt = "void", &now
-	inv.PrePaymentCreditNotesAmount -= n.Amount
-	inv.AmountDue += n.Amount
-	inv.AmountRemaining = inv.AmountDue
-	if bad := f.dueChanged(inv); bad != nil {
+	if bad := f.lower(&inv, -n.Amount); bad != nil {
 		return nil, bad
 	}
 	if bad := save(f, f.invoices, inv.ID, inv, "invoice.updated"); bad != nil {

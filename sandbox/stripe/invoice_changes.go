@@ -176,7 +176,14 @@ func (f *Fake) open(inv Invoice, base string) (Invoice, *apiError) {
 	now := f.timeOf(cus)
 	number := fmt.Sprintf("%s-%04d", cus.InvoicePrefix, cus.NextInvoiceSequence)
 	cus.NextInvoiceSequence++
+	inv.StartingBalance = cus.Balance
+	inv.owe()
+	ending := min(inv.Total+inv.StartingBalance, 0)
 	var kinds []string // a change of the next number alone sends no event
+	if cus.Balance != ending {
+		cus.Balance = ending
+		kinds = []string{"customer.updated"}
+	}
 	if cus.Currency == nil {
 		cus.Currency = &inv.Currency
 		kinds = []string{"customer.updated"}
@@ -184,7 +191,6 @@ func (f *Fake) open(inv Invoice, base string) (Invoice, *apiError) {
 	if bad := save(f, f.customers, cus.ID, cus, kinds...); bad != nil {
 		return inv, bad
 	}
-	ending := int64(0)
 	hosted, pdf := base+"/invoice/"+inv.ID, base+"/invoice/"+inv.ID+"/pdf"
 	inv.Status, inv.Number, inv.EffectiveAt, inv.StatusTransitions.FinalizedAt = "open", &number, &now, &now
 	inv.HostedInvoiceURL, inv.InvoicePDF, inv.EndingBalance = &hosted, &pdf, &ending
@@ -337,12 +343,23 @@ func (f *Fake) closeInvoice(c *call, status, event string, note func(*Invoice, *
 	if bad := save(f, f.invoices, inv.ID, inv, "invoice.updated", event); bad != nil {
 		return nil, bad
 	}
+	if bad := f.restoreBalance(inv); bad != nil {
+		return nil, bad
+	}
 	if pi, ok := f.intents.Get(orEmpty(inv.PaymentIntent)); ok && status == "void" && pi.Status != "succeeded" && pi.Status != "canceled" {
 		if _, bad := f.abandon(pi, "void_invoice"); bad != nil {
 			return nil, bad
 		}
 	}
 	return inv, f.invoiceSettled(inv)
+}
+
+// restoreBalance returns what an invoice that was voided has changed of the customer's balance.
+func (f *Fake) restoreBalance(inv Invoice) *apiError {
+	if inv.Status != "void" || orZero(inv.EndingBalance) == inv.StartingBalance {
+		return nil
+	}
+	return f.credit(inv.Customer, orZero(inv.EndingBalance)-inv.StartingBalance)
 }
 
 func (f *Fake) sendInvoice(c *call) (any, *apiError) {

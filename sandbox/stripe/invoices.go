@@ -147,7 +147,7 @@ func (f *Fake) newInvoice(cus Customer, currency, reason string) Invoice {
 		CollectionMethod: "charge_automatically", Created: now, Currency: currency, Customer: cus.ID, CustomerAddress: cus.Address,
 		CustomerEmail: cus.Email, CustomerName: cus.Name, CustomerPhone: cus.Phone, CustomerTaxExempt: cus.TaxExempt, DefaultTaxRates: []struct{}{},
 		CustomerTaxIDs: f.taxIDs(cus.ID), Metadata: map[string]string{}, PeriodStart: now, PeriodEnd: now, Status: "draft",
-		SubscriptionDetails: SubscriptionDetails{map[string]string{}}, TestClock: cus.TestClock,
+		SubscriptionDetails: SubscriptionDetails{map[string]string{}}, TestClock: cus.TestClock, StartingBalance: cus.Balance,
 	}
 	inv.setLines(nil)
 	return inv
@@ -168,7 +168,12 @@ func (inv *Invoice) setLines(lines []Line) {
 	added, tax := inv.taxed()
 	inv.Total = inv.Subtotal - off + added
 	inv.TotalExcludingTax, inv.SubtotalExcludingTax = inv.Total-tax, inv.Subtotal-(tax-added)
-	inv.AmountDue = max(inv.Total, 0)
+	inv.owe()
+}
+
+// owe works out what is left to pay after the customer's balance: credit, which is below 0, pays for it, and a debt is added.
+func (inv *Invoice) owe() {
+	inv.AmountDue = max(inv.Total-inv.PrePaymentCreditNotesAmount+inv.StartingBalance, 0)
 	inv.AmountRemaining = inv.AmountDue - inv.AmountPaid
 }
 

@@ -291,7 +291,10 @@ func (f *Fake) closeQuietly(inv Invoice, behavior string) *apiError {
 		kind, inv.Status = "invoice.marked_uncollectible", "uncollectible"
 		inv.StatusTransitions.VoidedAt, inv.StatusTransitions.MarkedUncollectibleAt = nil, &now
 	}
-	return save(f, f.invoices, inv.ID, inv, "invoice.updated", kind)
+	if bad := save(f, f.invoices, inv.ID, inv, "invoice.updated", kind); bad != nil {
+		return bad
+	}
+	return f.restoreBalance(inv)
 }
 
 func (f *Fake) cancelSubscription(c *call) (any, *apiError) {

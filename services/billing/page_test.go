@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -163,24 +164,36 @@ func TestAPreviewCountsTheCreditAtStripe(t *testing.T) {
 		whole, err := h.preview("team", 1, month)
 		require.NoError(t, err)
 		require.Greater(t, whole.GetAmountMinorUnits(), int64(500))
-		alter := func(r *http.Request, body []byte) []byte {
-			if r.URL.Path != "/v1/invoices/upcoming" {
-				return body
-			}
-			return edited(t, body, func(inv map[string]any) {
-				inv["starting_balance"], inv["amount_due"] = -500, inv["amount_due"].(float64)-500
-			})
-		}
-		h.alter.Store(&alter)
+		h.at(http.MethodPost, "/v1/customers/"+h.listed("/v1/customers")[0], url.Values{"balance": {"-500"}})
 		p, err := h.preview("team", 1, month)
 		require.NoError(t, err)
 		require.Equal(t, whole.GetAmountMinorUnits()-500, p.GetAmountMinorUnits())
-		require.Equal(t, whole.GetCreditNanoUsd(), p.GetCreditNanoUsd())
+		require.Equal(t, whole.GetCreditNanoUsd(), p.GetCreditNanoUsd(), "the plan's credit is that of the price")
 		require.Equal(t, whole.GetNextAmountMinorUnits(), p.GetNextAmountMinorUnits())
+		before := h.account().GetBalanceNanoUsd()
+		_, err = h.change(p)
+		require.NoError(t, err)
+		require.Equal(t, before+p.GetCreditNanoUsd(), h.account().GetBalanceNanoUsd())
+		require.Equal(t, []int64{p.GetAmountMinorUnits(), 2_000}, h.charged())
 	})
 }
 
-// edited changes an object of Stripe's.
+// charged are the amounts of the charges at Stripe, newest first.
+func (h *fixture) charged() (all []int64) {
+	h.t.Helper()
+	r := httptest.NewRequestWithContext(h.t.Context(), http.MethodGet, "/v1/charges", http.NoBody)
+	r.Header.Set("Authorization", "Bearer sk_test_secret")
+	w := httptest.NewRecorder()
+	h.stripe.ServeHTTP(w, r)
+	var list struct{ Data []struct{ Amount int64 } }
+	require.NoError(h.t, json.Unmarshal(w.Body.Bytes(), &list))
+	for _, c := range list.Data {
+		all = append(all, c.Amount)
+	}
+	return all
+}
+
+// edited changes an object that Stripe answers with.
 func edited(t *testing.T, body []byte, change func(map[string]any)) []byte {
 	t.Helper()
 	var object map[string]any
