@@ -34,6 +34,12 @@ var panels = []panel{
 	{"Models: calls by outcome", "reqps", []query{{`sum by (model, outcome) (rate(trivet_ai_calls_total{instance=~"$instance"}[$__rate_interval]))`, "{{model}} {{outcome}}"}}},
 	{"Models: tokens", "short", []query{{`sum by (model, kind) (rate(trivet_ai_tokens_total{instance=~"$instance"}[$__rate_interval]))`, "{{model}} {{kind}}"}}},
 	{"Models: dollars charged per hour", "currencyUSD", []query{{`3600e-9 * sum by (model) (rate(trivet_billing_charged_total{instance=~"$instance"}[$__rate_interval]))`, "{{model}}"}}},
+	{"Models: time to the first token", "s", []query{
+		{`histogram_quantile(0.5, sum by (model, le) (rate(trivet_ai_first_token_seconds_bucket{instance=~"$instance"}[$__rate_interval])))`, "{{model}} median"},
+		{`histogram_quantile(0.95, sum by (model, le) (rate(trivet_ai_first_token_seconds_bucket{instance=~"$instance"}[$__rate_interval])))`, "{{model}} p95"},
+	}},
+	{"Models: cut streams", "reqps", []query{{`sum by (model, cause) (rate(trivet_ai_streams_cut_total{instance=~"$instance"}[$__rate_interval]))`, "{{model}} {{cause}}"}}},
+	{"Models: fallbacks", "reqps", []query{{`sum by (model, reason) (rate(trivet_ai_fallbacks_total{instance=~"$instance"}[$__rate_interval]))`, "{{model}} {{reason}}"}}},
 	{"Money: holds", "short", []query{
 		{`max(trivet_billing_holds_open{instance=~"$instance"})`, "open"},
 		{`max(trivet_billing_holds_oldest_age_seconds{instance=~"$instance"})`, "age of the oldest, seconds"},

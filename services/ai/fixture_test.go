@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -67,10 +68,12 @@ type plan struct {
 	now     func() time.Time
 	models  string // a price list; "" for the default one
 	store   bool
+	meter   metric.Meter
 }
 
 func withBalance(nanos int64) option            { return func(p *plan) { p.balance = nanos } }
 func withModels(list string) option             { return func(p *plan) { p.models = list } }
+func withMeter(m metric.Meter) option           { return func(p *plan) { p.meter = m } }
 func withStore() option                         { return func(p *plan) { p.store = true } }
 func withReply(tokens int) option               { return func(p *plan) { p.sandbox.ReplyTokens = tokens } }
 func withUpstream(h http.HandlerFunc) option    { return func(p *plan) { p.handler = h } }
@@ -81,7 +84,7 @@ func withBefore(f func(context.Context, string) error) option {
 
 func newFixture(t testing.TB, options ...option) *fixture {
 	t.Helper()
-	p := plan{balance: billingtest.Unlimited, now: time.Now, config: ai.Config{
+	p := plan{balance: billingtest.Unlimited, now: time.Now, meter: noop.NewMeterProvider().Meter("ai"), config: ai.Config{
 		Keys: settings.NewSecrets(key), Organization: "org-canary0000000000", HeaderTimeout: time.Minute, IdleTimeout: time.Minute, MaxConcurrent: 100,
 		AbandonedReads: 100, AbandonedReadTimeout: time.Minute, MaxBackground: 100,
 	}}
@@ -109,7 +112,7 @@ func newFixture(t testing.TB, options ...option) *fixture {
 	}
 	h.place = at
 	h.service, err = ai.New(t.Context(), p.config, ai.Deps{
-		Logger: slog.New(slog.NewTextHandler(h.logged, nil)), Meter: noop.NewMeterProvider().Meter("ai"), Now: p.now, Models: list, Billing: h.billing, Database: at,
+		Logger: slog.New(slog.NewTextHandler(h.logged, nil)), Meter: p.meter, Now: p.now, Models: list, Billing: h.billing, Database: at,
 		RedisTimeout: 30 * time.Second, // on a busy machine too, all replicas count in Redis
 	})
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -24,7 +25,11 @@ type recorder struct {
 	excess     metric.Int64Counter
 	unreported metric.Int64Counter
 	background metric.Int64Counter
+	firstToken metric.Float64Histogram
+	fallbacks  metric.Int64Counter
+	cuts       metric.Int64Counter
 	sets       telemetry.Memo[series, *options]
+	models     telemetry.Memo[string, []metric.RecordOption]
 }
 
 type series struct {
@@ -43,8 +48,13 @@ func newRecorder(meter metric.Meter) (*recorder, error) {
 	excess, err4 := meter.Int64Counter("trivet.ai.usage.excess", metric.WithDescription("Tokens above the bounds of calls, which are not billed, by model and kind."))
 	unreported, err5 := meter.Int64Counter("trivet.ai.usage.unreported", metric.WithDescription("Calls that the provider broke off without their usage, although they may have output that was not seen, by model."))
 	background, err6 := meter.Int64Counter("trivet.ai.background.settled", metric.WithDescription("Responses that ran in the background and were settled, by their last status: completed, incomplete, failed, cancelled, lost."))
-	return &recorder{calls: calls, tokens: tokens, anomalies: anomalies, excess: excess, unreported: unreported, background: background},
-		errors.Join(err1, err2, err3, err4, err5, err6)
+	firstToken, err7 := meter.Float64Histogram("trivet.ai.first_token", metric.WithUnit("s"), metric.WithDescription("Time from the arrival of a call that asks for a stream to the first output of its answer, by model."))
+	fallbacks, err8 := meter.Int64Counter("trivet.ai.fallbacks", metric.WithDescription("Times that a call left a target for another one of its model, by model and by what the target it left came to; no_target: the caller got the text of TRIVET_FALLBACK_TEXT."))
+	cuts, err9 := meter.Int64Counter("trivet.ai.streams.cut", metric.WithDescription("Streams that had begun at the caller and did not end in order, by model and cause."))
+	return &recorder{
+			calls: calls, tokens: tokens, anomalies: anomalies, excess: excess, unreported: unreported, background: background, firstToken: firstToken, fallbacks: fallbacks, cuts: cuts,
+		},
+		errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9)
 }
 
 // observe adds the gauges.
@@ -103,6 +113,23 @@ func (r *recorder) Excess(ctx context.Context, model string, excess tokens.Usage
 	r.anomalies.Add(ctx, 1, metric.WithAttributes(attribute.String("model", model)))
 	r.excess.Add(ctx, excess.Input, o.input...)
 	r.excess.Add(ctx, excess.Output, o.output...)
+}
+
+// FirstToken implements invoke.Recorder.
+func (r *recorder) FirstToken(ctx context.Context, model string, after time.Duration) {
+	r.firstToken.Record(ctx, after.Seconds(), r.models.Get(model, func(model string) []metric.RecordOption {
+		return []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attribute.String("model", model)))}
+	})...)
+}
+
+// FellBack implements invoke.Recorder.
+func (r *recorder) FellBack(ctx context.Context, model, reason string) {
+	r.fallbacks.Add(ctx, 1, metric.WithAttributes(attribute.String("model", model), attribute.String("reason", reason)))
+}
+
+// Cut implements invoke.Recorder.
+func (r *recorder) Cut(ctx context.Context, model, cause string) {
+	r.cuts.Add(ctx, 1, metric.WithAttributes(attribute.String("model", model), attribute.String("cause", cause)))
 }
 
 func newOptions(s series) *options {

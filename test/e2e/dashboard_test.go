@@ -28,7 +28,7 @@ type dashboardQuery struct{ name, title, expression string }
 func TestDashboardOverARealRun(t *testing.T) {
 	program, err := exec.LookPath("prometheus")
 	skip.Unless(t, "Prometheus", err, "install Debian's package prometheus: make deps")
-	in := allInOne(t)
+	in := allInOne(t, "MODELS_FILE="+withABrokenTarget(t))
 	prometheus := startPrometheus(t, program, in)
 	in.control(http.MethodPost, "/control/faults", map[string]any{"provider": "openai", "kind": "rate_limit", "retry_after": 0, "count": 1}, nil)
 	token := in.token("user_dashboard", nil)
@@ -44,6 +44,8 @@ func TestDashboardOverARealRun(t *testing.T) {
 		for _, body := range []string{question, strings.Replace(question, "{", `{"stream":true,`, 1), `{}`} {
 			in.call(t.Context(), http.MethodPost, "/v1/chat/completions", token, body)
 		}
+		in.fault(map[string]any{"kind": "cut", "after_chunks": 2, "count": 1})
+		in.call(t.Context(), http.MethodPost, "/v1/chat/completions", token, strings.Replace(question, "{", `{"stream":true,`, 1))
 		require.NoError(t, c.deliverAll(t.Context(), w.events(t, 2)))
 		missing = nil
 		for _, q := range queries {
@@ -58,6 +60,19 @@ func TestDashboardOverARealRun(t *testing.T) {
 		fmt.Fprintf(&table, "%-40s %-22s %d series %s\n", q.title, q.name, found[q.name], emptyPanels[q.title])
 	}
 	t.Logf("\n%s", table.String())
+}
+
+// withABrokenTarget is the built-in price list, in which gpt-4o-mini has a first target that refuses connections.
+func withABrokenTarget(t *testing.T) string {
+	t.Helper()
+	list, err := os.ReadFile(filepath.Join("..", "..", "platform", "models", "models.yaml"))
+	require.NoError(t, err)
+	const model = "  gpt-4o-mini:\n    {"
+	require.Contains(t, string(list), model)
+	path := filepath.Join(t.TempDir(), "models.yaml")
+	changed := strings.Replace(string(list), model, model+"targets: [{target: broken}, {target: openai, priority: 2}], ", 1)
+	require.NoError(t, os.WriteFile(path, []byte("targets: {broken: {kind: compatible, base_url: \"http://127.0.0.1:1/v1\"}}\n"+changed), 0o600))
+	return path
 }
 
 // startPrometheus starts a Prometheus that reads the installation every second, and returns its address.

@@ -87,6 +87,20 @@ func ai() []Metric {
 			Help:   "Calls to models by model, outcome, and whether Trivet had to count the tokens.",
 		},
 		{Name: "trivet_ai_tokens_total", Kind: Counter, Unit: "tokens", Process: "ai", Labels: []Label{model, tokenKind}, Help: "Tokens settled, by model and kind."},
+		{
+			Name: "trivet_ai_first_token_seconds", Kind: Histogram, Unit: "seconds", Process: "ai", Labels: []Label{model},
+			Help: "Time from the arrival of a call that asks for a stream to the first output of its answer, by model.",
+		},
+		{
+			Name: "trivet_ai_fallbacks_total", Kind: Counter, Unit: "fallbacks", Process: "ai",
+			Labels: []Label{model, listed("reason", "rate_limited", "server_error", "client_error", "timeout", "failed", "busy", "open", "rejected", "no_target")}, Rare: "a call leaves a target",
+			Help: "Times that a call left a target for another one of its model, by model and by what the target it left came to; no_target: the caller got the text of TRIVET_FALLBACK_TEXT.",
+		},
+		{
+			Name: "trivet_ai_streams_cut_total", Kind: Counter, Unit: "streams", Process: "ai",
+			Labels: []Label{model, listed("cause", "caller_left", "broken_off", "provider_error", "timeout", "exceeded", "internal")}, Rare: "a stream is cut",
+			Help: "Streams that had begun at the caller and did not end in order, by model and cause.",
+		},
 		{Name: "trivet_ai_holds_open", Kind: Gauge, Unit: "holds", Process: "ai", Help: "Holds of running calls."},
 		{Name: "trivet_ai_settlements_pending", Kind: Gauge, Unit: "settlements", Process: "ai", Help: "Settlements that wait for billing; above 0 for long means that billing is down."},
 		{Name: "trivet_ai_refusals_pending", Kind: Gauge, Unit: "calls", Process: "ai", Help: "Refused calls that wait for billing to be logged; above 0 for long means that billing is down."},

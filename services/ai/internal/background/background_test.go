@@ -77,12 +77,15 @@ func (healthy) Bad()  {}
 // recorder counts by model, and by status.
 type recorder struct{ calls, settled atomic.Int64 }
 
-func (r *recorder) Call(context.Context, string, hold.Final)     { r.calls.Add(1) }
-func (r *recorder) Unreported(context.Context, string)           {}
-func (r *recorder) Excess(context.Context, string, tokens.Usage) {}
-func (r *recorder) Background(_ context.Context, _ string)       { r.settled.Add(1) }
-func quiet() *slog.Logger                                        { return slog.New(slog.DiscardHandler) }
-func keep(context.Context, *stored.Running, invoke.Kept) error   { return nil }
+func (r *recorder) Call(context.Context, string, hold.Final)          { r.calls.Add(1) }
+func (r *recorder) Unreported(context.Context, string)                {}
+func (r *recorder) Excess(context.Context, string, tokens.Usage)      {}
+func (r *recorder) FirstToken(context.Context, string, time.Duration) {}
+func (r *recorder) FellBack(context.Context, string, string)          {}
+func (r *recorder) Cut(context.Context, string, string)               {}
+func (r *recorder) Background(_ context.Context, _ string)            { r.settled.Add(1) }
+func quiet() *slog.Logger                                             { return slog.New(slog.DiscardHandler) }
+func keep(context.Context, *stored.Running, invoke.Kept) error        { return nil }
 func cost(t *testing.T, m models.Model, output int64) (nanoUSD int64) {
 	t.Helper()
 	nanoUSD, err := m.Cost(10, 0, output)

@@ -74,6 +74,10 @@ type call struct {
 	seen      int64     // output tokens that other calls have passed on
 	unsettled int64     // the most tokens of a response that is settled later
 	exceeded  bool      // the stream was cut because it has more than the bound
+	told      bool      // the provider sent an error in place of the rest of a stream
+	moves     []string  // why the call left targets for others
+	closing   bool      // close has been called
+	leftEarly bool      // the caller had left before that
 	hopeless  bool      // the answer is one that no other target may make again
 	start     time.Time // when the request went to the provider
 	shown     time.Time // when the first output of a stream came in; zero before that
@@ -146,6 +150,7 @@ func (c *call) rescue() {
 func (c *call) end() {
 	c.noteEnd()
 	c.close()
+	c.recordPassage()
 	c.response.over(c.up)
 	if c.resumes() { // the call that began the response has counted its tokens
 		c.ticket.Done(0)
@@ -223,7 +228,7 @@ func (c *call) Body(route *models.Route) []byte {
 	if c.route != nil { // another target has failed
 		c.meter.Reset()
 		c.status, c.requestID, c.named, c.served, c.joiner, c.early = 0, "", false, "", nil, nil
-		c.shown = time.Time{}
+		c.shown, c.told = time.Time{}, false
 		c.whole.Store(false)
 		c.response.reset()
 		c.priced.reset()

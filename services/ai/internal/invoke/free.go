@@ -127,6 +127,9 @@ func (p *passing) Body(route *models.Route) []byte {
 	return p.body(route)
 }
 
+// Moved implements Exchange: calls that cost nothing are not counted.
+func (p *passing) Moved(string) {}
+
 // Begun implements Exchange.
 func (p *passing) Begun() bool { return p.begun }
 

@@ -58,6 +58,12 @@ type Recorder interface {
 	Unreported(ctx context.Context, model string)
 	// Excess counts a call whose provider claims or sends more than the call's bound.
 	Excess(ctx context.Context, model string, excess tokens.Usage)
+	// FirstToken records how long after the call began the first output of a stream came.
+	FirstToken(ctx context.Context, model string, after time.Duration)
+	// FellBack counts a call that left a target for another one, and why, or whose caller got a fixed text.
+	FellBack(ctx context.Context, model, reason string)
+	// Cut counts a stream that its caller had begun to get and that did not end in order, and why.
+	Cut(ctx context.Context, model, cause string)
 }
 
 // Deps holds what an Invoker works with; all are needed.

@@ -23,6 +23,9 @@ const (
 
 // close settles the call, once; a defer calls it on every way out, a panic's included.
 func (c *call) close() hold.Receipt {
+	if !c.closing {
+		c.closing, c.leftEarly = true, c.hasLeft()
+	}
 	if c.outlives() {
 		return c.closeRunning()
 	}

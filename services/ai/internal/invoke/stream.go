@@ -252,6 +252,7 @@ func (c *call) streamError(raw []byte) error {
 	if !c.headed && !produced {
 		return &failedAnswer{c.refusalOf(f)}
 	}
+	c.told = true
 	redact := c.invoker.deps.Targets.Redact
 	message := Shorten(redact(f.Message))
 	if message == "" {

@@ -50,6 +50,9 @@ type Exchange interface {
 	// Body begins an attempt: it returns the body for a route and forgets what an earlier attempt has left. Nil stands
 	// for no body.
 	Body(route *models.Route) []byte
+	// Moved tells that the next attempt is at another target than the one that the call would have used, or has used, and why: the
+	// outcome of the attempt there, or "open", "busy", "rate_limited" or "rejected" for a target that was not called.
+	Moved(reason string)
 	// Take passes on the answer of a target, whose status is below 400, and closes its body. An error before Begun is the
 	// target's failure: a *RefusedError for an error that came with a good status, else an *errs.Error.
 	Take(answer *Answer) error

@@ -21,6 +21,7 @@ func (c *Client) fallsBack(ctx context.Context, in prompt, err error) bool {
 	}
 	c.log.WarnContext(ctx, "no target of the model is available; the caller gets the text of TRIVET_FALLBACK_TEXT",
 		slog.String("model", in.GetModel()), slog.Any("error", err))
+	c.invoker.NoteFallbackText(ctx, in.GetModel())
 	return true
 }
 

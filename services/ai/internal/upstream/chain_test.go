@@ -139,6 +139,7 @@ type exchanging struct {
 	begun  bool  // after Take
 	gone   chan struct{}
 	routes []string
+	moves  []string
 	answer *invoke.Answer
 }
 
@@ -146,6 +147,8 @@ func (x *exchanging) Body(r *models.Route) []byte {
 	x.routes = append(x.routes, r.Target+" "+r.Name)
 	return []byte("{}")
 }
+
+func (x *exchanging) Moved(reason string) { x.moves = append(x.moves, reason) }
 
 func (x *exchanging) Take(a *invoke.Answer) error { x.answer = a; return x.fails }
 
@@ -167,28 +170,30 @@ func (w *world) call(model string, x *exchanging) (sent []string, err error) {
 func TestWhereACallGoes(t *testing.T) {
 	const firstOne, secondOne = "one one-b", "one one-a"
 	for name, c := range map[string]struct {
-		one  []reply
-		want []string
+		one   []reply
+		want  []string
+		moves []string
 	}{
-		"a good answer":              {[]reply{fine}, []string{firstOne}},
-		"an error of the caller's":   {[]reply{badInput}, []string{firstOne}},
-		"a broken server":            {[]reply{broken}, []string{firstOne, "two two-a"}},
-		"a lost connection":          {[]reply{lost}, []string{firstOne, "two two-a"}},
-		"a timeout":                  {[]reply{slow}, []string{firstOne, "two two-a"}},
-		"no connection":              {[]reply{noDial}, []string{firstOne, "two two-a"}},
-		"a model that it lacks":      {[]reply{{status: 404, body: `{"error":{"message":"no such model"}}`}}, []string{firstOne, "two two-a"}},
-		"a firewall's page":          {[]reply{{status: 403, body: "<html>denied</html>", headers: map[string]string{"Content-Type": "text/html"}}}, []string{firstOne, "two two-a"}},
-		"a rejected key":             {[]reply{wrongKey, fine}, []string{firstOne, secondOne}},
-		"rejected keys":              {[]reply{wrongKey}, []string{firstOne, secondOne, "one one-old", "two two-a"}},
-		"a rate limit":               {[]reply{limited("Retry-After", "9"), fine}, []string{firstOne, secondOne}},
-		"a rate limit of all keys":   {[]reply{limited("Retry-After", "9")}, []string{firstOne, secondOne, "two two-a"}},
-		"a request that is too much": {[]reply{limited("X-Ratelimit-Remaining-Tokens", "50", "X-Ratelimit-Reset-Tokens", "1s")}, []string{firstOne, "two two-a"}},
+		"a good answer":              {[]reply{fine}, []string{firstOne}, nil},
+		"an error of the caller's":   {[]reply{badInput}, []string{firstOne}, nil},
+		"a broken server":            {[]reply{broken}, []string{firstOne, "two two-a"}, []string{"server_error"}},
+		"a lost connection":          {[]reply{lost}, []string{firstOne, "two two-a"}, []string{"failed"}},
+		"a timeout":                  {[]reply{slow}, []string{firstOne, "two two-a"}, []string{"timeout"}},
+		"no connection":              {[]reply{noDial}, []string{firstOne, "two two-a"}, []string{"failed"}},
+		"a model that it lacks":      {[]reply{{status: 404, body: `{"error":{"message":"no such model"}}`}}, []string{firstOne, "two two-a"}, []string{"client_error"}},
+		"a firewall's page":          {[]reply{{status: 403, body: "<html>denied</html>", headers: map[string]string{"Content-Type": "text/html"}}}, []string{firstOne, "two two-a"}, []string{"client_error"}},
+		"a rejected key":             {[]reply{wrongKey, fine}, []string{firstOne, secondOne}, nil},
+		"rejected keys":              {[]reply{wrongKey}, []string{firstOne, secondOne, "one one-old", "two two-a"}, []string{"rejected"}},
+		"a rate limit":               {[]reply{limited("Retry-After", "9"), fine}, []string{firstOne, secondOne}, nil},
+		"a rate limit of all keys":   {[]reply{limited("Retry-After", "9")}, []string{firstOne, secondOne, "two two-a"}, []string{"rate_limited"}},
+		"a request that is too much": {[]reply{limited("X-Ratelimit-Remaining-Tokens", "50", "X-Ratelimit-Reset-Tokens", "1s")}, []string{firstOne, "two two-a"}, []string{"rate_limited"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, nil).does("one", c.one...).does("two", fine)
 			x := &exchanging{}
 			sent, err := w.call("m", x)
 			require.Equal(t, c.want, sent)
+			require.Equal(t, c.moves, x.moves)
 			if name == "an error of the caller's" {
 				var refused *invoke.RefusedError
 				require.ErrorAs(t, err, &refused)
@@ -392,6 +397,37 @@ func TestATargetThatFailsIsNotCalledForAWhile(t *testing.T) {
 	sent, err = w.call("m", &exchanging{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"one one-b"}, sent, "the breaker is the target's own")
+}
+
+// TestWhyATargetIsPassedOver: a target that is not called is left, too, and a call that stays at its target moves nowhere.
+func TestWhyATargetIsPassedOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		before reply
+		moves  []string
+	}{
+		"its breaker is open": {broken, []string{"open"}}, "it limits the rate": {limited("Retry-After", "9"), []string{"rate_limited"}}, "it rejects the keys": {wrongKey, []string{"rejected"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(o *upstream.Options) { o.Breaker = provider.Breaker{Failures: 1, Pause: time.Hour} }).does("one", c.before).does("two", fine)
+			_, err := w.call("m", &exchanging{})
+			require.NoError(t, err)
+			x := &exchanging{}
+			sent, err := w.call("m", x)
+			require.NoError(t, err)
+			require.Equal(t, []string{"two two-a"}, sent)
+			require.Equal(t, c.moves, x.moves)
+		})
+	}
+	w := newWorld(t, nil).does("one", broken).does("two", broken, fine)
+	x := &exchanging{}
+	sent, err := w.call("m", x)
+	require.Error(t, err)
+	require.Equal(t, []string{"one one-b", "two two-a", "one one-a"}, sent)
+	require.Equal(t, []string{"server_error", "server_error"}, x.moves, "back to the first one")
+	x = &exchanging{}
+	_, err = newWorld(t, nil).does("two", broken, fine).call("solo", x)
+	require.NoError(t, err)
+	require.Empty(t, x.moves, "the same target again")
 }
 
 func TestRetriesAreAShareOfTheCalls(t *testing.T) {

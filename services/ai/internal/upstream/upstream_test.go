@@ -123,6 +123,8 @@ func (*taking) Body(*models.Route) []byte { return []byte("{}") }
 
 func (x *taking) Take(a *invoke.Answer) error { x.answer = a; return nil }
 
+func (*taking) Moved(string) {}
+
 func (*taking) Begun() bool { return false }
 
 func (*taking) Gone() <-chan struct{} { return nil }

@@ -57,6 +57,8 @@ type walk struct {
 	reached bool          // an attempt got as far as a server
 	failed  *choice       // of the last attempt, which was not final
 	why     string        // its outcome
+	left    *choice       // the newest target that was not called, or whose attempt failed
+	leftFor string        // why
 }
 
 // Do implements invoke.Targets.
@@ -163,6 +165,7 @@ func (w *walk) round(ctx context.Context, most int) (done bool) {
 	if attempted || w.last != nil {
 		return !attempted // nothing is left that could be tried
 	}
+	w.left = nil
 	for i := range w.choices { // keys that were rejected are better than nothing
 		c := w.at(i)
 		if key, ok := w.available(c, true, &soonest); ok {
@@ -178,11 +181,20 @@ func (w *walk) round(ctx context.Context, most int) (done bool) {
 func (w *walk) available(c *choice, anyway bool, soonest *wait) (pick, bool) {
 	now := w.chain.options.Now()
 	if d := c.pool.Wait(); d > 0 {
+		w.left, w.leftFor = c, "busy"
+		if c.pool.State() == provider.Open {
+			w.leftFor = "open"
+		}
 		soonest.note(d, false)
 		return pick{}, false
 	}
 	key, until, ok := c.keys.take(c.limited, now, anyway)
-	if !ok && !until.IsZero() {
+	switch {
+	case ok:
+	case until.IsZero():
+		w.left, w.leftFor = c, "rejected"
+	default:
+		w.left, w.leftFor = c, "rate_limited"
 		soonest.note(until.Sub(now), true)
 	}
 	return key, ok
@@ -230,12 +242,16 @@ func (w *walk) attempt(ctx context.Context, c *choice, key pick) next {
 			slog.String("model", w.q.Model.ID), slog.Int("attempt", w.tried+1))
 		w.failed.pool.Retried(ctx, w.why)
 	}
+	if w.left != nil && w.left != c && w.failed != c {
+		w.x.Moved(w.leftFor)
+	}
 	w.tried++
 	w.asked, w.failed = 0, c
 	var n next
 	if n, w.why = w.once(ctx, c, key); n == final || w.x.Begun() || ctx.Err() != nil || w.gone() {
 		return final
 	}
+	w.left, w.leftFor = c, w.why
 	return n
 }
 
