@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -176,8 +178,8 @@ func newFaultySandbox(t *testing.T, now func() time.Time) *faultySandbox {
 	return &faultySandbox{Sandbox: box, t: t}
 }
 
-// fail replaces the present failure by the next one.
-func (b *faultySandbox) fail() {
+// fail replaces the present failure by the next one. It reports whether there is none.
+func (b *faultySandbox) fail() (works bool) {
 	b.t.Helper()
 	b.control(http.MethodDelete, nil)
 	failure := failures[b.next%len(failures)]
@@ -189,6 +191,7 @@ func (b *faultySandbox) fail() {
 			b.control(http.MethodPost, fault)
 		}
 	}
+	return failure == nil
 }
 
 func (b *faultySandbox) control(method string, body any) {
@@ -218,8 +221,10 @@ func (b *faultySandbox) environment() map[string]string {
 
 // Bodies and parameters of the right shape and with any values are answered, never with a failure that the document does not name,
 // on both databases, while no provider can be reached and while the providers of the sandbox fail in every way. 501 to 504 are right
-// answers then, and so is CONFIGURATION_ERROR, because a key is refused or Stripe is off. The streams are left out: they wait.
+// answers then, and so is CONFIGURATION_ERROR, because a key is refused or Stripe is off. While the providers work, nothing
+// is answered with a 5xx. The streams are left out: they wait.
 func TestGeneratedRequests(t *testing.T) {
+	standing := func() time.Time { return time.Date(2027, 1, 15, 8, 0, 30, 0, time.UTC) }
 	for _, postgres := range []bool{false, true} {
 		rounds := map[bool]int{false: 20, true: 10}[postgres]
 		database := map[bool]string{false: "SQLite", true: "PostgreSQL"}[postgres]
@@ -232,17 +237,32 @@ func TestGeneratedRequests(t *testing.T) {
 			return env
 		}
 		t.Run(database+", no provider", func(t *testing.T) {
-			newForger(t, settings(t, map[string]string{})).fuzz(t, rounds, func() {})
+			newForger(t, settings(t, map[string]string{})).fuzz(t, rounds, func() bool { return false })
+		})
+		t.Run(database+", working providers", func(t *testing.T) {
+			env := settings(t, newFaultySandbox(t, standing).environment())
+			env["DEFAULT_PLAN"] = "unlimited"
+			f := newForger(t, env)
+			f.fuzz(t, 4*rounds, func() (works bool) {
+				f.sell(t)
+				return true
+			})
 		})
 		t.Run(database+", failing providers", func(t *testing.T) {
-			box := newFaultySandbox(t, func() time.Time { return time.Date(2027, 1, 15, 8, 0, 30, 0, time.UTC) })
-			newForger(t, settings(t, box.environment())).fuzz(t, len(failures), box.fail)
+			box := newFaultySandbox(t, standing)
+			f := newForger(t, settings(t, box.environment()))
+			f.fuzz(t, len(failures), func() (works bool) {
+				if works = box.fail(); works {
+					f.sell(t)
+				}
+				return works
+			})
 		})
 	}
 }
 
-// fuzz sends generated requests to every route in rounds, and calls before at the start of each.
-func (f *forger) fuzz(t *testing.T, rounds int, before func()) {
+// fuzz sends generated requests to every route in rounds, and calls before at the start of each, which reports whether the providers work.
+func (f *forger) fuzz(t *testing.T, rounds int, before func() (works bool)) {
 	t.Helper()
 	var document struct {
 		Paths      map[string]map[string]operation `json:"paths"`
@@ -253,9 +273,10 @@ func (f *forger) fuzz(t *testing.T, rounds int, before func()) {
 	require.NoError(t, json.Unmarshal(gen.OpenAPI(), &document))
 	session := f.session("user_operator", nil)
 	var wrong []string
-	answers := map[string]int{}
+	answers, reached, worked := map[string]int{}, map[string]bool{}, false
 	for round := range rounds {
-		before()
+		works := before()
+		worked = worked || works
 		for _, route := range restRoutes(t) {
 			if strings.HasSuffix(route.pattern, ":reconcile") || strings.HasSuffix(route.pattern, "/stream") {
 				continue
@@ -268,13 +289,19 @@ func (f *forger) fuzz(t *testing.T, rounds int, before func()) {
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			answers[strconv.Itoa(response.StatusCode)+" "+errorCode(answer, response.StatusCode)]++
-			if !documented(response.StatusCode, answer) {
+			if works && response.StatusCode < http.StatusMultipleChoices {
+				reached[route.pattern] = true
+			}
+			if !documented(response.StatusCode, answer) || works && response.StatusCode >= http.StatusInternalServerError {
 				wrong = append(wrong, fmt.Sprintf("%s %s (round %d): %d %s", route.method, request.URL, round, response.StatusCode, answer))
 			}
 		}
 	}
 	t.Log(answers)
 	require.Empty(t, wrong, "%s\n%s", strings.Join(wrong, "\n"), f.log.String())
+	for pattern := range forms {
+		require.Equal(t, worked, reached[pattern], "a form of %s must reach a provider that works", pattern)
+	}
 }
 
 var codeOfError = regexp.MustCompile(`"code":\s*"([A-Za-z_]+)"`)
@@ -285,6 +312,25 @@ func errorCode(answer []byte, status int) string {
 		return strings.ToLower(string(found[1]))
 	}
 	return ""
+}
+
+// sell applies the built-in plans, which a generated request may have replaced. Without plans at Stripe, nothing is on sale.
+func (f *forger) sell(t *testing.T) {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join("..", "..", "services", "billing", "internal", "plans", "plans.yaml"))
+	require.NoError(t, err)
+	body, err := json.Marshal(map[string][]byte{"planFile": file})
+	require.NoError(t, err)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.edge+"/api/v1/billing/plans:apply", bytes.NewReader(body))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+f.session("user_operator", nil))
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	answer, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusOK, response.StatusCode, "%s", answer)
 }
 
 // documented reports whether the OpenAPI document allows an answer.
@@ -311,15 +357,10 @@ func (w *writer) request(t *testing.T, route restRoute, o operation, edge, sessi
 	if w.IntN(3) == 0 {
 		path = pathParameter.ReplaceAllString(route.pattern, "user_operator")
 	}
-	var body []byte
-	for _, content := range o.RequestBody.Content {
-		var err error
-		body, err = json.Marshal(w.body(route.pattern, content.Schema))
-		require.NoError(t, err)
-	}
+	kind, body := w.content(t, route.pattern, o)
 	request, err := http.NewRequestWithContext(t.Context(), route.method, edge+path+"?"+query.Encode(), bytes.NewReader(body))
 	require.NoError(t, err)
-	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Type", kind)
 	request.Header.Set("Authorization", "Bearer "+session)
 	return request
 }
