@@ -35,9 +35,8 @@ const DefaultMaxMessage = 32 << 20
 // DefaultTimeout bounds a unary call whose caller set no deadline when Config.Timeout is 0.
 const DefaultTimeout = 30 * time.Second
 
-// connectionAge is when a caller is told to reconnect, so that it resolves its addresses again and finds new replicas. Calls
-// that run continue.
-const connectionAge = 2 * time.Minute
+// DefaultConnectionAge is when a caller is told to reconnect when Config.ConnectionAge is 0.
+const DefaultConnectionAge = 2 * time.Minute
 
 // streamWorkers is how many calls run in goroutines whose stacks have grown with earlier calls. Further calls get goroutines of their own.
 const streamWorkers = 64
@@ -76,6 +75,9 @@ type Config struct {
 	Timeout time.Duration
 	// Timeouts overrides Timeout by service, such as "ai".
 	Timeouts map[string]time.Duration
+	// ConnectionAge is when a caller is told to reconnect, give or take a tenth, so that it resolves its addresses again and finds new replicas. Calls
+	// that run continue. 0 means DefaultConnectionAge.
+	ConnectionAge time.Duration
 }
 
 // Server is a gRPC server for any number of services.
@@ -102,6 +104,9 @@ func New(config Config) (*Server, error) {
 	if config.Timeout == 0 {
 		config.Timeout = DefaultTimeout
 	}
+	if config.ConnectionAge == 0 {
+		config.ConnectionAge = DefaultConnectionAge
+	}
 	validator, err := protovalidate.New()
 	if err != nil {
 		return nil, fmt.Errorf("grpcserver: validator: %w", err)
@@ -123,7 +128,7 @@ func New(config Config) (*Server, error) {
 		grpc.MaxConcurrentStreams(10_000),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, MaxConnectionAge: connectionAge}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, MaxConnectionAge: config.ConnectionAge}),
 	}
 	if config.TLS != nil {
 		options = append(options, grpc.Creds(config.TLS))
