@@ -45,6 +45,8 @@ func TestValidatorNoticesDifferences(t *testing.T) {
 		"another server":         {"GET", "/stripe/v1/customers", 200, "application/json", `{}`, ""},
 		"an event":               {"POST", "/api/v1/chat:stream", 200, "text/event-stream", "data: {\"other\":1}\n\n", "other"},
 		"an event's error":       {"POST", "/api/v1/chat:stream", 200, "text/event-stream", "event: error\ndata: " + failure + "\n\n", ""},
+		"an error of Responses":  {"POST", "/v1/responses", 200, "text/event-stream", "event: error\ndata: {\"type\":\"error\",\"sequence_number\":0,\"code\":\"x\",\"message\":\"m\",\"param\":null,\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null,\"code\":\"x\"}}\n\n", ""},
+		"another of Responses":   {"POST", "/v1/responses", 200, "text/event-stream", "event: error\ndata: {\"type\":\"error\",\"sequence_number\":0,\"code\":\"x\",\"message\":\"m\",\"param\":null,\"more\":1,\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null,\"code\":\"x\"}}\n\n", "more"},
 		"a wrong error":          {"POST", "/api/v1/chat:stream", 200, "text/event-stream", "event: error\ndata: {\"error\":1}\n\n", "error"},
 		"a part of an event":     {"POST", "/api/v1/chat:stream", 200, "text/event-stream", "data: {\"oth", ""},
 		"another path with id":   {"GET", "/api/v1/users/user_1:export", 200, "application/json", `{"user":{}}`, "additional"},

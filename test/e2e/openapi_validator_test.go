@@ -237,15 +237,35 @@ func (v *openAPIValidator) events(body []byte, schema, failure string) error {
 		if !ok || data == "[DONE]" {
 			continue
 		}
-		at := schema
+		at, text := schema, []byte(data)
 		if name == "error" {
-			at = failure
+			at, text = failure, errorOf(text)
 		}
-		if err := v.matches(at, []byte(data)); err != nil {
+		if err := v.matches(at, text); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// errorOf returns the data of an error event in the form of an error's body. In a stream of the Responses API the event has the fields that OpenAI's
+// has (type, sequence_number, code, message and param), and the error's body beside them. Other fields stay, and differ from the document.
+func errorOf(data []byte) []byte {
+	var event map[string]json.RawMessage
+	if json.Unmarshal(data, &event) != nil || string(event["type"]) != `"error"` || event["error"] == nil {
+		return data
+	}
+	for _, field := range []string{"type", "sequence_number", "code", "message", "param"} {
+		if _, ok := event[field]; !ok {
+			return data
+		}
+		delete(event, field)
+	}
+	rest, err := json.Marshal(event)
+	if err != nil {
+		return data
+	}
+	return rest
 }
 
 func (v *openAPIValidator) matches(pointer string, body []byte) error {
