@@ -14,6 +14,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(outsiderPath); path != "" {
 		os.Exit(outsider(path))
 	}
+	if url := os.Getenv(frozenURL); url != "" {
+		os.Exit(holdLocks(url))
+	}
 	goleak.VerifyTestMain(m)
 }
 
