@@ -58,6 +58,7 @@ test-faults: ## Run the tests that take minutes: processes killed while events f
 	TRIVET_FAULTS=1 go test -count=1 -timeout 10m -run '^TestTheSpecificationTakesEveryRequest$$' ./services/billing/internal/stripe
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run '^TestUpgradeBesideOldPrograms$$' ./test/e2e
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run '^TestAnyNewsLeadToTheSameEnd$$|^TestKilledAtEachCallOfStripe$$' ./services/billing
+	TRIVET_FAULTS=1 go test -count=1 -timeout 10m -v -run '^TestWebhooksChangeLimits$$' ./services/billing
 
 .PHONY: test-replicas
 test-replicas: ## Run three replicas of each service under load, and kill and freeze them at random for minutes; it prints what was lost (nothing)
