@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -490,53 +489,4 @@ func TestDisconnectedCallerPaysForProducedTokens(t *testing.T) {
 		require.GreaterOrEqual(t, cost, price(t, model, 0, 0, produced.Chunks/2))
 		in.verifyLedger()
 	})
-}
-
-// 300 ask at once for what a budget affords 73 times: at most 73 get it, and none of them for free.
-func TestNoOverspendUnderConcurrency(t *testing.T) {
-	const fits = 73
-	each := price(t, model, 400, 0, 100) // the hold is for the bound of the input, which is at most this long
-	plans := t.TempDir() + "/plans.yaml"
-	writeFile(t, plans, fmt.Sprintf(`plans:
-  - id: tight
-    name: Tight
-    price: "0"
-    included_credit: "0.%09d"
-    limits: {requests_per_minute: 0, tokens_per_minute: 0, concurrent_requests: 0}
-`, fits*each))
-	inEachMode(t, func(t *testing.T, in *installation) {
-		in.control(http.MethodPatch, "/control/openai/settings", map[string]any{"pace_ms": 0, "reply_tokens": 100}, nil)
-		token := in.token("user_tight", nil)
-		in.account(token)
-		type outcome struct {
-			status int
-			usage  openAIUsage
-		}
-		results := make(chan outcome, 300)
-		body := `{"model":"gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":"Say a hundred words."}]}`
-		for range 300 {
-			go func() {
-				a := in.call(t.Context(), http.MethodPost, "/v1/chat/completions", token, body)
-				var got struct{ Usage openAIUsage }
-				_ = json.Unmarshal(a.body, &got)
-				results <- outcome{a.status, got.Usage}
-			}()
-		}
-		statuses, billed := map[int]int{}, int64(0)
-		for range 300 {
-			r := <-results
-			statuses[r.status]++
-			if r.status == http.StatusOK {
-				billed += r.usage.price(t, model)
-			}
-		}
-		now := in.account(token)
-		t.Logf("statuses %v, billed %d of %d nano-dollars", statuses, billed, fits*each)
-		require.Equal(t, 300, statuses[http.StatusOK]+statuses[http.StatusPaymentRequired])
-		require.Positive(t, statuses[http.StatusPaymentRequired])
-		require.LessOrEqual(t, billed, fits*each, "never more than there was")
-		require.Equal(t, fits*each-billed, now.Balance, "every answer was billed, once")
-		require.Zero(t, now.Held)
-		in.verifyLedger()
-	}, "PLANS_FILE="+plans, "DEFAULT_PLAN=tight")
 }
