@@ -144,6 +144,7 @@ func (g *gate) noMoreThanFit(t *testing.T, in *installation, fits, balance int64
 	now := in.account(token)
 	require.Zero(t, now.Held)
 	require.Equal(t, balance-answered.Load()*balance/fits, now.Balance)
+	in.verifyLedger()
 	t.Logf("%d calls at once on a balance for %d: %d reached the provider", callers, fits, answered.Load())
 }
 
