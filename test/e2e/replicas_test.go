@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -174,6 +175,8 @@ type replicaLoad struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 	failures chan error
+	limited  *caller // one of the callers, whose key has a limit of a day
+	revoked  int     // keys that were revoked meanwhile
 	senders  []*sender
 	callers  []*caller
 	before   upstream
@@ -183,6 +186,9 @@ type replicaLoad struct {
 type caller struct {
 	in           *replicated
 	token        string
+	key          string           // sent in place of the token, which reads the account
+	limit        int64            // of the key
+	limited      int64            // requests that it refused
 	answers      map[string]int64 // costs of the calls with a whole answer, by the answer's id
 	interrupted  int64            // requests without an answer, or with one that says to try again
 	refused      []string
@@ -200,6 +206,19 @@ func (r *replicated) startLoad() *replicaLoad {
 		l.callers = append(l.callers, c)
 		l.running.Go(func() { c.run(ctx) })
 	}
+	l.limited = r.newLimited(r.token("user_caller_limited", map[string]any{"ttl": "1h"}))
+	l.callers = append(l.callers, l.limited)
+	l.running.Go(func() { l.limited.run(ctx) })
+	owner := r.token("user_revoker", map[string]any{"ttl": "1h"})
+	l.running.Go(func() {
+		for ctx.Err() == nil {
+			if err := r.revokeUnderLoad(owner); err != nil {
+				l.failures <- err
+				return
+			}
+			l.revoked++
+		}
+	})
 	w := newEventMaker(r.installation)
 	enough := make(chan struct{})
 	context.AfterFunc(ctx, func() { close(enough) })
@@ -253,7 +272,7 @@ func (c *caller) run(ctx context.Context) {
 	defer client.CloseIdleConnections()
 	for n := 0; ctx.Err() == nil; n++ {
 		begun := time.Now()
-		if n%4 == 3 {
+		if n%4 == 3 && c.limit == 0 {
 			c.reads++
 			c.call(client, n, http.MethodGet, "/api/v1/billing/account", "", nil)
 		} else {
@@ -281,7 +300,7 @@ func (c *caller) send(client *http.Client, n int, method, path, body string) (re
 		if failed != nil {
 			return nil, failed
 		}
-		request.Header.Set("Authorization", "Bearer "+c.token)
+		request.Header.Set("Authorization", "Bearer "+cmp.Or(c.key, c.token))
 		request.Header.Set("Content-Type", "application/json")
 		if response, err = client.Do(request); !errors.Is(err, syscall.ECONNREFUSED) {
 			return response, err
@@ -303,6 +322,9 @@ func (c *caller) call(client *http.Client, n int, method, path, body string, int
 	switch {
 	case err != nil, response.StatusCode >= 500:
 		c.interrupted++
+		return false
+	case c.limit > 0 && response.StatusCode == http.StatusTooManyRequests:
+		c.limited++
 		return false
 	case response.StatusCode != http.StatusOK:
 		c.refused = append(c.refused, fmt.Sprintf("%d %s", response.StatusCode, raw))
@@ -349,6 +371,8 @@ func (r *replicated) check(l *replicaLoad) {
 		made, cost, billed.records, billed.cost, len(billed.without), events)
 	require.Empty(r.t, refused)
 	require.Positive(r.t, answered)
+	r.checkLimit(l)
+	require.Positive(r.t, l.revoked)
 	r.checkTotals(l, billed, made, cost)
 	require.LessOrEqual(r.t, interrupted, int64((l.kills+l.freezes)*len(l.callers)), "each kill or freeze ends the calls of one process at most")
 }
