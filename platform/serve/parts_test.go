@@ -129,3 +129,12 @@ func TestWithDefaults(t *testing.T) {
 	})
 	require.Equal(t, "0s", get("TRIVET_DRAIN_DELAY"))
 }
+
+func TestAnAddressInUseSaysWhatToDo(t *testing.T) {
+	first, err := serve.Listen(t.Context(), "TRIVET_HTTP_ADDR", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, first.Close()) }()
+	_, err = serve.Listen(t.Context(), "TRIVET_HTTP_ADDR", first.Addr().String())
+	require.ErrorContains(t, err, "TRIVET_HTTP_ADDR="+first.Addr().String())
+	require.ErrorContains(t, err, "stop the program that uses the port (another trivet?), or set TRIVET_HTTP_ADDR to another address")
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -109,9 +110,12 @@ func ListenAll(ctx context.Context, all ...Listening) ([]net.Listener, error) {
 	return nil, errors.Join(failed...)
 }
 
-// Listen opens a listener; the error names the setting.
+// Listen opens a listener; the error names the setting, and says what to do about an address in use.
 func Listen(ctx context.Context, setting, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s=%s: %w; stop the program that uses the port (another trivet?), or set %s to another address", setting, address, err, setting)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s=%s: %w", setting, address, err)
 	}
