@@ -63,7 +63,9 @@ func Backup(ctx context.Context, env settings.Env, folder string, now time.Time,
 	if err := whole(paths); err != nil {
 		return err
 	}
-	if err := os.Mkdir(folder, 0o700); err != nil {
+	if err := os.Mkdir(folder, 0o700); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s already exists: name a folder that does not exist", folder)
+	} else if err != nil {
 		return fmt.Errorf("make the folder of the backup: %w", err)
 	}
 	done := manifest{Version: serve.Version(), Time: now.UTC(), Files: map[string]string{}}

@@ -114,7 +114,7 @@ func TestBackupRefuses(t *testing.T) {
 	dir := t.TempDir()
 	migrated(t, dir)
 	for _, c := range []struct{ name, dir, folder, says string }{
-		{"an existing folder", dir, t.TempDir(), "exists"},
+		{"an existing folder", dir, t.TempDir(), "already exists: name a folder that does not exist"},
 		{"a folder without databases", t.TempDir(), filepath.Join(t.TempDir(), "b"), "holds no database"},
 	} {
 		require.ErrorContains(t, Backup(t.Context(), folderOf(c.dir), c.folder, backupTime, io.Discard), c.says, c.name)
