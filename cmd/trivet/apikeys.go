@@ -54,7 +54,7 @@ func (p program) updateAPIKey() *cobra.Command {
 		Short:   "Change the name and the rate limits of an API key; they count at once",
 		Long:    "Change the name and the rate limits of an API key. What is not given stays as it is; 0 means the plan's limit.",
 		Example: "  trivet apikeys update key_2abc --name reports --requests-per-day 1000\n  trivet apikeys update key_2abc --tokens-per-minute 0",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := keyChange(cmd.Flags())
 			if err != nil {

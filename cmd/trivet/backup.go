@@ -25,7 +25,7 @@ func (p program) backup() *cobra.Command {
 		Long: "Copy the SQLite databases into a new folder while Trivet runs. Each copy is as of one moment. Afterwards every page of the\n" +
 			"copies and every rule of the ledger is checked. Use pg_dump for PostgreSQL.",
 		Example: "  trivet backup /backups/2026-11-29",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			env, err := p.stored()
 			if err != nil {
@@ -43,7 +43,7 @@ func (p program) restore() *cobra.Command {
 		Long: "Verify a backup and put it in place of the SQLite databases. The replaced files stay beside them, with the time in their names.\n" +
 			"Trivet must not run. Run `trivet reconcile` after the next start: it repairs what changed at the providers since the backup.",
 		Example: "  trivet restore /backups/2026-11-29",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			env, err := p.stored()
 			if err != nil {

@@ -24,7 +24,7 @@ func (p program) billing() *cobra.Command {
 func (p program) overage() *cobra.Command {
 	return &cobra.Command{
 		Use: "overage ACCOUNT", Short: "Show what an account used beyond its credit, and which invoices charge it",
-		Example: "  trivet billing overage org_2abc", Args: cobra.ExactArgs(1),
+		Example: "  trivet billing overage org_2abc", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := p.operator(cmd.Context())
 			if err != nil {

@@ -23,18 +23,16 @@ type program struct {
 }
 
 func newRoot(p program) *cobra.Command {
-	root := &cobra.Command{
-		Use:   "trivet",
-		Short: "Who is calling, what the model did, what it costs",
-		Long: "Trivet is the back end of AI products: who is calling (Clerk), what the model did (OpenAI), what it costs (Stripe).\n" +
-			"Settings are environment variables; docs/settings.md lists them. In development they may stand in .dev.vars.",
-		Example:       "  trivet dev\n  trivet token --user user_alice --ttl 1h",
-		Version:       serve.Version(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
+	root := group("trivet", "Who is calling, what the model did, what it costs", "  trivet dev\n  trivet token --user user_alice --ttl 1h",
+		p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.apiKeys(), p.events(), p.reconcile(), p.plans(), p.billing(), p.ledger(), p.doctor(), p.backup(), p.restore(), p.version())
+	root.Long = "Trivet is the back end of AI products: who is calling (Clerk), what the model did (OpenAI), what it costs (Stripe).\n" +
+		"Settings are environment variables; docs/settings.md lists them. In development they may stand in .dev.vars.\n" +
+		"The exit status is 0 on success, 1 when the command fails or a check finds a fault, and 2 when the command line is wrong."
+	root.Version = serve.Version()
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.SetFlagErrorFunc(explainFlag)
+	checkUsage(root)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.apiKeys(), p.events(), p.reconcile(), p.plans(), p.billing(), p.ledger(), p.doctor(), p.backup(), p.restore(), p.version())
 	return root
 }
 
@@ -48,7 +46,7 @@ func group(use, short, example string, subcommands ...*cobra.Command) *cobra.Com
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			text += "; did you mean " + strings.Join(near, " or ") + "?"
 		}
-		return fmt.Errorf("%s\nRun '%s --help' for the list", text, cmd.CommandPath())
+		return usagef("%s\nRun '%s --help' for the list", text, cmd.CommandPath())
 	}}
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(subcommands...)
@@ -175,7 +173,7 @@ func (p program) ready() *cobra.Command {
 		Use:     "ready URL",
 		Short:   "Ask a health address, and exit with status 1 if it is unhealthy",
 		Example: "  trivet ready http://127.0.0.1:9091/readyz",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return probe(cmd.Context(), args[0])
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 
@@ -33,20 +34,53 @@ func TestEveryCommandsHelpHasAnExample(t *testing.T) {
 
 func TestUnknownCommandsFail(t *testing.T) {
 	for args, says := range map[string]string{
-		"serv":               `unknown command "serv"`,
-		"users lst":          `unknown command "lst" for "trivet users"; did you mean list?`,
-		"users bogus":        `unknown command "bogus" for "trivet users"`,
-		"events bogus":       `unknown command "bogus" for "trivet events"`,
-		"users list extra":   `unknown command "extra"`,
-		"version extra":      `unknown command "extra"`,
-		"dev --allow":        "unknown flag",
-		"users erase":        "accepts 1 arg",
-		"token":              "--user is required",
-		"users list --limit": "flag needs an argument",
+		"serv":                 `unknown command "serv"`,
+		"users lst":            `unknown command "lst" for "trivet users"; did you mean list?`,
+		"users bogus":          `unknown command "bogus" for "trivet users"`,
+		"events bogus":         `unknown command "bogus" for "trivet events"`,
+		"users list extra":     `unknown command "extra"`,
+		"version extra":        `unknown command "extra"`,
+		"dev --allow":          "unknown flag",
+		"users erase":          "trivet users erase needs 1 argument, got 0\nUsage: trivet users erase ID",
+		"plans migrate a b c":  "trivet plans migrate needs 2 arguments, got 3\nUsage: trivet plans migrate FROM TO",
+		"users list --limit x": `invalid argument "x" for "--limit" flag: a whole number is needed`,
+		"users list --limit 99999999999999999999": "the number is too large or too small",
+		"events list --state nope":                "--state is one of",
+		"events list --source nope":               "--source is clerk or",
+		"users list --limit 0":                    "--limit must be 1 to",
+		"keys rotate a b --dir c":                 "a b is unknown",
+		"--allow":                                 "unknown flag: --allow\nRun 'trivet --help' for the flags",
+		"token":                                   "--user is required",
+		"users list --limit":                      "flag needs an argument",
 	} {
 		var out, errs bytes.Buffer
 		err := run(t.Context(), strings.Fields(args), program{env: noSettings(), stdout: &out, stderr: &errs})
 		require.ErrorContains(t, err, says, args)
+		require.Equal(t, 2, exitStatus(err), args)
+	}
+}
+
+func TestTokenRefusesIDsThatAuthWouldNotTake(t *testing.T) {
+	for flag, args := range map[string][]string{
+		"--user is \"bad user\"": {"token", "--user", "bad user"},
+		"--user is \"zoë\"":      {"token", "--user", "zoë"},
+		"--org is \"org\\n\"":    {"token", "--user", "user_alice", "--org", "org\n"},
+	} {
+		err := run(t.Context(), args, program{env: noSettings(), stdout: io.Discard, stderr: io.Discard})
+		require.ErrorContains(t, err, flag)
+		require.Equal(t, 2, exitStatus(err))
+	}
+}
+
+// A command line that is right, and a command that fails.
+func TestFailuresOfCommandsExitWithOne(t *testing.T) {
+	for args, says := range map[string]string{
+		"plans validate no-such-file.yaml": "no-such-file.yaml",
+		"ready http://127.0.0.1:1/":        "connection refused",
+	} {
+		err := run(t.Context(), strings.Fields(args), program{env: noSettings(), stdout: io.Discard, stderr: io.Discard})
+		require.ErrorContains(t, err, says, args)
+		require.Equal(t, 1, exitStatus(err), args)
 	}
 }
 

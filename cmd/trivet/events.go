@@ -83,7 +83,7 @@ func (e *eventsCommand) sources() ([]eventSource, error) {
 	}
 	i := slices.IndexFunc(all, func(s eventSource) bool { return s.name == e.source })
 	if i < 0 {
-		return nil, fmt.Errorf("--source is %s, not %q", sourceNames(all), e.source)
+		return nil, usagef("--source is %s, not %q", sourceNames(all), e.source)
 	}
 	return all[i : i+1], nil
 }
@@ -107,12 +107,12 @@ func (e *eventsCommand) list() *cobra.Command {
 		query := url.Values{}
 		if state != "" {
 			if !slices.Contains(states, state) {
-				return fmt.Errorf("--state is one of %s, not %q", strings.Join(states, ", "), state)
+				return usagef("--state is one of %s, not %q", strings.Join(states, ", "), state)
 			}
 			query.Set("state", "EVENT_STATE_"+strings.ToUpper(state))
 		}
 		if limit < 1 || limit > maxListed {
-			return fmt.Errorf("--limit is 1 to %d, not %d", maxListed, limit)
+			return usagef("--limit is 1 to %d, not %d", maxListed, limit)
 		}
 		if kind != "" {
 			query.Set("type", kind)
@@ -175,7 +175,7 @@ func (e *eventsCommand) show() *cobra.Command {
 		Use:     "show ID",
 		Short:   "Show an event: state, attempts, errors, times and the redacted payload",
 		Example: "  trivet events show evt_1jEz5aC1nOR34uvnzORwfQLQ",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sources, err := e.sources()
 			if err != nil {
@@ -220,7 +220,7 @@ func (e *eventsCommand) redrive() *cobra.Command {
 			case (state == "") == (len(args) == 0):
 				return errors.New("give the ids of events, or --state dead for all dead ones")
 			case state != "" && state != "dead":
-				return errors.New("--state must be dead: only dead events can be redriven")
+				return usagef("--state must be dead: only dead events can be redriven")
 			}
 			return e.redriveAll(cmd.Context(), args)
 		},

@@ -252,7 +252,7 @@ func TestEventsCommandsNameWhatIsWrong(t *testing.T) {
 		"redrive":                    "ids of events",
 		"redrive x --state dead":     "ids of events",
 		"redrive --state done":       "must be dead",
-		"show":                       "accepts 1 arg",
+		"show":                       "needs 1 argument",
 		"show x --source paypal":     "--source is clerk or stripe or webhook or email",
 		"redrive x --source paypal":  "--source is clerk or stripe or webhook or email",
 		"list --since 2026-11-25T1Z": "neither a duration",

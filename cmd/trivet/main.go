@@ -19,7 +19,7 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "trivet:", err)
-		os.Exit(1)
+		os.Exit(exitStatus(err))
 	}
 }
 

@@ -25,7 +25,7 @@ func (p program) migratePlans() *cobra.Command {
 			"the rest of a period: the next invoice has the new price. Without --at-renewal, subscribers who paid for more\n" +
 			"than the new version includes are skipped. A subscriber's own scheduled change, a change that waits for its payment and the end of a\n" +
 			"canceled subscription are kept: the command skips those subscribers and prints them. Run an interrupted command again to complete it.",
-		Example: "  trivet plans migrate pro@3 pro@4\n  trivet plans migrate pro@3 pro@4 --at-renewal --yes", Args: cobra.ExactArgs(2),
+		Example: "  trivet plans migrate pro@3 pro@4\n  trivet plans migrate pro@3 pro@4 --at-renewal --yes", Args: exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m.from, m.to = args[0], args[1]
 			return p.runMigrate(cmd.Context(), m)

@@ -29,13 +29,13 @@ func (p program) notices() *cobra.Command {
 	var raw bool
 	cmd := &cobra.Command{
 		Use: "notices ACCOUNT", Short: "Show what an account was told about its plan and payments, newest first",
-		Example: "  trivet billing notices org_2abc --kind payment_failed", Args: cobra.ExactArgs(1),
+		Example: "  trivet billing notices org_2abc --kind payment_failed", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query := url.Values{"accountId": {args[0]}, "pageSize": {"500"}}
 			if kind != "" {
 				name := noticeKind + strings.ToUpper(kind)
 				if billingv1.NoticeKind_value[name] == 0 {
-					return fmt.Errorf("--kind is %q, which is not a kind of notice; see docs/ledger.md", kind)
+					return usagef("--kind is %q, which is not a kind of notice; see docs/ledger.md", kind)
 				}
 				query.Set("kind", name)
 			}

@@ -8,7 +8,8 @@ import (
 
 // What is invoiced, to be sent, refused and not charged is shown with its sum, and then each charge, from all pages.
 func TestOverageShowsEachPartAndTheSum(t *testing.T) {
-	e := &scripted{t: t, answers: []string{`{
+	e := &scripted{t: t, answers: []string{
+		`{
 		"overage": {"capNanoUsd": "50000000000", "usedNanoUsd": "1254321000", "headroomNanoUsd": "48745679000"},
 		"totalNanoUsd": "3754321000", "invoicedNanoUsd": "2500000000", "unsentNanoUsd": "1000000000", "refusedNanoUsd": "250000000", "unchargedNanoUsd": "4321000",
 		"periods": [{"startTime": "2026-11-01T00:00:00Z", "endTime": "2026-12-01T00:00:00Z", "amountNanoUsd": "1254321000"},

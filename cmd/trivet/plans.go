@@ -32,7 +32,7 @@ func (p program) plans() *cobra.Command {
 func (p program) validatePlans() *cobra.Command {
 	return &cobra.Command{
 		Use: "validate FILE", Short: "Name every mistake of a plan file with its line; exit 1 if there is one", Example: "  trivet plans validate plans.yaml",
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			data, err := os.ReadFile(args[0])
 			if err != nil {
@@ -61,7 +61,7 @@ func (p program) applyPlans() *cobra.Command {
 		Use: "apply FILE", Short: "Print what a plan file changes at Stripe, ask, and change it",
 		Long: "Print what a plan file changes at Stripe, ask, and change it. A version that was applied is never edited: a change makes a new\n" +
 			"version, and subscribers stay on theirs. An interrupted run is completed by the next.",
-		Example: "  trivet plans apply plans.yaml\n  trivet plans apply plans.yaml --yes", Args: cobra.ExactArgs(1),
+		Example: "  trivet plans apply plans.yaml\n  trivet plans apply plans.yaml --yes", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return p.runApply(cmd.Context(), args[0], yes) },
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")

@@ -53,7 +53,7 @@ func (p program) reconcile() *cobra.Command {
 				}
 			}
 			if len(failed) == 0 {
-				return fmt.Errorf("--source is %s, not %q", names, source)
+				return usagef("--source is %s, not %q", names, source)
 			}
 			return errors.Join(failed...)
 		},

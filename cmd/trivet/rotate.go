@@ -45,15 +45,15 @@ func (p program) rotate() *cobra.Command {
 			"\"the secrets were read again\": within two TRIVET_SECRET_RELOAD_INTERVAL, or at once after SIGHUP. Processes whose settings hold\n" +
 			"the keys themselves, in place of the names of the files, must be restarted, one after another.",
 		Example: "  trivet keys rotate internal add --dir /keys\n  trivet keys rotate internal use --dir /keys\n  trivet keys rotate internal drop --dir /keys",
-		Args:    cobra.ExactArgs(2),
+		Args:    exactly(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if dir == "" {
-				return errors.New("--dir is missing: name the folder that `trivet keys --dir` made")
+				return usagef("--dir is missing: name the folder that `trivet keys --dir` made")
 			}
 			r, known := rotations(dir)[args[0]]
 			step := map[string]func() error{"add": r.add, "use": r.use, "drop": r.drop}[args[1]]
 			if !known || step == nil {
-				return fmt.Errorf("%s %s is unknown: write internal or passport, and add, use or drop", args[0], args[1])
+				return usagef("%s %s is unknown: write internal or passport, and add, use or drop", args[0], args[1])
 			}
 			if err := step(); err != nil {
 				return err

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/internal/allinone"
@@ -24,13 +24,22 @@ type tokenRequest struct {
 
 const mintTimeout = 10 * time.Second
 
+// isID is true for what auth takes as an id. The events of a user with another one would be dead letters.
+func isID(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
+}
+
 // mint asks the running sandbox for a token.
 func mint(ctx context.Context, getenv func(string) string, ask tokenRequest) (string, error) {
 	switch {
 	case ask.User == "":
-		return "", errors.New("--user is required: the id of the user, such as user_alice")
+		return "", usagef("--user is required: the id of the user, such as user_alice")
+	case !isID(ask.User):
+		return "", usagef("--user is %q: an id has printable ASCII characters only, and no spaces", ask.User)
+	case !isID(ask.Org):
+		return "", usagef("--org is %q: an id has printable ASCII characters only, and no spaces", ask.Org)
 	case ask.Role != "" && ask.Org == "":
-		return "", errors.New("--role is a role in an organization: name it with --org")
+		return "", usagef("--role is a role in an organization: name it with --org")
 	}
 	var at allinone.SandboxSettings
 	if err := settings.Load(getenv, &at); err != nil {

@@ -36,7 +36,7 @@ func (p program) listUsers() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 || limit > maxListed {
-				return fmt.Errorf("--limit must be 1 to %d, not %d", maxListed, limit)
+				return usagef("--limit must be 1 to %d, not %d", maxListed, limit)
 			}
 			query := url.Values{}
 			if email != "" {
@@ -55,7 +55,7 @@ func (p program) listUsers() *cobra.Command {
 
 func (p program) showUser() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show a user", Example: "  trivet users show user_alice", Args: cobra.ExactArgs(1),
+		Use: "show ID", Short: "Show a user", Example: "  trivet users show user_alice", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.print(cmd.Context(), http.MethodGet, userPath(args[0]))
 		},
@@ -65,7 +65,7 @@ func (p program) showUser() *cobra.Command {
 func (p program) exportUser() *cobra.Command {
 	return &cobra.Command{
 		Use: "export ID", Short: "Print everything that is stored about a user, as one JSON document",
-		Example: "  trivet users export user_alice > alice.json", Args: cobra.ExactArgs(1),
+		Example: "  trivet users export user_alice > alice.json", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := p.operator(cmd.Context())
 			if err != nil {
@@ -104,7 +104,7 @@ func (p program) eraseUser() *cobra.Command {
 		Long: "Erase a user from every service. This cannot be undone. The command shows what will be erased and asks for the id as a\n" +
 			"confirmation; --yes skips the question. The erasure continues in the background until every service has confirmed it.",
 		Example: "  trivet users erase user_alice\n  trivet users erase user_alice --yes",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.erase(cmd.Context(), args[0], yes)
 		},
