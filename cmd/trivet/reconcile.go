@@ -151,7 +151,7 @@ func (p program) tell(source string, c news, live bool) error {
 	if !c.GetDone() && !live {
 		return nil
 	}
-	line := fmt.Sprintf("%-24s same %d, repaired %d, created %d, removed %d", source+" "+c.GetKind(), c.GetSame(), c.GetRepaired(), c.GetCreated(), c.GetRemoved())
+	line := fmt.Sprintf("%-29s same %d, repaired %d, created %d, removed %d", source+" "+c.GetKind(), c.GetSame(), c.GetRepaired(), c.GetCreated(), c.GetRemoved())
 	if live {
 		line = "\r\x1b[K" + line // over the previous line
 	}

@@ -31,7 +31,7 @@ func TestFollowPrintsTheLastWordOnEachKind(t *testing.T) {
 	p := program{stdout: &out, stderr: &say}
 	half, users := &authv1.ReconcileResponse{Kind: "users", Same: 1}, &authv1.ReconcileResponse{Kind: "users", Same: 1, Repaired: 2, Created: 3, Removed: 4, Done: true}
 	require.NoError(t, p.follow("clerk", answers(io.EOF, half, users), time.Hour))
-	require.Equal(t, "clerk users              same 1, repaired 2, created 3, removed 4\n", out.String(), "no progress in a pipe")
+	require.Equal(t, "clerk users                   same 1, repaired 2, created 3, removed 4\n", out.String(), "no progress in a pipe")
 	require.Empty(t, say.String())
 
 	out.Reset()
