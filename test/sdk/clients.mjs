@@ -11,10 +11,10 @@ const { OpenAI, APIError, AuthenticationError, APIUserAbortError, BadRequestErro
 const agents = await load("@openai/agents");
 const ai = await load("ai");
 const { createOpenAI } = await load("@ai-sdk/openai");
-const { ChatOpenAI, DallEAPIWrapper, OpenAIEmbeddings } = await load("@langchain/openai");
+const { ChatOpenAI, DallEAPIWrapper, OpenAI: CompletingOpenAI, OpenAIEmbeddings } = await load("@langchain/openai");
 const { z } = await load("zod");
 
-const model = "gpt-4o-mini", unknown = "gpt-99", apiKey = token;
+const model = "gpt-4o-mini", completing = "gpt-3.5-turbo-instruct", unknown = "gpt-99", apiKey = token;
 const question = "Hello there", asksTool = "Please use weather";
 const parameters = { type: "object", properties: { city: { type: "string" } }, required: ["city"], additionalProperties: false };
 const shape = z.object({ city: z.string(), warm: z.boolean() });
@@ -132,6 +132,26 @@ const official = {
     assert.equal(text, (await ended(id)).output_text);
     await client.responses.delete(id);
     await assert.rejects(client.responses.retrieve(id), (e) => e.status === 404);
+  },
+  "responses, compacted": async () => {
+    const compacted = await client.responses.compact({ model, input: question });
+    assert.ok(compacted.object === "response.compaction" && compacted.usage.output_tokens > 0);
+  },
+  "completions": async () => {
+    const answer = await client.completions.create({ model: completing, prompt: question, max_tokens: 20 });
+    assert.ok(answer.choices[0].text.length > 0 && answer.usage.completion_tokens > 0);
+    const stream = await client.completions.create({ model: completing, prompt: question, max_tokens: 20, stream: true });
+    assert.ok((await collect(stream, (part) => part.choices[0]?.text)).length > 0);
+  },
+  "moderations": async () => {
+    for (const [input, flagged] of [["please flagme", true], [question, false]]) {
+      assert.equal((await client.moderations.create({ model: "omni-moderation-latest", input })).results[0].flagged, flagged);
+    }
+  },
+  "models": async () => {
+    const ids = await collect(client.models.list(), (one) => one.id + " ");
+    assert.ok(ids.includes(model));
+    assert.equal((await client.models.retrieve(model)).id, model);
   },
   "embeddings": async () => assert.equal((await client.embeddings.create({ model: "text-embedding-3-small", input: "a" })).data[0].embedding.length, 1536),
   "images": async () => {
@@ -296,6 +316,7 @@ const aiChat = aiSteps((id) => openai.chat(id)), aiResponses = aiSteps((id) => o
 const vercel = {
   "chat": aiChat.plain, "chat, streamed": aiChat.streamed, "chat, tools": aiChat.tools, "chat, structured output": aiChat.structured,
   "responses": aiResponses.plain, "responses, streamed": aiResponses.streamed, "responses, tools": aiResponses.tools, "responses, structured output": aiResponses.structured,
+  "completions": async () => assert.ok((await ai.generateText({ model: openai.completion(completing), prompt: question, maxRetries: 0 })).text),
   "images": async () => assert.ok(isPNG((await ai.generateImage({ model: openai.image("gpt-image-1"), prompt: "a red square", size: "1024x1024", maxRetries: 0 })).image.base64)),
   "images, edited": async () => assert.ok(isPNG((await ai.generateImage({ model: openai.image("gpt-image-1"), prompt: { text: "make it blue", images: [Buffer.from("png")] }, maxRetries: 0 })).image.base64)),
   "speech": async () => assert.ok(isMP3((await ai.generateSpeech({ model: openai.speech("tts-1"), text: "Hello, it is good to speak", voice: "alloy", maxRetries: 0 })).audio.uint8Array)),
@@ -347,6 +368,7 @@ const chainChat = chainSteps({}), chainResponses = chainSteps({ useResponsesApi:
 const langchain = {
   "chat": chainChat.plain, "chat, streamed": chainChat.streamed, "chat, tools": chainChat.tools, "chat, structured output": chainChat.structured,
   "responses": chainResponses.plain, "responses, streamed": chainResponses.streamed, "responses, tools": chainResponses.tools, "responses, structured output": chainResponses.structured,
+  "completions": async () => assert.ok(await new CompletingOpenAI({ model: completing, apiKey, maxRetries: 0, configuration: { baseURL } }).invoke(question)),
   "images": async () => assert.match(await new DallEAPIWrapper({ model: "dall-e-3", apiKey, baseUrl: baseURL, maxRetries: 0 }).invoke("a red square"), /^https:/),
   "embeddings": async () => assert.equal((await new OpenAIEmbeddings({ model: "text-embedding-3-small", apiKey, configuration: { baseURL } }).embedQuery("a")).length, 1536),
   "errors": async () => assert.rejects(chain({ model: unknown, useResponsesApi: true }).invoke("x"), (e) => (e.status ?? e.cause?.status) === 404),
