@@ -86,17 +86,31 @@ func (e *Error) Cause(err error) *Error {
 	return e
 }
 
-// Quoting begins a message whose rest is a provider's own text. The caller gets all of it. Logs get the beginning, because the rest may repeat
-// the request.
-const Quoting = "The provider ended its answer with an error: "
+// Each of these begins a message whose rest is a provider's own text. The caller gets all of it. Logs get the beginning, because the rest may
+// repeat the request.
+const (
+	Quoting        = "The provider ended its answer with an error: "
+	QuotingRefusal = "The provider refused the request: "
+	QuotingFailure = "The provider failed: "
+	QuotingLimit   = "The provider limits the rate of calls: "
+	QuotingTimeout = "The provider did not answer in time: "
+)
+
+// loggable is what logs may show of a message; all is false when its rest is a provider's text.
+func loggable(message string) (text string, all bool) {
+	for _, quoting := range [...]string{Quoting, QuotingRefusal, QuotingFailure, QuotingLimit, QuotingTimeout} {
+		if strings.HasPrefix(message, quoting) {
+			return quoting + "its text is not logged", false
+		}
+	}
+	return message, true
+}
 
 // Error returns the text with the cause, for logs.
 func (e *Error) Error() string {
-	if strings.HasPrefix(e.Message, Quoting) { // so may the cause, which is the same error as it came over the network
-		return Code(e.Reason) + ": " + Quoting + "its text is not logged"
-	}
-	text := Code(e.Reason) + ": " + e.Message
-	if e.cause != nil {
+	message, all := loggable(e.Message)
+	text := Code(e.Reason) + ": " + message
+	if e.cause != nil && all { // the cause of a quoting error may be the same error as it came over the network
 		text += ": " + e.cause.Error()
 	}
 	return text

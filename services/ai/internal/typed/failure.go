@@ -74,16 +74,16 @@ func (c *Client) refusal(status int, api *goopenai.APIError, headers map[string]
 	text := invoke.Shorten(api.Message)
 	switch {
 	case status == http.StatusTooManyRequests:
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, "The provider limits the rate of calls: %s", text).
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, errs.QuotingLimit+"%s", text).
 			With("limit", "provider").After(cmp.Or(c.retryAfter(headers), defaultRetry))
 	case status == http.StatusRequestTimeout, status == http.StatusGatewayTimeout:
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT, "The provider did not answer in time: %s", text).After(c.retryAfter(headers))
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_TIMEOUT, errs.QuotingTimeout+"%s", text).After(c.retryAfter(headers))
 	case status >= http.StatusInternalServerError:
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, "The provider failed: %s", text).After(c.retryAfter(headers))
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_ERROR, errs.QuotingFailure+"%s", text).After(c.retryAfter(headers))
 	case code == "context_length_exceeded":
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED, "%s", text).Field("messages", "are too long")
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONTEXT_LENGTH_EXCEEDED, errs.QuotingRefusal+"%s", text).Field("messages", "are too long")
 	}
-	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, "The provider refused the request: %s", text)
+	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_UPSTREAM_REJECTED, errs.QuotingRefusal+"%s", text)
 	if api.Param != nil {
 		e = e.Field(*api.Param, text)
 	}
