@@ -77,9 +77,9 @@ type aviary struct {
 	edge      string
 
 	mu       sync.Mutex
-	refused  []string // the answers with an error
-	answered int      // the answers of models
-	expected int      // the canaries that were found where they may be
+	refused  []string       // the answers with an error
+	answered map[string]int // the answers of models, by path
+	expected int            // the canaries that were found where they may be
 }
 
 // ServeHTTP is Clerk, OpenAI, Stripe, and the receiver of webhooks and alerts.
@@ -126,8 +126,7 @@ func (a *aviary) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // work answers as a provider that works.
 func (a *aviary) work(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case strings.HasSuffix(r.URL.Path, "/chat/completions"):
-		_, _ = io.WriteString(w, `{"id":"1","object":"chat.completion","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"`+canaryAnswer+`"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`)
+	case answersAsAModel(w, r):
 	case strings.Contains(r.URL.Path, "/users/"):
 		_, _ = io.WriteString(w, canaryUser)
 	default:
@@ -140,13 +139,13 @@ const canaryUser = `{"id":"user_canary","object":"user","first_name":"` + canary
 
 func newAviary(t *testing.T, more map[string]string) *aviary {
 	t.Helper()
-	a := &aviary{mint: newMint(t, time.Now()), t: t, collector: tracingtest.Start(t), settings: canarySettings()}
+	a := &aviary{mint: newMint(t, time.Now()), t: t, answered: map[string]int{}, collector: tracingtest.Start(t), settings: canarySettings()}
 	a.secret.internal = []byte("canary-internal-0123456789abcdef0123456789")
 	a.behave(works)
 	providers := httptest.NewServer(a)
 	t.Cleanup(providers.Close)
 	env := map[string]string{
-		"TRIVET_DATA_DIR": t.TempDir(), "CLERK_ISSUER": clerkIssuer, "CLERK_JWT_KEY": a.clerkPEM(), "TRIVET_OPERATORS": "user_operator",
+		"TRIVET_DATA_DIR": t.TempDir(), "CLERK_ISSUER": clerkIssuer, "CLERK_JWT_KEY": a.clerkPEM(), "TRIVET_OPERATORS": "user_operator", "DEFAULT_PLAN": "unlimited",
 		"CLERK_API_URL": providers.URL, "OPENAI_BASE_URL": providers.URL + "/v1", "STRIPE_API_URL": providers.URL,
 		"BILLING_EVENTS_URL": providers.URL + "/canary-eventsurl", "BILLING_EVENTS_PRIVATE": "true",
 		"TRIVET_ALERT_URL": providers.URL + "/canary-alerturl", "TRIVET_ALERT_WEBHOOK_URL": providers.URL + "/canary-alertwebhook", "TRIVET_ALERT_INTERVAL": "1s", "CORS_ALLOWED_ORIGINS": "https://app.example.com",
@@ -232,13 +231,24 @@ func (a *aviary) send(method, path, credential, body string) canaryResponse {
 	return a.sendWithin(2*time.Second, method, path, credential, body)
 }
 
+// sendAs posts a body of that Content-Type.
+func (a *aviary) sendAs(path, credential, kind, body string) canaryResponse {
+	a.t.Helper()
+	return a.sendKind(2*time.Second, http.MethodPost, path, credential, kind, body)
+}
+
 func (a *aviary) sendWithin(limit time.Duration, method, path, credential, body string) canaryResponse {
+	a.t.Helper()
+	return a.sendKind(limit, method, path, credential, "application/json", body)
+}
+
+func (a *aviary) sendKind(limit time.Duration, method, path, credential, kind, body string) canaryResponse {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), limit)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, a.edge+path, strings.NewReader(body))
 	require.NoError(a.t, err)
-	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Type", kind)
 	request.Header.Set("Accept", "text/html, application/json")
 	if credential != "" {
 		request.Header.Set("Authorization", "Bearer "+credential)
@@ -256,8 +266,8 @@ func (a *aviary) do(request *http.Request) canaryResponse {
 	got.body, _ = io.ReadAll(response.Body) // a stream of states ends with its time
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if got.status == http.StatusOK && request.URL.Path == "/v1/chat/completions" {
-		a.answered++
+	if got.status == http.StatusOK {
+		a.answered[request.URL.Path]++
 	}
 	if got.status >= http.StatusBadRequest {
 		a.refused = append(a.refused, fmt.Sprintf("%d %v %s", got.status, response.Header, got.body))
@@ -334,6 +344,7 @@ func (a *aviary) everybodyCalls() {
 			a.send(method, path, credentials[n%len(credentials)], body)
 		}
 	}
+	a.everyModel(a.token("user_models")) // the other one is erased on the way
 	stream := `{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"` + canaryPrompt + `"}]}`
 	for _, credential := range append(credentials, canaryInvalid, "tvt_live_"+canaryInvalid, strings.Replace(credentials[0], ".", ".x", 1)) {
 		a.send(http.MethodPost, "/v1/chat/completions", credential, stream)
