@@ -122,8 +122,8 @@ func TestChangesHaveValues(t *testing.T) {
 	now = now.Add(time.Minute)
 	fired := e.Evaluate()
 	require.Len(t, fired, 1)
-	require.Equal(t, 13.0, *fired[0].Value)
-	require.Equal(t, 10.0, fired[0].Rule.Threshold())
+	require.InDelta(t, 13, *fired[0].Value, 0)
+	require.InDelta(t, 10, fired[0].Rule.Threshold(), 0)
 	require.Equal(t, now, fired[0].At)
 	fired[0].Value = nil
 	var ended []alert.Change
@@ -133,7 +133,7 @@ func TestChangesHaveValues(t *testing.T) {
 	}
 	require.Len(t, ended, 1)
 	require.False(t, ended[0].Firing)
-	require.Equal(t, 0.0, *ended[0].Value)
+	require.InDelta(t, 0, *ended[0].Value, 0)
 	require.Equal(t, fired[0].Since, ended[0].Since)
 	require.True(t, ended[0].At.After(fired[0].At))
 }

@@ -46,13 +46,13 @@ func holdLocks(url string) int {
 		if err := lockBoth(ctx, tx, 1000); err != nil {
 			return err
 		}
-		fmt.Println("locked")
+		_, _ = fmt.Fprintln(os.Stdout, "locked")
 		if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 			return err
 		}
 		return lockBoth(ctx, tx, 1000)
 	})
-	fmt.Println("ended:", err)
+	_, _ = fmt.Fprintln(os.Stdout, "ended:", err)
 	return 0
 }
 

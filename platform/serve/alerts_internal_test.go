@@ -70,7 +70,7 @@ func TestAlertsAreSentAsWebhooks(t *testing.T) {
 	require.Equal(t, alert.TypeFiring, got.Type)
 	require.Equal(t, "EventsDead", got.Data.Alert)
 	require.Equal(t, map[string]string{"source": "stripe"}, got.Data.Labels)
-	require.Equal(t, 3.0, *got.Data.Value)
+	require.InDelta(t, 3, *got.Data.Value, 0)
 	require.Equal(t, "test", got.Data.Process)
 	require.NotEmpty(t, got.Data.Instance)
 	stop()

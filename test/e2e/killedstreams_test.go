@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -239,7 +240,7 @@ func (w *streamWitness) forward(to http.ResponseWriter, r *http.Request, body []
 		return err
 	}
 	usage, ended, err := readStream(response.Body, flushing{to, http.NewResponseController(to)})
-	if !ended || usage == nil || err != io.EOF {
+	if !ended || usage == nil || !errors.Is(err, io.EOF) {
 		return fmt.Errorf("a stream of the provider has no end or no usage: %w", err)
 	}
 	cost, err := usage.cost()

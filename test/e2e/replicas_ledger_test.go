@@ -132,7 +132,7 @@ func (w *witness) costs(t *testing.T) map[string]int64 {
 // billedCall is a call in the log of an account.
 type billedCall struct {
 	ID, RequestID, Outcome, ErrorCode, ProviderRequestID string
-	Cost                                      int64 `json:"costNanoUsd,string"`
+	Cost                                                 int64 `json:"costNanoUsd,string"`
 }
 
 // billedCalls are the calls for which the account held credit.

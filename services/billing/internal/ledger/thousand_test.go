@@ -57,7 +57,7 @@ func TestAThousandAtOnceWhenOneIsAffordable(t *testing.T) {
 					held := s.allAtOnce(books, 1000, price, c.by)
 					require.Len(t, held, 1)
 					after := s.account()
-					require.EqualValues(t, price, after.Held)
+					require.Equal(t, price, after.Held)
 					require.Equal(t, before.Spendable(s.clock.Now())-price, after.Spendable(s.clock.Now()))
 					_, err := s.by(s.Ledger, "more", "ann", "key_1", c.left+1)
 					_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, err)
