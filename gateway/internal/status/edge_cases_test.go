@@ -2,6 +2,7 @@ package status_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -57,5 +58,36 @@ func TestTheFirstCallerMayLeave(t *testing.T) {
 		synctest.Wait()
 		leave()
 		require.Equal(t, "operational", report(t, page).Services["ai"])
+	})
+}
+
+// A service that has just answered and is now too slow is degraded, and its integrations are as it said. One that cannot be reached is down at once.
+func TestOneLateAnswerShowsNoBanner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fine := says(health.Operational, health.Operational)
+		ask := fine
+		page := status.New(services(fine, fine, func(ctx context.Context) (status.Answer, error) { return ask(ctx) }), nobody, time.Now)
+		began := report(t, page).Integrations["stripe"]
+		require.Equal(t, "operational", began.Status)
+		ask = func(ctx context.Context) (status.Answer, error) { <-ctx.Done(); return nil, ctx.Err() }
+		for _, wait := range []time.Duration{2 * time.Second, time.Second} { // each question takes 3 s more
+			time.Sleep(wait)
+			got := report(t, page)
+			require.Equal(t, "degraded", got.Status)
+			require.Equal(t, "degraded", got.Services["billing"])
+			require.Equal(t, began, got.Integrations["stripe"])
+		}
+		time.Sleep(2 * time.Second) // it has not answered for more than 10 s
+		got := report(t, page)
+		require.Equal(t, "down", got.Services["billing"])
+		require.Equal(t, "down", got.Integrations["stripe"].Status)
+		require.Equal(t, "No payments now.", got.Integrations["stripe"].Banner)
+
+		ask = fine
+		time.Sleep(2 * time.Second)
+		require.Equal(t, began, report(t, page).Integrations["stripe"])
+		ask = func(context.Context) (status.Answer, error) { return nil, errors.New("connection refused") }
+		time.Sleep(2 * time.Second)
+		require.Equal(t, "down", report(t, page).Services["billing"])
 	})
 }

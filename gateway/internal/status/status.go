@@ -18,6 +18,9 @@ import (
 const (
 	// probeTimeout limits one request to a service.
 	probeTimeout = 3 * time.Second
+	// patience is how long a service that answers too slowly keeps the state of its integrations: one late answer of a busy machine must not show
+	// banners. It is then degraded, and down afterwards.
+	patience = 10 * time.Second
 	// freshness is how long a report is reused, so that public requests cannot load the services.
 	freshness = time.Second
 	// pollInterval is how often the services are asked without requests, so that the report knows when a state began.
@@ -122,7 +125,8 @@ type Page struct {
 // watched is a service together with the history that is needed while it is unreachable.
 type watched struct {
 	Service
-	answered    bool // at least once
+	last        Answer // nil before the first one
+	lastTime    time.Time
 	integration *health.Tracker
 	more        []*health.Tracker // of More; nil for those that are off
 }
@@ -183,12 +187,14 @@ func (p *Page) report(ctx context.Context) (Report, bool) {
 func (p *Page) ask(ctx context.Context) Report {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	answers := make([]Answer, len(p.services))
+	answers, slow := make([]Answer, len(p.services)), make([]bool, len(p.services))
 	var asking sync.WaitGroup
 	for i, s := range p.services {
 		asking.Go(func() {
 			if answer, err := s.Ask(ctx); err == nil {
 				answers[i] = answer
+			} else {
+				slow[i] = ctx.Err() != nil
 			}
 		})
 	}
@@ -196,6 +202,12 @@ func (p *Page) ask(ctx context.Context) Report {
 	report := Report{Services: map[string]string{}, Integrations: map[string]Integration{}}
 	working, down := 0, 0
 	for i, s := range p.services {
+		if slow[i] && s.last != nil && p.now().Sub(s.lastTime) < patience {
+			report.Services[s.Name] = statuspb.Word(health.Degraded)
+			report.Integrations[s.Integration] = s.describe(s.last.GetProvider())
+			p.judgeMore(s, s.last, report)
+			continue
+		}
 		service, integration := p.judge(s, answers[i])
 		report.Services[s.Name] = statuspb.Word(service)
 		report.Integrations[s.Integration] = s.describe(integration)
@@ -218,12 +230,12 @@ func (p *Page) judge(s *watched, answer Answer) (statusv1.Status, *statusv1.Heal
 	now := p.now()
 	if answer == nil {
 		state := health.Down
-		if !s.answered && now.Sub(p.start) < health.MaxUnknown {
+		if s.last == nil && now.Sub(p.start) < health.MaxUnknown {
 			state = health.Unknown
 		}
 		return state, s.integration.Set(state, now)
 	}
-	s.answered = true
+	s.last, s.lastTime = answer, now
 	reported := answer.GetProvider()
 	s.integration.Set(reported.GetStatus(), now)
 	return answer.GetService().GetStatus(), reported
