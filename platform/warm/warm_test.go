@@ -31,6 +31,9 @@ func running(t testing.TB) *warm.Pool {
 	t.Cleanup(func() {
 		cancel()
 		run.Wait()
+		for waiting() > 0 { // those that were told to end; other tests count the goroutines of the whole process
+			time.Sleep(time.Millisecond)
+		}
 	})
 	return &p
 }
