@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -64,7 +65,13 @@ func TestAFrozenProcessHoldsNoLock(t *testing.T) {
 	db := databasetest.Open(t, database.Config{URL: settings.NewSecret(url), Schema: "wallet"}, wallet)
 	require.NoError(t, db.Write(t.Context(), "", func(ctx context.Context, tx database.Tx) error { return put(ctx, tx, "locked", 5) }))
 	process := exec.CommandContext(t.Context(), os.Args[0])
-	process.Env = append(os.Environ(), frozenURL+"="+url)
+	// The session may be silent for longer than the 3 s, so that a slow test still finds the locks held.
+	at, err := neturl.Parse(url)
+	require.NoError(t, err)
+	query := at.Query()
+	query.Set("idle_in_transaction_session_timeout", "10000")
+	at.RawQuery = query.Encode()
+	process.Env = append(os.Environ(), frozenURL+"="+at.String())
 	process.Stderr = t.Output()
 	in, err := process.StdinPipe()
 	require.NoError(t, err)
