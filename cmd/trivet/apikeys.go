@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 
@@ -100,7 +99,7 @@ func keyChange(flags *pflag.FlagSet) (map[string]any, error) {
 		body[field] = limit
 	}
 	if len(body) == 0 {
-		return nil, errors.New("nothing to change: give --name or a limit, such as --requests-per-minute 60")
+		return nil, usagef("nothing to change: give --name or a limit, such as --requests-per-minute 60")
 	}
 	return body, nil
 }

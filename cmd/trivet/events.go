@@ -218,7 +218,7 @@ func (e *eventsCommand) redrive() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case (state == "") == (len(args) == 0):
-				return errors.New("give the ids of events, or --state dead for all dead ones")
+				return usagef("give the ids of events, or --state dead for all dead ones")
 			case state != "" && state != "dead":
 				return usagef("--state must be dead: only dead events can be redriven")
 			}

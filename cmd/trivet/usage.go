@@ -41,11 +41,14 @@ func exactly(n int) cobra.PositionalArgs {
 	}
 }
 
-// explainFlag names the help of the command, and says what a number must be.
+// explainFlag names the help of the command, and says what a number or a boolean must be.
 func explainFlag(cmd *cobra.Command, err error) error {
 	if number := new(strconv.NumError); errors.As(err, &number) {
 		problem := "a whole number is needed"
-		if errors.Is(number.Err, strconv.ErrRange) {
+		switch {
+		case number.Func == "ParseBool":
+			problem = "write true or false"
+		case errors.Is(number.Err, strconv.ErrRange):
 			problem = "the number is too large or too small"
 		}
 		return usagef("%s\nRun '%s --help' for the flags", strings.Replace(err.Error(), number.Error(), problem, 1), cmd.CommandPath())
