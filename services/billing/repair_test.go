@@ -27,7 +27,9 @@ func repairs(t *testing.T) []string {
 	require.True(t, ok)
 	block, _, ok = strings.Cut(block, "```")
 	require.True(t, ok)
-	all := strings.Split(strings.TrimSpace(block), ";\n")
+	block = strings.TrimSpace(block)
+	require.True(t, strings.HasSuffix(block, ";"), "a shell of a database waits for the end of the statement")
+	all := strings.Split(strings.TrimSuffix(block, ";"), ";\n")
 	require.Len(t, all, 3)
 	require.Equal(t, "SET search_path TO billing", all[0])
 	return all[1:]
