@@ -99,3 +99,44 @@ func TestACreditNoteReturnsCredit(t *testing.T) {
 	require.Zero(t, inv.AmountDue)
 	require.EqualValues(t, -200, s.balance(t))
 }
+
+// A payment on the page of a checkout session neither uses the customer's credit nor pays a debt: the card is charged what the invoice says.
+func TestAOneTimePaymentLeavesTheBalance(t *testing.T) {
+	for _, balance := range []int64{-500, 300} {
+		s := openShop(t)
+		s.setBalance(t, balance)
+		p := s.checkout("payment") // $25.00
+		p.Customer, p.InvoiceCreation = &s.customer, &stripesdk.CheckoutSessionInvoiceCreationParams{Enabled: stripesdk.Bool(true)}
+		session, err := s.client.CheckoutSessions.New(p)
+		require.NoError(t, err)
+		_, err = s.Pay(session.ID, "visa", "")
+		require.NoError(t, err)
+		get := &stripesdk.CheckoutSessionParams{}
+		get.AddExpand("invoice.charge")
+		done, err := s.client.CheckoutSessions.Get(session.ID, get)
+		require.NoError(t, err)
+		inv := done.Invoice
+		require.Equal(t, []int64{2500, 2500, 2500, 0, 0}, []int64{inv.Charge.Amount, inv.AmountPaid, inv.AmountDue, inv.StartingBalance, inv.EndingBalance})
+		require.Equal(t, balance, s.balance(t))
+	}
+}
+
+// A deleted customer has no balance: what voids an invoice afterwards changes nothing of the customer.
+func TestADeletedCustomerHasNoBalance(t *testing.T) {
+	s := openShop(t)
+	sub := s.subscribe(t, s.params(s.basic))
+	s.setBalance(t, -300)
+	s.useCard(t, "pm_card_chargeCustomerFail")
+	_, err := s.Renew(sub.ID)
+	require.NoError(t, err)
+	open := s.invoices(t, sub.ID)[0]
+	_, err = s.client.Customers.Del(s.customer, nil)
+	require.NoError(t, err)
+	s.recorded.types(t)
+	_, err = s.client.Invoices.VoidInvoice(open.ID, nil)
+	require.NoError(t, err)
+	require.NotContains(t, s.recorded.types(t), "customer.updated")
+	cus, err := s.client.Customers.Get(s.customer, nil)
+	require.NoError(t, err)
+	require.True(t, cus.Deleted)
+}

@@ -145,7 +145,7 @@ func (f *Fake) invoicePaid(co checkout, cus Customer, pi *PaymentIntent, base st
 	if bad := f.redeemed(inv.Discount, co); bad != nil {
 		return co, bad
 	}
-	inv.AutoAdvance, inv.Description = false, co.Description
+	inv.AutoAdvance, inv.Description, inv.EndingBalance = false, co.Description, new(int64)
 	if inv, bad = f.open(inv, base); bad != nil {
 		return co, bad
 	}

@@ -86,6 +86,7 @@ func (f *Fake) enterAddress(co checkout, cus *Customer, p Payer) *apiError {
 // checkoutInvoice is the invoice of a session that is paid once. It is not stored.
 func (f *Fake) checkoutInvoice(co checkout, cus Customer) (Invoice, *apiError) {
 	inv := f.newInvoice(cus, co.Session.Currency, "manual")
+	inv.StartingBalance = 0 // a payment on the page neither uses the customer's credit nor pays a debt
 	inv.AutomaticTax.Enabled = co.Session.AutomaticTax.Enabled
 	o, bad := f.checkoutOffer(co, cus.ID)
 	if bad != nil {

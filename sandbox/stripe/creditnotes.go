@@ -161,9 +161,12 @@ func (f *Fake) payBack(n *CreditNote, inv Invoice, refund, credit int64) *apiErr
 	return f.credit(inv.Customer, credit)
 }
 
-// credit adds to what a customer has for later invoices.
+// credit adds to what a customer has for later invoices. A deleted customer has none.
 func (f *Fake) credit(customer string, amount int64) *apiError {
-	cus, _ := f.customers.Get(customer)
+	cus, ok := f.customers.Get(customer)
+	if !ok || cus.Deleted {
+		return nil
+	}
 	cus.Balance -= amount
 	return save(f, f.customers, cus.ID, cus, "customer.updated")
 }

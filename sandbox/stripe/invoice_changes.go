@@ -150,8 +150,11 @@ func (f *Fake) finalizeInvoice(c *call) (any, *apiError) {
 
 // finalize opens a draft, with a payment intent when something is to be charged.
 func (f *Fake) finalize(inv Invoice, base string) (Invoice, *apiError) {
-	inv, bad := f.open(inv, base)
+	inv, bad := f.useBalance(inv)
 	if bad != nil {
+		return inv, bad
+	}
+	if inv, bad = f.open(inv, base); bad != nil {
 		return inv, bad
 	}
 	if inv.AmountDue > 0 {
@@ -167,6 +170,23 @@ func (f *Fake) finalize(inv Invoice, base string) (Invoice, *apiError) {
 	return inv, save(f, f.invoices, inv.ID, inv, "invoice.updated", "invoice.finalized")
 }
 
+// useBalance pays for a draft with the customer's credit, or adds the customer's debt to it. The caller stores it.
+func (f *Fake) useBalance(inv Invoice) (Invoice, *apiError) {
+	cus, ok := f.customers.Get(inv.Customer)
+	if !ok || cus.Deleted {
+		return inv, noSuchParam("customer", "customer", inv.Customer)
+	}
+	inv.StartingBalance = cus.Balance
+	inv.owe()
+	ending := min(inv.Total+inv.StartingBalance, 0)
+	inv.EndingBalance = &ending
+	if cus.Balance == ending {
+		return inv, nil
+	}
+	cus.Balance = ending
+	return inv, save(f, f.customers, cus.ID, cus, "customer.updated")
+}
+
 // open gives a draft its number and its pages. The caller stores it.
 func (f *Fake) open(inv Invoice, base string) (Invoice, *apiError) {
 	cus, ok := f.customers.Get(inv.Customer)
@@ -176,14 +196,7 @@ func (f *Fake) open(inv Invoice, base string) (Invoice, *apiError) {
 	now := f.timeOf(cus)
 	number := fmt.Sprintf("%s-%04d", cus.InvoicePrefix, cus.NextInvoiceSequence)
 	cus.NextInvoiceSequence++
-	inv.StartingBalance = cus.Balance
-	inv.owe()
-	ending := min(inv.Total+inv.StartingBalance, 0)
 	var kinds []string // a change of the next number alone sends no event
-	if cus.Balance != ending {
-		cus.Balance = ending
-		kinds = []string{"customer.updated"}
-	}
 	if cus.Currency == nil {
 		cus.Currency = &inv.Currency
 		kinds = []string{"customer.updated"}
@@ -193,7 +206,7 @@ func (f *Fake) open(inv Invoice, base string) (Invoice, *apiError) {
 	}
 	hosted, pdf := base+"/invoice/"+inv.ID, base+"/invoice/"+inv.ID+"/pdf"
 	inv.Status, inv.Number, inv.EffectiveAt, inv.StatusTransitions.FinalizedAt = "open", &number, &now, &now
-	inv.HostedInvoiceURL, inv.InvoicePDF, inv.EndingBalance = &hosted, &pdf, &ending
+	inv.HostedInvoiceURL, inv.InvoicePDF = &hosted, &pdf
 	return inv, nil
 }
 
