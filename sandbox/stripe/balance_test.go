@@ -120,23 +120,3 @@ func TestAOneTimePaymentLeavesTheBalance(t *testing.T) {
 		require.Equal(t, balance, s.balance(t))
 	}
 }
-
-// A deleted customer has no balance: what voids an invoice afterwards changes nothing of the customer.
-func TestADeletedCustomerHasNoBalance(t *testing.T) {
-	s := openShop(t)
-	sub := s.subscribe(t, s.params(s.basic))
-	s.setBalance(t, -300)
-	s.useCard(t, "pm_card_chargeCustomerFail")
-	_, err := s.Renew(sub.ID)
-	require.NoError(t, err)
-	open := s.invoices(t, sub.ID)[0]
-	_, err = s.client.Customers.Del(s.customer, nil)
-	require.NoError(t, err)
-	s.recorded.types(t)
-	_, err = s.client.Invoices.VoidInvoice(open.ID, nil)
-	require.NoError(t, err)
-	require.NotContains(t, s.recorded.types(t), "customer.updated")
-	cus, err := s.client.Customers.Get(s.customer, nil)
-	require.NoError(t, err)
-	require.True(t, cus.Deleted)
-}
