@@ -188,6 +188,7 @@ type caller struct {
 	token        string
 	key          string           // sent in place of the token, which reads the account
 	limit        int64            // of the key
+	since        time.Time        // when the key was made
 	limited      int64            // requests that it refused
 	answers      map[string]int64 // costs of the calls with a whole answer, by the answer's id
 	interrupted  int64            // requests without an answer, or with one that says to try again
