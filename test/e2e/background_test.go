@@ -36,6 +36,7 @@ func TestKilledWhileResponsesRunInTheBackground(t *testing.T) {
 			token := in.token("user_alice", nil)
 			before := in.account(token)
 			in.control(http.MethodDelete, "/control/openai/stats", nil, nil)
+			in.fault(map[string]any{"kind": "latency", "method": "GET", "path": "/v1/responses/*", "delay_ms": 4000}) // the first may be asked for before the last is made
 			var ids []string
 			ended := int64(0)                                         // tokens of the responses that end before the process is killed
 			for i, length := range []int{800, 800, 800, 8000, 8000} { // in milliseconds; the first question comes after two seconds
@@ -50,9 +51,9 @@ func TestKilledWhileResponsesRunInTheBackground(t *testing.T) {
 					ended += 50 + 10*int64(i)
 				}
 			}
-			in.fault(map[string]any{"kind": "latency", "method": "GET", "path": "/v1/responses/*", "delay_ms": 4000})
 			asked := int64(len(ids)) + 3
 			require.Eventually(t, func() bool { return in.upstream().Calls >= asked }, time.Minute, 10*time.Millisecond, "the process asks for them")
+			require.LessOrEqual(t, in.account(token).Usage.Requests-before.Usage.Requests, int64(2), "at least three are not settled; the machine is too slow for this test")
 			release := hold() // while the provider answers; no settlement commits from now on
 			require.Eventually(t, func() bool { return in.upstream().CompletionTokens >= ended }, time.Minute, 50*time.Millisecond, "the provider has told the ends")
 			in.program(killed).kill()
