@@ -178,6 +178,11 @@ func TestTranslatedStreams(t *testing.T) {
 				chunk(`{"tool_calls":[{"function":{"name":"g","arguments":"{"}}]}`, null) + chunk(`{"tool_calls":[{"function":{"arguments":"}"}}]}`, null) + chunk(`{}`, `"tool_calls"`) + usage + done,
 			join(begin, call, call, end("completed")), 30, `"name":"g"`,
 		},
+		"a call with its name in every chunk": {
+			"gpt-4o-mini", chunk(`{"tool_calls":[{"function":{"name":"f","arguments":"{\"a\":"}}]}`, null) + chunk(`{"tool_calls":[{"function":{"name":"f","arguments":"1}"}}]}`, null) +
+				chunk(`{"tool_calls":[{"function":{"name":"f","arguments":"{"}}]}`, null) + chunk(`{"tool_calls":[{"function":{"name":"f","arguments":"}"}}]}`, null) + chunk(`{}`, `"tool_calls"`) + usage + done,
+			join(begin, call, call, end("completed")), 30, `"arguments":"{\"a\":1}"`,
+		},
 		"reasoning, then text": {
 			"gpt-5-mini", chunk(`{"reasoning_content":"Hm"}`, null) + chunk(`{"content":"Hi"}`, null) + chunk(`{}`, `"stop"`) + usage + done,
 			join(begin, thought, message, end("completed")), 30, `"type":"reasoning_text","text":"Hm"`,

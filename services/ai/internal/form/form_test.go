@@ -90,6 +90,10 @@ func TestJoin(t *testing.T) {
 		"tools without anything": {[]string{
 			chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{"}}]`), chunk(`"tool_calls":[{"id":"","function":{"arguments":"}"}}]`),
 		}, `{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{}"},"id":""}]}`},
+		"a name in every chunk": {[]string{
+			chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{\"a\":"}}]`), chunk(`"tool_calls":[{"function":{"name":"f","arguments":"1}"}}]`),
+			chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]`),
+		}, `{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{\"a\":1}"}},{"function":{"name":"f","arguments":"{}"}}]}`},
 		"tools without index": {[]string{
 			chunk(`"tool_calls":[{"id":"t1","function":{"name":"f","arguments":"{"}}]`), chunk(`"tool_calls":[{"function":{"arguments":"}"}}]`),
 			chunk(`"tool_calls":[{"id":"t2","function":{"name":"g","arguments":"{}"}}]`),

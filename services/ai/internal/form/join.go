@@ -102,7 +102,7 @@ func merge(into, delta *node) {
 	}
 }
 
-// joinCall adds a part of a tool call. A part without an index continues the last call, unless it has an id or a name of its own.
+// joinCall adds a part of a tool call.
 func joinCall(calls, part *node) {
 	if !part.is(jsonscan.Object) {
 		return
@@ -115,8 +115,8 @@ func joinCall(calls, part *node) {
 			into = call
 		}
 	}
-	if into == nil && !index.is(jsonscan.Number) && id == "" && part.get("function").get("name").text() == "" && len(calls.values) > 0 {
-		into = calls.values[len(calls.values)-1]
+	if last := len(calls.values) - 1; into == nil && !index.is(jsonscan.Number) && id == "" && last >= 0 && continues(calls.values[last], part) {
+		into = calls.values[last]
 	}
 	if into == nil {
 		into = object()
@@ -125,6 +125,13 @@ func joinCall(calls, part *node) {
 	for i, key := range part.keys {
 		add(into, key, part.values[i])
 	}
+}
+
+// continues reports whether a part without an index and an id belongs to the last call: it has no name, or it repeats the name of a call whose
+// arguments are incomplete.
+func continues(last, part *node) bool {
+	name, function := part.get("function").get("name").text(), last.get("function")
+	return name == "" || name == function.get("name").text() && jsonscan.Incomplete([]byte(function.get("arguments").text()))
 }
 
 func (n *node) number() []byte {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 	"github.com/trivet-dev/trivet/services/ai/internal/sse"
 )
 
@@ -241,7 +242,7 @@ func (s *stream) closeOpen() {
 	}
 }
 
-// call adds a part of a call. A part without an index continues the last call, unless it has an id or a name of its own.
+// call adds a part of a call.
 func (s *stream) call(c *toolCall) {
 	it := s.callOf(c)
 	if it == nil {
@@ -277,6 +278,8 @@ func (s *stream) call(c *toolCall) {
 	s.write("response.function_call_arguments.delta", s.id(it), s.at(it), member{"delta", append(append([]byte{'"'}, more...), '"')})
 }
 
+// callOf finds the call that a part continues: by its index; without one by its id; without either it is the last, if the part has no name, or
+// repeats the name of a call whose arguments are incomplete.
 func (s *stream) callOf(c *toolCall) *item {
 	var last *item
 	for _, it := range s.answer.items {
@@ -288,7 +291,10 @@ func (s *stream) callOf(c *toolCall) *item {
 		}
 		last = it
 	}
-	if c.Index == nil && len(insideOf(c.ID)) == 0 && len(insideOf(c.Function.Name)) == 0 {
+	if last == nil || c.Index != nil || len(insideOf(c.ID)) > 0 {
+		return nil
+	}
+	if name := insideOf(c.Function.Name); len(name) == 0 || bytes.Equal(name, insideOf(last.name)) && jsonscan.Incomplete(last.body) {
 		return last
 	}
 	return nil

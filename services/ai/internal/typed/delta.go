@@ -1,6 +1,8 @@
 package typed
 
 import (
+	"cmp"
+
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
@@ -17,8 +19,9 @@ type pieces struct {
 // toolPieces is one tool call.
 type toolPieces struct {
 	index     int32
-	id        string
+	id, name  string
 	arguments halves
+	said      []byte // the arguments so far, as the inside of a JSON string; only of a call without an index
 }
 
 // add takes the data of an event, which is JSON, and adds to out what is new.
@@ -138,27 +141,38 @@ func (p *pieces) tool(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 	}
 	call := p.call(index, id, name)
 	piece := &aiv1.ToolCallDelta{Index: call.index, Id: id, Name: name}
+	if index < 0 && name == call.name { // repeated
+		piece.Name = ""
+	}
+	call.name = cmp.Or(call.name, name)
 	for _, raw := range arguments {
 		piece.Arguments += call.arguments.text(raw)
+		if index < 0 && !p.whole {
+			call.said = append(call.said, raw...)
+		}
 	}
 	if piece.GetId() != "" || piece.GetName() != "" || piece.GetArguments() != "" {
 		out.ToolCalls = append(out.ToolCalls, piece)
 	}
 }
 
-// call finds the call that a piece belongs to: by its index; without one by its id; without either it is the last, unless the piece has a name,
-// which only the first piece of a call has.
+// call finds the call that a piece belongs to: by its index; without one by its id; without either it is the last, if the piece has no name, or
+// repeats the name of a call whose arguments are incomplete. Any other piece begins a call.
 func (p *pieces) call(index int32, id, name string) *toolPieces {
 	if p.whole {
-		index, id = int32(len(p.tools)), ""
+		added := &toolPieces{index: int32(len(p.tools))}
+		p.tools = append(p.tools, added)
+		return added
 	}
 	for _, known := range p.tools {
 		if index >= 0 && known.index == index || index < 0 && id != "" && known.id == id {
 			return known
 		}
 	}
-	if index < 0 && id == "" && name == "" && len(p.tools) > 0 {
-		return p.tools[len(p.tools)-1]
+	if index < 0 && id == "" && len(p.tools) > 0 {
+		if last := p.tools[len(p.tools)-1]; name == "" || name == last.name && jsonscan.Incomplete(last.said) {
+			return last
+		}
 	}
 	if index < 0 {
 		for _, known := range p.tools {

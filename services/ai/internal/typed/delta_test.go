@@ -91,6 +91,14 @@ func TestNoPieceIsDropped(t *testing.T) {
 			"",
 			[]*aiv1.ToolCallDelta{call(0, "", "f", "{}")},
 		},
+		"a name in every chunk": {
+			[]string{
+				chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{\"a\":"}}]`), chunk(`"tool_calls":[{"function":{"name":"f","arguments":"1}"}}]`),
+				chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]`),
+			},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "", "f", `{"a":1}`), call(1, "", "f", "{}")},
+		},
 		"two tools without anything": {
 			[]string{chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{"}}]`), chunk(`"tool_calls":[{"id":"","function":{"name":"","arguments":"}"}}]`)},
 			"",
