@@ -51,7 +51,7 @@ func (x *Exchange) learn(a *answer, c *completion) {
 	a.id, a.model = cmp.Or(a.id, textOf(c.ID)), cmp.Or(a.model, textOf(c.Model))
 	a.created = cmp.Or(a.created, numberOf(c.Created))
 	a.tier = cmp.Or(textOf(c.ServiceTier), a.tier) // the end of a stream knows best
-	if present(c.Usage) {
+	if counts(c.Usage) {
 		a.usage = c.Usage
 		return
 	}
@@ -61,6 +61,19 @@ func (x *Exchange) learn(a *answer, c *completion) {
 	if present(c.XGroq) && json.Unmarshal(c.XGroq, &groq) == nil && present(groq.Usage) {
 		a.usage = groq.Usage
 	}
+	if a.usage == nil && present(c.Usage) {
+		a.usage = c.Usage
+	}
+}
+
+// counts reports whether a usage has a number. One without is empty, and says nothing.
+func counts(usage json.RawMessage) bool {
+	var u struct {
+		Input  json.RawMessage `json:"prompt_tokens"`
+		Output json.RawMessage `json:"completion_tokens"`
+		Total  json.RawMessage `json:"total_tokens"`
+	}
+	return json.Unmarshal(usage, &u) == nil && (present(u.Input) || present(u.Output) || present(u.Total))
 }
 
 // identify completes what the provider has left out.

@@ -1,7 +1,10 @@
 package translate_test
 
 import (
+	"io"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,4 +23,25 @@ func TestFieldsOfChatsDoNotPass(t *testing.T) {
 	exchange, err := translate.New([]byte(`{"model":"m","input":"x","max_output_tokens":16,"n":null,"max_tokens":null}`), translate.Options{})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"model":"m","messages":[{"role":"user","content":"x"}],"max_completion_tokens":16}`, string(exchange.Body))
+}
+
+// TestUsageOfGroq: a usage without a count does not hide the one in x_groq, which is billed.
+func TestUsageOfGroq(t *testing.T) {
+	const choice = `{"id":"1","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]`
+	const groq = `"x_groq":{"usage":{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13}}`
+	for members, want := range map[string]string{
+		groq:                                     `"input_tokens":9,`,
+		`"usage":{},` + groq:                     `"input_tokens":9,`,
+		`"usage":null,` + groq:                   `"input_tokens":9,`,
+		`"usage":{"prompt_tokens":null},` + groq: `"input_tokens":9,`,
+		`"usage":{"prompt_tokens":8},` + groq:    `"input_tokens":8,`,
+		`"usage":{}`:                             `"input_tokens":0,`,
+		`"usage":null`:                           `"usage":null`,
+	} {
+		exchange, err := translate.New([]byte(`{"model":"m","input":"x","max_output_tokens":16}`), translate.Options{Now: time.Now})
+		require.NoError(t, err)
+		body, err := io.ReadAll(exchange.Answer(io.NopCloser(strings.NewReader(choice + "," + members + "}"))))
+		require.NoError(t, err)
+		require.Contains(t, string(body), want, members)
+	}
 }
