@@ -18,7 +18,8 @@ const (
 	maxWaiting = 256
 	// sendTimeout bounds one attempt.
 	sendTimeout = 10 * time.Second
-	// maxAttempts bounds the attempts for one message; with the pauses between them they take about a minute and a half.
+	// maxAttempts bounds the attempts for one message; with the pauses between them they take up to two minutes, and longer if the
+	// receiver asks to wait.
 	maxAttempts = 6
 	firstPause  = 2 * time.Second
 	// maxPause bounds a pause that the receiver asks for.

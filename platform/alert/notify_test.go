@@ -106,7 +106,11 @@ func notify(t *testing.T, to alert.Receiver, changes ...alert.Change) (log strin
 	<-ended
 	outcomes = map[string]float64{}
 	for _, m := range family(t, registry, "trivet_alert_notifications_total") {
-		outcomes[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+		labels := map[string]string{}
+		for _, l := range m.GetLabel() {
+			labels[l.GetName()] = l.GetValue()
+		}
+		outcomes[labels["receiver"]+" "+labels["outcome"]] = m.GetCounter().GetValue()
 	}
 	return out.String(), outcomes
 }
@@ -116,7 +120,7 @@ func TestMessagesAreThoseOfSlack(t *testing.T) {
 		to := &receiver{answers: []attempt{answer(200)}}
 		log, outcomes := tell(t, to, change("WebhookFailures", "<stripe>", true), change("EventsDead", "clerk", false))
 		require.Empty(t, log)
-		require.Equal(t, map[string]float64{"sent": 2}, outcomes)
+		require.Equal(t, map[string]float64{"slack sent": 2}, outcomes)
 		require.Len(t, to.bodies, 1, "changes that wait together are one message")
 		var message map[string]string
 		require.NoError(t, json.Unmarshal([]byte(to.bodies[0]), &message))
@@ -151,7 +155,7 @@ func TestDelivery(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				to := &receiver{answers: c.answers}
 				log, outcomes := tell(t, to, change("EventsDead", "clerk", true))
-				require.Equal(t, map[string]float64{c.outcome: 1}, outcomes)
+				require.Equal(t, map[string]float64{"slack " + c.outcome: 1}, outcomes)
 				require.Len(t, to.times, len(c.pauses)+1)
 				for i, pause := range c.pauses {
 					require.Equal(t, pause, to.times[i+1].Sub(to.times[i]))
@@ -172,7 +176,7 @@ func TestWhatFindsNoRoomIsDropped(t *testing.T) {
 		}
 		to := &receiver{answers: []attempt{answer(200)}}
 		_, outcomes := tell(t, to, many...)
-		require.Equal(t, map[string]float64{"sent": 256, "dropped": 44}, outcomes)
+		require.Equal(t, map[string]float64{"slack sent": 256, "slack dropped": 44}, outcomes)
 		for _, body := range to.bodies {
 			require.LessOrEqual(t, strings.Count(body, "FIRING"), 20)
 		}

@@ -68,11 +68,16 @@ func (s *Slack) send(ctx context.Context, m message) (pause time.Duration, err e
 	switch status := response.StatusCode; {
 	case status < 300:
 		return 0, nil
-	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
+	case mayPass(status):
 		return min(provider.RetryAfter(response.Header, s.options.Now()), maxPause), fmt.Errorf("%w: %s", errRefused, response.Status)
 	default:
 		return -1, fmt.Errorf("%w: %s", errRefused, response.Status)
 	}
+}
+
+// mayPass reports whether another attempt may succeed after an answer with this status.
+func mayPass(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= http.StatusInternalServerError
 }
 
 // withoutURL keeps the address out of an error.

@@ -96,7 +96,10 @@ func (w *Webhook) send(ctx context.Context, m message) (pause time.Duration, err
 		URL: w.options.URL.Newest().Reveal(), Secrets: w.options.Secrets.Secrets().Reveal(), ID: m.id, At: w.options.Now(), Body: m.body,
 	})
 	if refused, ok := errors.AsType[*hook.RefusedError](err); ok {
-		pause = min(refused.After, maxPause)
+		pause = -1
+		if mayPass(refused.Status) {
+			pause = min(refused.After, maxPause)
+		}
 	}
 	return pause, err
 }

@@ -49,7 +49,7 @@ func verify(t *testing.T, key []byte, h http.Header, body string, now time.Time)
 // Each change is a signed webhook of its own, with the same id on every attempt.
 func TestWebhooksOfAlerts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		to := &receiver{answers: []attempt{answer(500), broken, answer(404), answer(204)}}
+		to := &receiver{answers: []attempt{answer(500), broken, answer(408), answer(204)}}
 		since, at := time.Now().Add(-time.Minute).UTC(), time.Now().UTC()
 		value := 11.5
 		fires, ends := change("WebhookFailures", "<stripe>", true), change("EventsDead", "clerk", false)
@@ -57,7 +57,7 @@ func TestWebhooksOfAlerts(t *testing.T) {
 		ends.Since, ends.At = since, at
 		log, outcomes := notify(t, webhook(to), fires, ends)
 		require.Empty(t, log)
-		require.Equal(t, map[string]float64{"sent": 2}, outcomes)
+		require.Equal(t, map[string]float64{"webhook sent": 2}, outcomes)
 		require.Len(t, to.bodies, 5)
 		ids := map[string]int{}
 		for i, body := range to.bodies {
@@ -89,14 +89,15 @@ func TestDeliveryOfWebhooks(t *testing.T) {
 		{"success", []attempt{answer(204)}, nil, "sent"},
 		{"the receiver asks to wait", []attempt{answer(503, "Retry-After", "30"), answer(200)}, []time.Duration{30 * time.Second}, "sent"},
 		{"the receiver asks to wait for a day", []attempt{answer(429, "Retry-After", "86400"), answer(200)}, []time.Duration{time.Minute}, "sent"},
-		{"a redirect, which could lead anywhere", []attempt{answer(302, "Location", "http://169.254.169.254/")}, []time.Duration{two, 2 * two, 4 * two, 8 * two, 16 * two}, "failed"},
+		{"a redirect, which could lead anywhere", []attempt{answer(302, "Location", "http://169.254.169.254/")}, nil, "failed"},
+		{"the address is gone", []attempt{answer(410, "Retry-After", "30")}, nil, "failed"},
 		{"a failure that stays", []attempt{broken}, []time.Duration{two, 2 * two, 4 * two, 8 * two, 16 * two}, "failed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				to := &receiver{answers: c.answers}
 				log, outcomes := notify(t, webhook(to), change("EventsDead", "clerk", true))
-				require.Equal(t, map[string]float64{c.outcome: 1}, outcomes)
+				require.Equal(t, map[string]float64{"webhook " + c.outcome: 1}, outcomes)
 				require.Len(t, to.times, len(c.pauses)+1)
 				for i, pause := range c.pauses {
 					require.Equal(t, pause, to.times[i+1].Sub(to.times[i]))
