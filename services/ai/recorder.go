@@ -49,7 +49,7 @@ func newRecorder(meter metric.Meter) (*recorder, error) {
 	unreported, err5 := meter.Int64Counter("trivet.ai.usage.unreported", metric.WithDescription("Calls that the provider broke off without their usage, although they may have output that was not seen, by model."))
 	background, err6 := meter.Int64Counter("trivet.ai.background.settled", metric.WithDescription("Responses that ran in the background and were settled, by their last status: completed, incomplete, failed, cancelled, lost."))
 	firstToken, err7 := meter.Float64Histogram("trivet.ai.first_token", metric.WithUnit("s"), metric.WithDescription("Time from the arrival of a call that asks for a stream to the first output of its answer, by model."))
-	fallbacks, err8 := meter.Int64Counter("trivet.ai.fallbacks", metric.WithDescription("Times that a call left a target for another one of its model, by model and by what the target it left came to; no_target: the caller got the text of TRIVET_FALLBACK_TEXT."))
+	fallbacks, err8 := meter.Int64Counter("trivet.ai.fallbacks", metric.WithDescription("Times that a call left a target for another one of its model, by model and by why it left; no_target: the caller got the text of TRIVET_FALLBACK_TEXT."))
 	cuts, err9 := meter.Int64Counter("trivet.ai.streams.cut", metric.WithDescription("Streams that had begun at the caller and did not end in order, by model and cause."))
 	return &recorder{
 			calls: calls, tokens: tokens, anomalies: anomalies, excess: excess, unreported: unreported, background: background, firstToken: firstToken, fallbacks: fallbacks, cuts: cuts,

@@ -22,8 +22,8 @@ func (e *WriteError) Error() string { return fmt.Sprintf("write the response: %v
 func (e *WriteError) Unwrap() error { return e.Err }
 
 // Pump writes every message with write until the stream ends, and returns how it ended: io.EOF, the stream's error, or
-// a *WriteError. Messages that have arrived are written together and flushed once, without waiting for more. During
-// silence Pump sends a keep-alive comment every keepAlive; 0 disables comments.
+// a *WriteError. Messages that have arrived are written together and flushed once, without waiting for more,
+// except after the last part, which waits up to Linger for the end. During silence Pump sends a keep-alive comment every keepAlive; 0 disables comments.
 func Pump[T any](s *Source[T], w *sse.Writer, keepAlive time.Duration, write func(T) error) error {
 	p := pump[T]{source: s, w: w, write: write, last: time.Now()}
 	if keepAlive <= 0 {

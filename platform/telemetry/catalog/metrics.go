@@ -94,7 +94,7 @@ func ai() []Metric {
 		{
 			Name: "trivet_ai_fallbacks_total", Kind: Counter, Unit: "fallbacks", Process: "ai",
 			Labels: []Label{model, listed("reason", "rate_limited", "server_error", "client_error", "timeout", "failed", "busy", "open", "rejected", "no_target")}, Rare: "a call leaves a target",
-			Help: "Times that a call left a target for another one of its model, by model and by what the target it left came to; no_target: the caller got the text of TRIVET_FALLBACK_TEXT.",
+			Help: "Times that a call left a target for another one of its model, by model and by why it left; no_target: the caller got the text of TRIVET_FALLBACK_TEXT.",
 		},
 		{
 			Name: "trivet_ai_streams_cut_total", Kind: Counter, Unit: "streams", Process: "ai",

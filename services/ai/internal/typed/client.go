@@ -1,6 +1,7 @@
 // Package typed is the typed front of calls to models: it writes requests and reads errors with go-openai, whose
-// only importer it is. It reads good answers itself, because servers that are almost OpenAI send members of other types. The calls themselves go the way of all calls, see package invoke: go-openai's HTTP client is
-// replaced by one that invokes. It never calls a provider; package upstream does.
+// only importer it is. It reads good answers itself, because servers that are almost OpenAI send members of other types.
+// The calls themselves go the way of all calls, see package invoke: go-openai's HTTP client is replaced by one that
+// invokes. It never calls a provider; package upstream does.
 package typed
 
 import (
