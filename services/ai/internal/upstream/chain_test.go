@@ -418,9 +418,18 @@ func TestWhyATargetIsPassedOver(t *testing.T) {
 			require.Equal(t, c.moves, x.moves)
 		})
 	}
-	w := newWorld(t, nil).does("one", broken).does("two", broken, fine)
+	w := newWorld(t, nil).does("one", limited("Retry-After", "9")).does("two", fine)
+	_, err := w.call("spread", &exchanging{})
+	require.NoError(t, err)
+	w.does("two", broken, fine).does("three", broken)
 	x := &exchanging{}
-	sent, err := w.call("m", x)
+	sent, err := w.call("spread", x)
+	require.NoError(t, err)
+	require.Equal(t, []string{"two two-a", "three ", "two two-a"}, sent)
+	require.Equal(t, []string{"rate_limited", "server_error", "server_error"}, x.moves, "the first target is not why the third one is left")
+	w = newWorld(t, nil).does("one", broken).does("two", broken, fine)
+	x = &exchanging{}
+	sent, err = w.call("m", x)
 	require.Error(t, err)
 	require.Equal(t, []string{"one one-b", "two two-a", "one one-a"}, sent)
 	require.Equal(t, []string{"server_error", "server_error"}, x.moves, "back to the first one")

@@ -57,7 +57,7 @@ type walk struct {
 	reached bool          // an attempt got as far as a server
 	failed  *choice       // of the last attempt, which was not final
 	why     string        // its outcome
-	left    *choice       // the newest target that was not called, or whose attempt failed
+	left    *choice       // the newest target whose attempt failed; before the first attempt, the newest that was not called
 	leftFor string        // why
 }
 
@@ -181,10 +181,11 @@ func (w *walk) round(ctx context.Context, most int) (done bool) {
 func (w *walk) available(c *choice, anyway bool, soonest *wait) (pick, bool) {
 	now := w.chain.options.Now()
 	if d := c.pool.Wait(); d > 0 {
-		w.left, w.leftFor = c, "busy"
+		why := "busy"
 		if c.pool.State() == provider.Open {
-			w.leftFor = "open"
+			why = "open"
 		}
+		w.pass(c, why)
 		soonest.note(d, false)
 		return pick{}, false
 	}
@@ -192,12 +193,19 @@ func (w *walk) available(c *choice, anyway bool, soonest *wait) (pick, bool) {
 	switch {
 	case ok:
 	case until.IsZero():
-		w.left, w.leftFor = c, "rejected"
+		w.pass(c, "rejected")
 	default:
-		w.left, w.leftFor = c, "rate_limited"
+		w.pass(c, "rate_limited")
 		soonest.note(until.Sub(now), true)
 	}
 	return key, ok
+}
+
+// pass notes a target that is not called. Once an attempt has failed, its failure is why the call moves.
+func (w *walk) pass(c *choice, why string) {
+	if w.failed == nil {
+		w.left, w.leftFor = c, why
+	}
 }
 
 // wait is how long no target of a model is available.
