@@ -138,7 +138,7 @@ func installation() []Rule {
 			PromQL: "(" + ratio(30*time.Minute, errors, requests).promQL() + " > 0.006) and (" + ratio(6*hour, errors, requests).promQL() + " > 0.006)",
 		},
 		{
-			Name: "InternalErrors", Severity: Ticket, Summary: "{rpc_method} fails with an internal error: a defect in Trivet, or a key that a provider refuses.",
+			Name: "InternalErrors", Severity: Ticket, Summary: "{rpc_method} fails with an internal error: a defect in Trivet, a key that a provider refuses, or a wrong setting.",
 			When: above(0, increase(15*time.Minute, Selector{Metric: "trivet_rpc_duration_seconds_count"}.where("rpc_code", "Internal"), "rpc_method")),
 		},
 		{
