@@ -207,7 +207,8 @@ func (s *Service) live(ctx context.Context, accountID string) (sub subscriptions
 	}
 }
 
-// Change does what a preview says, and charges exactly that. Repeating it is harmless. Errors: ErrExpired, ErrEnding, ErrNoSubscription, job.ErrBusy, those of
+// Change does what a preview says, and charges exactly that, unless another invoice has used the customer's credit at Stripe meanwhile, which then does not
+// pay for a part. Repeating it is harmless. Errors: ErrExpired, ErrEnding, ErrNoSubscription, job.ErrBusy, those of
 // mirror.Fetch, of package outcome and of the store.
 func (s *Service) Change(ctx context.Context, accountID, previewID string) (done Changed, err error) {
 	err = s.alone(ctx, accountID, func(ctx context.Context, s *Service, _ *job.Holder) (err error) {
