@@ -34,10 +34,14 @@ func TestWebhooksChangeLimits(t *testing.T) {
 		require.True(t, h.buy(purchase("pro", "")).GetApplied())
 		stop := h.run()
 		defer stop()
-		limit := func() int32 {
+		read := func() (int32, error) {
 			got, err := h.from("ai").GetEntitlements(t.Context(), &billingv1.GetEntitlementsRequest{AccountId: "org_1"})
+			return got.GetLimits().GetRequestsPerMinute(), err
+		}
+		limit := func() int32 {
+			got, err := read()
 			require.NoError(t, err)
-			return got.GetLimits().GetRequestsPerMinute()
+			return got
 		}
 		require.EqualValues(t, 20, limit())
 		sub := h.listed("/v1/subscriptions")[0]
@@ -55,7 +59,10 @@ func TestWebhooksChangeLimits(t *testing.T) {
 				_, err := h.deliver(webhookSecret, body)
 				require.NoError(t, err)
 			}
-			require.Eventually(t, func() bool { return limit() != before }, time.Minute, time.Millisecond)
+			require.Eventually(t, func() bool {
+				now, err := read()
+				return err == nil && now != before
+			}, time.Minute, time.Millisecond)
 			require.Equal(t, int32(70), limit()+before, "from one plan to the other")
 			took = append(took, time.Since(begun))
 		}

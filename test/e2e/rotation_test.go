@@ -138,7 +138,7 @@ func (r *rotation) step(setting string, processes int, signal bool, change func(
 	require.Eventually(r.t, func() bool { return r.readings(setting) >= before+processes }, 30*time.Second, 5*time.Millisecond, "%s: %s", setting, r.log)
 	answers := r.answers.Load()
 	require.Eventually(r.t, func() bool { return r.answers.Load() >= answers+4 }, 30*time.Second, time.Millisecond)
-	r.note(r.call(r.t.Context(), http.MethodPost, "/v1/chat/completions", r.token("user_"+fmt.Sprint(answers), nil), question))
+	r.note(r.send(http.MethodPost, "/v1/chat/completions", question, bearer(r.token("user_"+fmt.Sprint(answers), nil))))
 }
 
 // readings is how many processes have read a changed secret.
@@ -211,7 +211,8 @@ func (r *rotation) send(method, path, body string, headers http.Header) answer {
 		return answer{err: err}
 	}
 	request.Header = headers
-	response, err := http.DefaultClient.Do(request)
+	client := &http.Client{Timeout: time.Minute} // so that a request without an answer fails the test and does not hang it
+	response, err := client.Do(request)
 	if err != nil {
 		return answer{err: err}
 	}
