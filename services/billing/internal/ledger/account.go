@@ -55,20 +55,13 @@ func (l *Ledger) Plan(ctx context.Context, accountID string) (plans.Plan, error)
 		return plans.Plan{}, err
 	}
 	plan, err := l.planOf(account.Plan)
-	if l.appliedElsewhere(ctx, err) {
+	if err != nil {
+		if err := l.readMissing(ctx, err); err != nil {
+			return plans.Plan{}, err
+		}
 		return l.planOf(account.Plan)
 	}
-	return plan, err
-}
-
-// appliedElsewhere tells whether an error says that a plan is missing which another replica has applied a moment ago. It is known from now on.
-func (l *Ledger) appliedElsewhere(ctx context.Context, err error) bool {
-	missing, ok := errors.AsType[*PlanMissingError](err)
-	if !ok || l.reload == nil || l.reload(ctx) != nil {
-		return false
-	}
-	_, ok = l.plans.Get(missing.PlanID)
-	return ok
+	return plan, nil
 }
 
 func (l *Ledger) planOf(id string) (plans.Plan, error) {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,9 +64,18 @@ type fixedPlans struct {
 	fallback string
 	// applied are prices that another replica has applied.
 	applied map[string]plans.Sale
+	// reloads counts how often the applied plans were read, and reading, if set, is done before.
+	reloads atomic.Int64
+	reading func(ctx context.Context) error
 }
 
-func (p *fixedPlans) reload(context.Context) error {
+func (p *fixedPlans) reload(ctx context.Context) error {
+	p.reloads.Add(1)
+	if p.reading != nil {
+		if err := p.reading(ctx); err != nil {
+			return err
+		}
+	}
 	for id, sale := range p.applied {
 		p.all[sale.Plan.Ref()], p.prices[id] = *sale.Plan, sale
 	}

@@ -83,6 +83,8 @@ type Ledger struct {
 	// change, and closing compares the rest.
 	recent *lru.Cache[string, *Hold]
 	told   told
+	// missing are the plans that accounts name and nobody knows.
+	missing missing
 	// swept is the last hold of the last batch that was swept; its zero value means that the next begins with the first.
 	swept atomic.Pointer[Hold]
 }
@@ -98,7 +100,7 @@ func New(o Options) *Ledger {
 	}
 	l := &Ledger{
 		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, count: o.Metrics, recent: recent, reload: o.Reload, free: o.FreeCredit,
-		told: newTold(),
+		told: newTold(), missing: newMissing(),
 		// The database keeps microseconds; what is compared with it must too.
 		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
 	}

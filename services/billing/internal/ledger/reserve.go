@@ -158,8 +158,10 @@ type reserving struct {
 // *RepeatedError, *UnknownModelError, *ModelNotAllowedError, *InvalidError, *RequestUsedError, *PlanMissingError, ErrUnavailable.
 func (l *Ledger) Reserve(ctx context.Context, r Reservation) (Hold, error) {
 	h, err := l.reserve(ctx, r)
-	if l.appliedElsewhere(ctx, err) {
-		h, err = l.reserve(ctx, r)
+	if is[*PlanMissingError](err) {
+		if err = l.readMissing(ctx, err); err == nil {
+			h, err = l.reserve(ctx, r)
+		}
 	}
 	if refusal, refused := errors.AsType[*InsufficientError](err); refused && l.free == FreeVerified && r.Verified {
 		h, err = l.reserveVerified(ctx, r, refusal)
