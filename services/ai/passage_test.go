@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -76,28 +77,37 @@ func waitFor(met func() bool) bool {
 	return false
 }
 
-// streamsByAPI make the same stream by each API, and read n pieces of it; 0 reads all.
-var streamsByAPI = map[string]func(h *fixture, ctx context.Context, n int){
-	"/v1/chat/completions": func(h *fixture, ctx context.Context, n int) {
-		h.readRelay(ctx, aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, streamed, n)
+// streamsByAPI make the same stream by each API, and read it to its end, or until the first text has come.
+var streamsByAPI = map[string]func(h *fixture, ctx context.Context, firstOnly bool){
+	"/v1/chat/completions": func(h *fixture, ctx context.Context, firstOnly bool) {
+		h.readRelay(ctx, aiv1.Endpoint_ENDPOINT_CHAT_COMPLETIONS, streamed, firstOnly)
 	},
-	"/v1/responses": func(h *fixture, ctx context.Context, n int) {
-		h.readRelay(ctx, aiv1.Endpoint_ENDPOINT_RESPONSES, strings.Replace(ask, "{", `{"stream":true,"store":false,`, 1), n)
+	"/v1/responses": func(h *fixture, ctx context.Context, firstOnly bool) {
+		h.readRelay(ctx, aiv1.Endpoint_ENDPOINT_RESPONSES, strings.Replace(ask, "{", `{"stream":true,"store":false,`, 1), firstOnly)
 	},
-	"/api/v1/chat:stream": func(h *fixture, ctx context.Context, n int) {
+	"/api/v1/chat:stream": func(h *fixture, ctx context.Context, firstOnly bool) {
 		stream, err := h.ChatStream(ctx, &aiv1.ChatStreamRequest{Model: "gpt-4o-mini", Messages: user("hi")})
 		require.NoError(h.t, err)
-		for i := 0; err == nil && (n == 0 || i < n); i++ {
-			_, err = stream.Recv()
+		for err == nil {
+			var piece *aiv1.ChatStreamResponse
+			if piece, err = stream.Recv(); firstOnly && piece.GetDelta() != "" {
+				return
+			}
 		}
 	},
 }
 
-func (h *fixture) readRelay(ctx context.Context, endpoint aiv1.Endpoint, body string, n int) {
+// shownText finds text in the events of a chat and of a response.
+var shownText = regexp.MustCompile(`"(?:content|delta)":"[^"]`)
+
+func (h *fixture) readRelay(ctx context.Context, endpoint aiv1.Endpoint, body string, firstOnly bool) {
 	stream, err := h.Relay(ctx, &aiv1.RelayRequest{Endpoint: endpoint, Body: []byte(body)})
 	require.NoError(h.t, err)
-	for i := 0; err == nil && (n == 0 || i < n); i++ { // the first piece comes with the head
-		_, err = stream.Recv()
+	for err == nil {
+		var piece *aiv1.RelayResponse
+		if piece, err = stream.Recv(); firstOnly && shownText.Match(piece.GetBody()) {
+			return
+		}
 	}
 }
 
@@ -106,23 +116,23 @@ func TestPassages(t *testing.T) {
 	const first = "first token of gpt-4o-mini"
 	cut := func(cause string) map[string]int { return map[string]int{first: 1, "cut of gpt-4o-mini: " + cause: 1} }
 	for name, c := range map[string]struct {
-		fault fault.Fault
-		reads int // pieces until the caller leaves; 0 for one who stays
-		want  map[string]int
+		fault  fault.Fault
+		leaves bool // when the first text has come
+		want   map[string]int
 	}{
-		"the end":            {fault.Fault{}, 0, map[string]int{first: 1}},
-		"a lost connection":  {fault.Fault{Kind: fault.Cut, AfterChunks: 3}, 0, cut("broken_off")},
-		"an early end":       {fault.Fault{Kind: fault.EOF, AfterChunks: 3}, 0, cut("broken_off")},
-		"an error":           {fault.Fault{Kind: fault.StreamError, AfterChunks: 3}, 0, cut("provider_error")},
-		"silence":            {fault.Fault{Kind: fault.Stall, AfterChunks: 3}, 0, cut("timeout")},
-		"a caller who left":  {fault.Fault{Kind: fault.Stall, AfterChunks: 3}, 1, cut("caller_left")},
-		"no answer to begin": {fault.Fault{Kind: fault.Status, Status: 400}, 0, map[string]int{}},
+		"the end":            {fault.Fault{}, false, map[string]int{first: 1}},
+		"a lost connection":  {fault.Fault{Kind: fault.Cut, AfterChunks: 3}, false, cut("broken_off")},
+		"an early end":       {fault.Fault{Kind: fault.EOF, AfterChunks: 3}, false, cut("broken_off")},
+		"an error":           {fault.Fault{Kind: fault.StreamError, AfterChunks: 3}, false, cut("provider_error")},
+		"silence":            {fault.Fault{Kind: fault.Stall, AfterChunks: 3}, false, cut("timeout")},
+		"a caller who left":  {fault.Fault{Kind: fault.Stall, AfterChunks: 3}, true, cut("caller_left")},
+		"no answer to begin": {fault.Fault{Kind: fault.Status, Status: 400}, false, map[string]int{}},
 	} {
 		for api, call := range streamsByAPI {
 			t.Run(name+", "+api, func(t *testing.T) {
 				reader, metered := measured()
 				h := newFixture(t, metered, withReply(8), withConfig(func(c *ai.Config) {
-					if c.IdleTimeout = 300 * time.Millisecond; name != "silence" {
+					if c.IdleTimeout = 2 * time.Second; name != "silence" {
 						c.IdleTimeout = 10 * time.Second
 					}
 				}))
@@ -132,8 +142,8 @@ func TestPassages(t *testing.T) {
 				}
 				ctx, leave := context.WithCancel(t.Context())
 				defer leave()
-				call(h, ctx, c.reads)
-				if c.reads > 0 {
+				call(h, ctx, c.leaves)
+				if c.leaves {
 					leave()
 				}
 				awaitPassages(t, reader, c.want)
@@ -155,6 +165,20 @@ func TestPassagesOfOtherAnswers(t *testing.T) {
 
 	reader, metered = measured()
 	h = newFixture(t, metered, withUpstream(raw("application/json", `{"id":"1","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}`)))
+	require.Nil(t, h.chat(streamed).err)
+	awaitPassages(t, reader, map[string]int{"first token of gpt-4o-mini": 1})
+
+	reader, metered = measured()
+	h = newFixture(t, metered, withUpstream(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/speech") {
+			w.Header().Set("Content-Type", "audio/mpeg")
+			_, _ = io.WriteString(w, strings.Repeat("sound", 10_000))
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		raw("text/event-stream", delta("a")+done)(w, r)
+	}))
+	require.NotNil(t, h.send(speech, plain(`{"model":"tts-1","voice":"alloy","input":"four"}`)).err, "an answer that nobody asked to stream breaks off")
 	require.Nil(t, h.chat(streamed).err)
 	awaitPassages(t, reader, map[string]int{"first token of gpt-4o-mini": 1})
 

@@ -309,6 +309,7 @@ func TestVectorsOfAlmostOpenAI(t *testing.T) {
 		"an index beyond int":  {`{"data":[{"index":1e300,"embedding":[3]},{"index":0,"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
 		"half an index":        {`{"data":[{"index":0.5,"embedding":[3]},{"index":0,"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
 		"no vector":            {`{"data":[{"index":0},{"index":1,"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
+		"null for a vector":    {`{"data":[{"embedding":null},{"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
 		"three bytes":          {`{"data":[{"embedding":"AAAA"},{"embedding":"AAAA"}],"usage":{"prompt_tokens":1}}`, nil},
 		"not base64":           {`{"data":[{"embedding":"?"},{"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},
 		"numbers beyond float": {`{"data":[{"embedding":[1e39]},{"embedding":[3]}],"usage":{"prompt_tokens":1}}`, nil},

@@ -47,6 +47,7 @@ type call struct {
 	account string
 	req     *wire.Request
 	model   models.Model
+	arrived time.Time // before its hold was made; zero for a call that another one began
 	began   time.Time
 	query   Query
 	meter   *meter.Meter

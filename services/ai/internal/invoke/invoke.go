@@ -58,7 +58,7 @@ type Recorder interface {
 	Unreported(ctx context.Context, model string)
 	// Excess counts a call whose provider claims or sends more than the call's bound.
 	Excess(ctx context.Context, model string, excess tokens.Usage)
-	// FirstToken records how long after the call began the first output of a stream came.
+	// FirstToken records how long after the call arrived the first output of a stream came.
 	FirstToken(ctx context.Context, model string, after time.Duration)
 	// FellBack counts a call that left a target for another one, and why, or whose caller got a fixed text.
 	FellBack(ctx context.Context, model, reason string)
@@ -145,6 +145,7 @@ func (i *Invoker) invoke(ctx context.Context, claims *passport.Claims, req *wire
 		response.over(ctx)
 		return i.Refuse(ctx, claims, req.Model, began, err)
 	}
+	c.arrived = began
 	if ctx.Err() != nil { // the caller left while the hold was made
 		c.end()
 		return errs.From(context.Cause(ctx))

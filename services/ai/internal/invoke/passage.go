@@ -37,16 +37,17 @@ func (c *call) recordPassage() {
 	}
 	switch {
 	case !c.shown.IsZero():
-		recorder.FirstToken(c.up, c.model.ID, c.shown.Sub(c.began))
+		recorder.FirstToken(c.up, c.model.ID, c.shown.Sub(c.arrived))
 	case c.whole.Load(): // an answer in one piece that became a stream
-		recorder.FirstToken(c.up, c.model.ID, c.firstByte.Sub(c.began))
+		recorder.FirstToken(c.up, c.model.ID, c.firstByte.Sub(c.arrived))
 	}
 }
 
-// cutBy is why a stream did not end in order; "" for one that did, and for an answer that the caller had not begun to get.
+// cutBy is why a stream did not end in order; "" for one that did, for an answer that the caller had not begun to get, and for one that the
+// caller did not ask to be streamed.
 func (c *call) cutBy() string {
 	switch {
-	case !c.headed:
+	case !c.headed, !c.req.Stream && !c.streamsMedia() && !c.resumes():
 		return ""
 	case c.leftEarly:
 		return cutCallerLeft

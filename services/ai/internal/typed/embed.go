@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -84,6 +85,9 @@ func readVectors(out *aiv1.EmbedResponse, body []byte) error {
 
 // readVector reads a list of numbers, or the base64 of 32-bit numbers, the least significant byte first.
 func readVector(raw json.RawMessage) (values []float32, err error) {
+	if string(raw) == "null" {
+		return nil, errors.New("it is null")
+	}
 	if len(raw) == 0 || raw[0] != '"' {
 		err = json.Unmarshal(raw, &values)
 		return values, err //nolint:wrapcheck // the caller says what it is
