@@ -42,7 +42,7 @@ func withoutPlan(t *testing.T, test func(t *testing.T, b *fixture, call func(ctx
 	}
 }
 
-// The applied plans are read once in a second for a plan that is missing, however many calls miss it.
+// The applied plans are read once in a second for a plan that is missing, for any number of calls that miss it.
 func TestAMissingPlanIsLookedForOnceInASecond(t *testing.T) {
 	withoutPlan(t, func(t *testing.T, b *fixture, call func(ctx context.Context) error) {
 		for reads := range int64(3) {
