@@ -53,6 +53,9 @@ func TestPricedCalls(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, end.Cost)
 		require.EqualValues(t, 2, b.account().Period.Requests, "a call that has a cost is counted, also without tokens")
+		found, err := b.Audit(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, found, "also while it waits to be folded")
 
 		// The details are in the record before and after the fold, beside records without any.
 		for _, stage := range []string{"before the fold", "after it"} {

@@ -194,10 +194,10 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             SELECT account_id, day, requests, cost FROM usage_day
             UNION ALL
             SELECT account_id, usage_time / 86400000000, 1, cost FROM hold
-            WHERE fold <> 2 AND state <> 'open' AND usage_id = '' AND used_input_tokens + used_output_tokens > 0
+            WHERE fold <> 2 AND state <> 'open' AND usage_id = '' AND (used_input_tokens + used_output_tokens > 0 OR cost > 0)
             UNION ALL
             SELECT h.account_id, h.usage_time / 86400000000, 1, h.cost FROM unfolded_call AS c JOIN hold AS h ON h.id = c.hold_id
-            WHERE h.used_input_tokens + h.used_output_tokens > 0
+            WHERE h.used_input_tokens + h.used_output_tokens > 0 OR h.cost > 0
             UNION ALL
             SELECT r.account_id, r.settle_time / 86400000000, 1, r.cost
             FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
@@ -218,10 +218,10 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             SELECT account_id, day, requests, cost FROM usage_day
             UNION ALL
             SELECT account_id, usage_time / 86400000000, 1, cost FROM hold
-            WHERE fold <> 2 AND state <> 'open' AND usage_id = '' AND used_input_tokens + used_output_tokens > 0
+            WHERE fold <> 2 AND state <> 'open' AND usage_id = '' AND (used_input_tokens + used_output_tokens > 0 OR cost > 0)
             UNION ALL
             SELECT h.account_id, h.usage_time / 86400000000, 1, h.cost FROM unfolded_call AS c JOIN hold AS h ON h.id = c.hold_id
-            WHERE h.used_input_tokens + h.used_output_tokens > 0
+            WHERE h.used_input_tokens + h.used_output_tokens > 0 OR h.cost > 0
             UNION ALL
             SELECT r.account_id, r.settle_time / 86400000000, 1, r.cost
             FROM hold AS h JOIN usage_record AS r ON r.account_id = h.account_id AND r.id = h.usage_id
