@@ -282,7 +282,7 @@ func (in *installation) awaitReady() {
 
 func (in *installation) await(url string) {
 	in.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		response, err := http.Get(url)
 		if err == nil {
@@ -292,7 +292,7 @@ func (in *installation) await(url string) {
 			}
 		}
 		if time.Now().After(deadline) {
-			in.t.Fatalf("%s is not healthy after 30 s: %v\n%s", url, err, in.log)
+			in.t.Fatalf("%s is not healthy after 2 minutes: %v\n%s", url, err, in.log)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
