@@ -178,7 +178,7 @@ func newFaultySandbox(t *testing.T, now func() time.Time) *faultySandbox {
 	return &faultySandbox{Sandbox: box, t: t}
 }
 
-// fail replaces the present failure by the next one. It reports whether there is none.
+// fail replaces the present failure by the next one, and returns true when the providers work again.
 func (b *faultySandbox) fail() (works bool) {
 	b.t.Helper()
 	b.control(http.MethodDelete, nil)

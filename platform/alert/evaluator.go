@@ -39,7 +39,7 @@ type Change struct {
 	Firing bool
 	// Since is when the condition began to hold, and At when the change was noticed.
 	Since, At time.Time
-	// Value is that of the rule's first condition at that time; nil when there is none.
+	// Value is that of the rule's first condition at that time; nil when it is unknown.
 	Value *float64
 }
 

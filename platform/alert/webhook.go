@@ -59,7 +59,7 @@ type WebhookData struct {
 	Labels map[string]string `json:"labels"`
 	// Since is when the condition began to hold.
 	Since time.Time `json:"since"`
-	// Value is that of the rule's first condition, when the change was noticed, in the unit of Threshold; absent when there is none.
+	// Value is that of the rule's first condition, when the change was noticed, in the unit of Threshold; absent when the value is unknown, such as when the metric is gone.
 	Value *float64 `json:"value,omitempty"`
 	// Threshold is the limit of the value: above it the condition holds.
 	Threshold float64 `json:"threshold"`

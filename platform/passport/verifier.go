@@ -84,7 +84,7 @@ func (v *Verifier) Verify(token, audience string) (*Claims, error) {
 	return claims, nil
 }
 
-// Ended reports whether a passport that was verified earlier is no longer valid.
+// Ended reports whether a passport has expired since it was verified.
 func (v *Verifier) Ended(claims *Claims) bool {
 	return !v.now().Before(claims.ExpireTime.Add(endLeeway))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/sse"
 )
 
-// Linger is how long what is written last waits for the end of its response, which is sent with it.
+// Linger bounds how long the last part of a response waits for the end, so that one write sends both.
 const Linger = 2 * time.Millisecond
 
 // WriteError reports that the client is gone or reads too slowly.
