@@ -29,7 +29,7 @@ func Forwarded(name string) string {
 // returned returns the headers of an answer that the caller gets, by lower-case name. Those that identify Trivet's
 // account (openai-organization, openai-project, cookies), or its limits (x-ratelimit-…), are left out, and the values of the others are redacted.
 func (c *client) returned(h http.Header) map[string]string {
-	out := make(map[string]string, 12)
+	out := make(map[string]string, 8)
 	for name, values := range h {
 		if len(values) == 0 {
 			continue

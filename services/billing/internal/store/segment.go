@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
@@ -99,7 +100,7 @@ func (w *segmentWriter) find(s string) uint64 {
 
 // decodeSegment reads the records of a segment of an account.
 func decodeSegment(accountID, id string, raw []byte) ([]ledger.UsageRecord, error) {
-	r := &segmentReader{raw: raw}
+	r := &segmentReader{raw: raw, texts: string(raw), known: make([]string, 0, textsOfRecord)}
 	if r.version = r.octet(); r.version < 1 || r.version > detailedVersion {
 		if !r.bad {
 			return nil, fmt.Errorf("segment %s has version %d, which this program does not know", id, r.version)
@@ -111,7 +112,7 @@ func decodeSegment(accountID, id string, raw []byte) ([]ledger.UsageRecord, erro
 	}
 	var records []ledger.UsageRecord
 	for i := int64(0); i < count && !r.bad; i++ {
-		records = append(records, r.record(accountID, fmt.Sprintf("%s.%d", id, i)))
+		records = append(records, r.record(accountID, id+"."+strconv.FormatInt(i, 10)))
 	}
 	if r.bad || len(r.raw) > 0 {
 		return nil, fmt.Errorf("segment %s: %w", id, errSegment)
@@ -121,10 +122,12 @@ func decodeSegment(accountID, id string, raw []byte) ([]ledger.UsageRecord, erro
 
 type segmentReader struct {
 	version byte
-	raw     []byte
-	known   []string
-	last    int64
-	bad     bool
+	// raw is what is not read yet, the end of texts. The texts of all records are parts of texts, so that reading one makes no copy of it.
+	raw   []byte
+	texts string
+	known []string
+	last  int64
+	bad   bool
 }
 
 func (r *segmentReader) record(accountID, id string) ledger.UsageRecord {
@@ -203,7 +206,8 @@ func (r *segmentReader) text() string {
 		r.bad = true
 		return ""
 	}
-	s := string(r.raw[:n])
+	from := len(r.texts) - len(r.raw)
+	s := r.texts[from : from+int(n)]
 	r.raw, r.known = r.raw[n:], append(r.known, s)
 	return s
 }
