@@ -1642,6 +1642,12 @@ export interface components {
              *     TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
              */
             fallback?: boolean;
+            /**
+             * @description What the model thought before it answered, as the provider shows it, under a name such as "reasoning_content" or
+             *     "reasoning". Absent for models that do not reason and for providers that keep it to themselves, such as OpenAI. Its
+             *     tokens are part of usage. No request takes it back. Example: "The user asks for the weather.".
+             */
+            reasoning?: string;
         };
         /** @description ChatStreamRequest is a conversation to answer piece by piece. */
         ChatStreamRequest: {
@@ -1706,6 +1712,11 @@ export interface components {
              *     TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
              */
             fallback?: boolean;
+            /**
+             * @description The next part of what the model thinks, as the provider shows it; it usually comes before the text. Absent in a piece
+             *     without such a part. See reasoning in ChatResponse. Example: "The user asks".
+             */
+            reasoning?: string;
         };
         /** @description CheckEntitlementResponse is the answer. */
         CheckEntitlementResponse: {

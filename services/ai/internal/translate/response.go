@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
+	"strings"
 )
 
 // member is a member of an object whose order is kept.
@@ -103,7 +104,7 @@ func (a *answer) name(prefix string, parts ...string) string {
 // status is the status of a response whose answer has ended, and why it is incomplete.
 func (a *answer) status() (status string, details json.RawMessage) {
 	switch a.finish {
-	case "length":
+	case "length", "max_tokens", "model_length":
 		return "incomplete", json.RawMessage(`{"reason":"max_output_tokens"}`)
 	case "content_filter":
 		return "incomplete", json.RawMessage(`{"reason":"content_filter"}`)
@@ -172,35 +173,43 @@ func usageOf(usage json.RawMessage) json.RawMessage {
 		Input   json.RawMessage `json:"prompt_tokens"`
 		Output  json.RawMessage `json:"completion_tokens"`
 		Total   json.RawMessage `json:"total_tokens"`
-		Inputs  object          `json:"prompt_tokens_details"`
-		Outputs object          `json:"completion_tokens_details"`
+		Inputs  json.RawMessage `json:"prompt_tokens_details"`
+		Outputs json.RawMessage `json:"completion_tokens_details"`
 	}
 	if json.Unmarshal(usage, &u) != nil {
 		return null
 	}
+	input, output := number(u.Input), number(u.Output)
+	total := number(u.Total)
+	if total == 0 {
+		total = input + output
+	}
 	return write(
-		member{"input_tokens", number(u.Input)}, member{"input_tokens_details", detailsOf("cached_tokens", u.Inputs)},
-		member{"output_tokens", number(u.Output)}, member{"output_tokens_details", detailsOf("reasoning_tokens", u.Outputs)},
-		member{"total_tokens", number(u.Total)},
+		member{"input_tokens", raw(input)}, member{"input_tokens_details", detailsOf("cached_tokens", u.Inputs)},
+		member{"output_tokens", raw(output)}, member{"output_tokens_details", detailsOf("reasoning_tokens", u.Outputs)},
+		member{"total_tokens", raw(total)},
 	)
 }
 
 // detailsOf writes the number that a response always has, and those of tokens that are not text if the chat has them: they
 // have prices of their own.
-func detailsOf(always string, details object) json.RawMessage {
-	members := []member{{always, number(details[always])}}
+func detailsOf(always string, value json.RawMessage) json.RawMessage {
+	var details object
+	_ = json.Unmarshal(value, &details) // anything but an object has no details
+	members := []member{{always, raw(number(details[always]))}}
 	for _, kind := range []string{"audio_tokens", "image_tokens"} {
 		if value := details[kind]; present(value) {
-			members = append(members, member{kind, value})
+			members = append(members, member{kind, raw(number(value))})
 		}
 	}
 	return write(members...)
 }
 
-// number returns 0 for a number that is missing.
-func number(n json.RawMessage) json.RawMessage {
-	if !present(n) {
-		return json.RawMessage("0")
+// number reads a count, which some providers write as a text or with a point; 0 for anything else.
+func number(value json.RawMessage) int64 {
+	n, err := strconv.ParseFloat(strings.Trim(string(value), `"`), 64)
+	if err != nil || n < 0 || n > 1<<53 {
+		return 0
 	}
-	return n
+	return int64(n)
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"strconv"
 
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 	"github.com/trivet-dev/trivet/services/ai/internal/sse"
@@ -195,11 +194,11 @@ func (s *stream) end() {
 }
 
 func (s *stream) delta(d *turn) {
-	s.grow(reasoning, insideOf(d.reasoning()))
-	s.grow(text, insideOf(d.Content))
-	s.grow(refusal, insideOf(d.Refusal))
-	for i := range d.ToolCalls {
-		s.call(&d.ToolCalls[i])
+	s.grow(reasoning, d.thoughts)
+	s.grow(text, d.words)
+	s.grow(refusal, d.refusal)
+	for i := range d.calls {
+		s.call(&d.calls[i])
 	}
 }
 
@@ -252,7 +251,7 @@ func (s *stream) call(c *toolCall) {
 		s.open = nil
 		index := 0
 		if c.Index != nil {
-			index = *c.Index
+			index = int(*c.Index)
 		} else {
 			for _, other := range s.answer.items {
 				if other.kind == function {
@@ -261,13 +260,8 @@ func (s *stream) call(c *toolCall) {
 			}
 		}
 		it = s.answer.open(function, index)
-		it.add(&toolCall{ID: c.ID, Function: struct {
-			Name      json.RawMessage `json:"name"`
-			Arguments json.RawMessage `json:"arguments"`
-		}{Name: c.Function.Name}})
-		if string(it.call) == `""` {
-			it.call = raw(s.answer.name("call_", strconv.Itoa(it.index)))
-		}
+		it.add(&toolCall{ID: c.ID, Function: called{Name: c.Function.Name}})
+		it.identify(s.answer)
 		s.write("response.output_item.added", s.at(it), member{"item", it.write(s.answer, false)})
 	}
 	more := argumentsOf(c.Function.Arguments)
@@ -286,7 +280,7 @@ func (s *stream) callOf(c *toolCall) *item {
 		if it.kind != function {
 			continue
 		}
-		if c.Index != nil && it.tool == *c.Index || c.Index == nil && len(insideOf(c.ID)) > 0 && bytes.Equal(it.call, c.ID) {
+		if c.Index != nil && it.tool == int(*c.Index) || c.Index == nil && len(insideOf(c.ID)) > 0 && bytes.Equal(it.call, c.ID) {
 			return it
 		}
 		last = it

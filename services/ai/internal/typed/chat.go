@@ -55,5 +55,5 @@ func readChat(body []byte) *aiv1.ChatResponse {
 		calls[piece.GetIndex()] = call
 		m.ToolCalls = append(m.ToolCalls, call)
 	}
-	return &aiv1.ChatResponse{Id: p.id, Model: p.model, Message: m, FinishReason: p.finish}
+	return &aiv1.ChatResponse{Id: p.id, Model: p.model, Message: m, FinishReason: p.finish, Reasoning: all.Reasoning}
 }

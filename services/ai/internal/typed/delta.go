@@ -3,8 +3,11 @@ package typed
 import (
 	"cmp"
 
+	"google.golang.org/protobuf/proto"
+
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
 )
 
 // pieces collects what a stream, or an answer in one piece, says of its first choice. It takes every form that providers use: texts in lists,
@@ -12,6 +15,7 @@ import (
 type pieces struct {
 	id, model, finish string
 	content           halves
+	thoughts          halves
 	tools             []*toolPieces
 	whole             bool // the answer is in one piece: its first choice counts, and each tool call is whole
 }
@@ -51,7 +55,7 @@ func (p *pieces) add(out *aiv1.ChatStreamResponse, data []byte) {
 func (p *pieces) choice(out *aiv1.ChatStreamResponse, raw []byte) {
 	c := jsonscan.New(raw)
 	for key := range c.Members() {
-		if string(key) == "index" && number(&c) != 0 && !p.whole {
+		if string(key) == "index" && number(&c, 0) != 0 && !p.whole {
 			return
 		}
 		if string(key) != "index" {
@@ -74,44 +78,32 @@ func (p *pieces) choice(out *aiv1.ChatStreamResponse, raw []byte) {
 }
 
 func (p *pieces) delta(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
+	var thought wire.Thought
 	for key := range c.Members() {
-		switch string(key) {
-		case "content", "refusal":
-			out.Delta += p.words(c)
-		case "tool_calls":
+		switch {
+		case string(key) == "content", string(key) == "refusal":
+			words, thoughts := wire.Words(nil, nil, c)
+			out.Delta += p.content.text(words)
+			p.think(out, thoughts)
+		case string(key) == "tool_calls":
 			for range c.Elements() {
 				p.tool(out, c)
 			}
+		case thought.Take(key, c):
 		default:
 			c.Skip()
 		}
 	}
+	p.think(out, thought)
 }
 
-// words returns a text, or the texts of a list of parts.
-func (p *pieces) words(c *jsonscan.Cursor) (all string) {
-	switch c.Kind() {
-	case jsonscan.String:
-		raw, _ := c.String()
-		return p.content.text(raw)
-	case jsonscan.Array:
-		for range c.Elements() {
-			all += p.words(c)
-		}
-		return all
-	case jsonscan.Object:
-		for key := range c.Members() {
-			switch string(key) {
-			case "text", "value", "refusal":
-				all += p.words(c)
-			default:
-				c.Skip()
-			}
-		}
-		return all
-	default:
-		c.Skip()
-		return ""
+// think adds the inside of a JSON string to what the model thinks.
+func (p *pieces) think(out *aiv1.ChatStreamResponse, raw []byte) {
+	if len(raw) == 0 {
+		return
+	}
+	if text := p.thoughts.text(raw); text != "" {
+		out.Reasoning = proto.String(out.GetReasoning() + text)
 	}
 }
 
@@ -121,7 +113,7 @@ func (p *pieces) tool(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 	for key := range c.Members() {
 		switch string(key) {
 		case "index":
-			index = number(c)
+			index = number(c, -1)
 		case "id":
 			id = text(c)
 		case "function":
@@ -188,6 +180,9 @@ func (p *pieces) call(index int32, id, name string) *toolPieces {
 // rest adds the characters that never became whole.
 func (p *pieces) rest(out *aiv1.ChatStreamResponse) {
 	out.Delta += p.content.rest()
+	if left := p.thoughts.rest(); left != "" {
+		out.Reasoning = proto.String(out.GetReasoning() + left)
+	}
 	for _, call := range p.tools {
 		if left := call.arguments.rest(); left != "" {
 			out.ToolCalls = append(out.ToolCalls, &aiv1.ToolCallDelta{Index: call.index, Arguments: left})
@@ -246,15 +241,10 @@ func first(into *string, c *jsonscan.Cursor) {
 	}
 }
 
-// number passes a value and returns it when it is a whole number that fits, else 0.
-func number(c *jsonscan.Cursor) int32 {
-	if c.Kind() != jsonscan.Number {
-		c.Skip()
-		return 0
+// number passes a value and returns it when it is a whole number that fits, which may be written as a text, else otherwise.
+func number(c *jsonscan.Cursor, otherwise int32) int32 {
+	if n, ok := wire.Index(c); ok {
+		return n
 	}
-	n, whole := c.Int()
-	if !whole || n < 0 || n > 1<<30 {
-		return 0
-	}
-	return int32(n)
+	return otherwise
 }

@@ -13,12 +13,14 @@ import (
 )
 
 // collect adds up what a client makes of the pieces.
-func collect(t *testing.T, events ...string) (text, finish string, tools []*aiv1.ToolCallDelta) {
+func collect(t *testing.T, events ...string) (text, thoughts, finish string, tools []*aiv1.ToolCallDelta) {
 	t.Helper()
 	var p pieces
 	add := func(out *aiv1.ChatStreamResponse) {
 		require.NotContains(t, out.GetDelta(), "\ufffd\ufffd")
 		text += out.GetDelta()
+		require.True(t, out.Reasoning == nil || out.GetReasoning() != "")
+		thoughts += out.GetReasoning()
 		for _, piece := range out.GetToolCalls() {
 			for int(piece.GetIndex()) >= len(tools) {
 				tools = append(tools, &aiv1.ToolCallDelta{Index: int32(len(tools))})
@@ -37,7 +39,7 @@ func collect(t *testing.T, events ...string) (text, finish string, tools []*aiv1
 	last := &aiv1.ChatStreamResponse{}
 	p.rest(last)
 	add(last)
-	return text, p.finish, tools
+	return text, thoughts, p.finish, tools
 }
 
 // TestNoPieceIsDropped sends texts and tool calls in every form that providers use.
@@ -66,6 +68,21 @@ func TestNoPieceIsDropped(t *testing.T) {
 		"no half":             {[]string{chunk(`"content":"\\ud83d"`), chunk(`"content":"y"`)}, `\ud83dy`, nil},
 		"half behind a slash": {[]string{chunk(`"content":"\\\ud83d"`), chunk(`"content":"\ude00"`)}, `\😀`, nil},
 		"ping":                {[]string{`"ping"`, `[1]`, `{}`, `{"choices":null}`}, "", nil},
+		"tools whose index is a text": {
+			[]string{
+				chunk(`"tool_calls":[{"index":"0","id":"t1","function":{"name":"f","arguments":"{"}},{"index":"1","id":"t2","function":{"name":"g","arguments":"["}}]`),
+				chunk(`"tool_calls":[{"index":"1","function":{"arguments":"]"}},{"index":"0","function":{"arguments":"}"}}]`),
+			},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "t1", "f", "{}"), call(1, "t2", "g", "[]")},
+		},
+		"tools whose index is null": {
+			[]string{
+				chunk(`"tool_calls":[{"index":null,"id":"t1","function":{"name":"f","arguments":"{}"}}]`), chunk(`"tool_calls":[{"index":null,"id":"t2","function":{"name":"g","arguments":"{}"}}]`),
+			},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "t1", "f", "{}"), call(1, "t2", "g", "{}")},
+		},
 		"tools": {
 			[]string{
 				chunk(`"tool_calls":[{"index":0,"id":"t1","function":{"name":"f","arguments":""}}]`), chunk(`"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]`),
@@ -116,13 +133,35 @@ func TestNoPieceIsDropped(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text, _, tools := collect(t, c.events...)
+			text, _, _, tools := collect(t, c.events...)
 			require.Equal(t, c.text, text)
 			require.Empty(t, cmp.Diff(c.tools, tools, protocmp.Transform()))
 		})
 	}
-	_, finish, _ := collect(t, chunk(`"content":"a"`), `{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`, `{"choices":[]}`)
+	_, _, finish, _ := collect(t, chunk(`"content":"a"`), `{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`, `{"choices":[]}`)
 	require.Equal(t, "length", finish)
+}
+
+// TestThoughtsAreKeptApart: what a model thinks arrives beside its text, once, in every form that providers use.
+func TestThoughtsAreKeptApart(t *testing.T) {
+	for name, c := range map[string]struct{ delta, text, thoughts string }{
+		"DeepSeek, vLLM":       {`{"reasoning_content":"hm","content":null}`, "", "hm"},
+		"Groq, Ollama":         {`{"reasoning":"hm","content":"a"}`, "a", "hm"},
+		"OpenRouter, twice":    {`{"reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm","format":"x","index":0}]}`, "", "hm"},
+		"a summary":            {`{"reasoning_details":[{"type":"reasoning.summary","summary":"hm"}]}`, "", "hm"},
+		"encrypted":            {`{"reasoning_details":[{"type":"reasoning.encrypted","data":"eyJ="}]}`, "", ""},
+		"Mistral, in content":  {`{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}],"closed":true},{"type":"text","text":"a"}]}`, "a", "hm"},
+		"LiteLLM, blocks":      {`{"reasoning_content":"hm","thinking_blocks":[{"type":"thinking","thinking":"hm","signature":"abc"}]}`, "", "hm"},
+		"escapes":              {`{"reasoning":"\ud83d\ude00\n"}`, "", "😀\n"},
+		"half a character":     {`{"reasoning":"\ud83d"}`, "", "\ufffd"},
+		"empty, null, numbers": {`{"reasoning":"","reasoning_content":null,"thinking":7,"content":"a"}`, "a", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text, thoughts, _, _ := collect(t, `{"choices":[{"index":0,"delta":`+c.delta+`}]}`)
+			require.Equal(t, c.text, text)
+			require.Equal(t, c.thoughts, thoughts)
+		})
+	}
 }
 
 func TestCompleteWritesExactNumbers(t *testing.T) {

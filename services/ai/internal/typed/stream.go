@@ -86,7 +86,7 @@ func (s *streamSink) Body(p []byte) error {
 			s.pieces.add(out, ev.Data)
 		}
 	}
-	if out.GetDelta() == "" && len(out.GetToolCalls()) == 0 {
+	if out.GetDelta() == "" && out.Reasoning == nil && len(out.GetToolCalls()) == 0 {
 		return nil // a role, a comment, or the finish reason, which goes into the last piece
 	}
 	s.name(out)

@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"math"
 	"slices"
+	"strconv"
 
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
@@ -148,12 +150,33 @@ func (k *Chunk) value(c *jsonscan.Cursor, kind Kind) {
 	}
 }
 
-// count passes a value and returns it when it is a whole number, else 0.
+// count passes an index and returns it; 0 for anything else.
 func count(c *jsonscan.Cursor) int64 {
-	if c.Kind() != jsonscan.Number {
+	n, _ := Index(c)
+	return int64(n)
+}
+
+// Index passes a value and returns it if it is a whole number from 0 that fits, or a text of one, as some providers write it.
+func Index(c *jsonscan.Cursor) (n int32, ok bool) {
+	switch c.Kind() {
+	case jsonscan.Number:
+		return indexOf(c.Raw())
+	case jsonscan.String:
+		raw, _ := c.String()
+		return indexOf(raw)
+	default:
 		c.Skip()
-		return 0
+		return 0, false
 	}
-	n, _ := c.Int()
-	return n
+}
+
+func indexOf(text []byte) (n int32, ok bool) {
+	if len(text) == 1 && text[0] >= '0' && text[0] <= '9' {
+		return int32(text[0] - '0'), true
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || f < 0 || f > 1<<30 || f != math.Trunc(f) {
+		return 0, false
+	}
+	return int32(f), true
 }

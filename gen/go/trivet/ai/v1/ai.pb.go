@@ -883,7 +883,11 @@ type ChatResponse struct {
 	CostNanoUsd int64 `protobuf:"varint,6,opt,name=cost_nano_usd,json=costNanoUsd,proto3" json:"cost_nano_usd,omitempty"`
 	// Present and true when no target of the model was available, so that the message is the text of the setting
 	// TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
-	Fallback      *bool `protobuf:"varint,7,opt,name=fallback,proto3,oneof" json:"fallback,omitempty"`
+	Fallback *bool `protobuf:"varint,7,opt,name=fallback,proto3,oneof" json:"fallback,omitempty"`
+	// What the model thought before it answered, as the provider shows it, under a name such as "reasoning_content" or
+	// "reasoning". Absent for models that do not reason and for providers that keep it to themselves, such as OpenAI. Its
+	// tokens are part of usage. No request takes it back. Example: "The user asks for the weather.".
+	Reasoning     *string `protobuf:"bytes,8,opt,name=reasoning,proto3,oneof" json:"reasoning,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -965,6 +969,13 @@ func (x *ChatResponse) GetFallback() bool {
 		return *x.Fallback
 	}
 	return false
+}
+
+func (x *ChatResponse) GetReasoning() string {
+	if x != nil && x.Reasoning != nil {
+		return *x.Reasoning
+	}
+	return ""
 }
 
 // ChatStreamRequest is a conversation to answer piece by piece.
@@ -1125,7 +1136,10 @@ type ChatStreamResponse struct {
 	CostNanoUsd *int64 `protobuf:"varint,7,opt,name=cost_nano_usd,json=costNanoUsd,proto3,oneof" json:"cost_nano_usd,omitempty"`
 	// Present and true in each piece when no target of the model was available, so that the text is that of the setting
 	// TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
-	Fallback      *bool `protobuf:"varint,8,opt,name=fallback,proto3,oneof" json:"fallback,omitempty"`
+	Fallback *bool `protobuf:"varint,8,opt,name=fallback,proto3,oneof" json:"fallback,omitempty"`
+	// The next part of what the model thinks, as the provider shows it; it usually comes before the text. Absent in a piece
+	// without such a part. See reasoning in ChatResponse. Example: "The user asks".
+	Reasoning     *string `protobuf:"bytes,9,opt,name=reasoning,proto3,oneof" json:"reasoning,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1214,6 +1228,13 @@ func (x *ChatStreamResponse) GetFallback() bool {
 		return *x.Fallback
 	}
 	return false
+}
+
+func (x *ChatStreamResponse) GetReasoning() string {
+	if x != nil && x.Reasoning != nil {
+		return *x.Reasoning
+	}
+	return ""
 }
 
 // ToolCallDelta is a part of a tool call.
@@ -2370,7 +2391,7 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\v_max_tokensB\x0e\n" +
 	"\f_temperatureB\b\n" +
 	"\x06_top_pB\a\n" +
-	"\x05_seed\"\x8e\x02\n" +
+	"\x05_seed\"\xbf\x02\n" +
 	"\fChatResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12/\n" +
@@ -2378,8 +2399,11 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\rfinish_reason\x18\x04 \x01(\tR\ffinishReason\x120\n" +
 	"\x05usage\x18\x05 \x01(\v2\x1a.trivet.usage.v1.CallUsageR\x05usage\x12\"\n" +
 	"\rcost_nano_usd\x18\x06 \x01(\x03R\vcostNanoUsd\x12\x1f\n" +
-	"\bfallback\x18\a \x01(\bH\x00R\bfallback\x88\x01\x01B\v\n" +
-	"\t_fallback\"\x8c\x05\n" +
+	"\bfallback\x18\a \x01(\bH\x00R\bfallback\x88\x01\x01\x12!\n" +
+	"\treasoning\x18\b \x01(\tH\x01R\treasoning\x88\x01\x01B\v\n" +
+	"\t_fallbackB\f\n" +
+	"\n" +
+	"_reasoning\"\x8c\x05\n" +
 	"\x11ChatStreamRequest\x12#\n" +
 	"\x05model\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12A\n" +
 	"\bmessages\x18\x02 \x03(\v2\x15.trivet.ai.v1.MessageB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\x80\x10R\bmessages\x12+\n" +
@@ -2398,7 +2422,7 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\v_max_tokensB\x0e\n" +
 	"\f_temperatureB\b\n" +
 	"\x06_top_pB\a\n" +
-	"\x05_seed\"\xcc\x02\n" +
+	"\x05_seed\"\xfd\x02\n" +
 	"\x12ChatStreamResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n" +
@@ -2408,9 +2432,12 @@ const file_trivet_ai_v1_ai_proto_rawDesc = "" +
 	"\rfinish_reason\x18\x05 \x01(\tR\ffinishReason\x120\n" +
 	"\x05usage\x18\x06 \x01(\v2\x1a.trivet.usage.v1.CallUsageR\x05usage\x12'\n" +
 	"\rcost_nano_usd\x18\a \x01(\x03H\x00R\vcostNanoUsd\x88\x01\x01\x12\x1f\n" +
-	"\bfallback\x18\b \x01(\bH\x01R\bfallback\x88\x01\x01B\x10\n" +
+	"\bfallback\x18\b \x01(\bH\x01R\bfallback\x88\x01\x01\x12!\n" +
+	"\treasoning\x18\t \x01(\tH\x02R\treasoning\x88\x01\x01B\x10\n" +
 	"\x0e_cost_nano_usdB\v\n" +
-	"\t_fallback\"g\n" +
+	"\t_fallbackB\f\n" +
+	"\n" +
+	"_reasoning\"g\n" +
 	"\rToolCallDelta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +

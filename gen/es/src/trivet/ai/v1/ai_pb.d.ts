@@ -440,6 +440,15 @@ export declare type ChatResponse = Message$1<"trivet.ai.v1.ChatResponse"> & {
    * @generated from field: optional bool fallback = 7;
    */
   fallback?: boolean | undefined;
+
+  /**
+   * What the model thought before it answered, as the provider shows it, under a name such as "reasoning_content" or
+   * "reasoning". Absent for models that do not reason and for providers that keep it to themselves, such as OpenAI. Its
+   * tokens are part of usage. No request takes it back. Example: "The user asks for the weather.".
+   *
+   * @generated from field: optional string reasoning = 8;
+   */
+  reasoning?: string | undefined;
 };
 
 /**
@@ -603,6 +612,14 @@ export declare type ChatStreamResponse = Message$1<"trivet.ai.v1.ChatStreamRespo
    * @generated from field: optional bool fallback = 8;
    */
   fallback?: boolean | undefined;
+
+  /**
+   * The next part of what the model thinks, as the provider shows it; it usually comes before the text. Absent in a piece
+   * without such a part. See reasoning in ChatResponse. Example: "The user asks".
+   *
+   * @generated from field: optional string reasoning = 9;
+   */
+  reasoning?: string | undefined;
 };
 
 /**

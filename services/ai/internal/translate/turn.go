@@ -1,0 +1,96 @@
+package translate
+
+import (
+	"encoding/json"
+
+	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
+	"github.com/trivet-dev/trivet/services/ai/internal/wire"
+)
+
+// turn is what the model says, in whatever form the provider writes it. Texts are the insides of JSON strings.
+type turn struct {
+	words, refusal []byte
+	thoughts       wire.Thought
+	calls          []toolCall
+}
+
+// UnmarshalJSON implements json.Unmarshaler. A turn may also be a text alone.
+func (t *turn) UnmarshalJSON(raw []byte) error {
+	c := jsonscan.New(raw)
+	if c.Kind() != jsonscan.Object {
+		t.words, t.thoughts = wire.Words(nil, nil, &c)
+		return c.Err()
+	}
+	var within []byte // thoughts among the content
+	for key := range c.Members() {
+		switch {
+		case string(key) == "content":
+			t.words, within = wire.Words(t.words, within, &c)
+		case string(key) == "refusal":
+			t.refusal, _ = wire.Words(t.refusal, nil, &c)
+		case string(key) == "tool_calls":
+			if err := t.take(c.Raw()); err != nil {
+				return err
+			}
+		case t.thoughts.Take(key, &c):
+		default:
+			c.Skip()
+		}
+	}
+	if len(t.thoughts) == 0 {
+		t.thoughts = within
+	}
+	return c.Err()
+}
+
+// take reads the calls of tools: a list, or one of them.
+func (t *turn) take(raw json.RawMessage) error {
+	if len(raw) > 0 && raw[0] == '{' {
+		t.calls = make([]toolCall, 1)
+		return json.Unmarshal(raw, &t.calls[0])
+	}
+	if !present(raw) || raw[0] != '[' {
+		return nil
+	}
+	return json.Unmarshal(raw, &t.calls)
+}
+
+// toolCall is a call of a function, or a part of one.
+type toolCall struct {
+	Index    *position       `json:"index"`
+	ID       json.RawMessage `json:"id"`
+	Function called          `json:"function"`
+}
+
+// called is what is called.
+type called struct {
+	Name      json.RawMessage `json:"name"`
+	Arguments json.RawMessage `json:"arguments"`
+}
+
+// position is an index, which some providers write as a text.
+type position int
+
+// UnmarshalJSON implements json.Unmarshaler. Anything but an index stands for 0.
+func (p *position) UnmarshalJSON(raw []byte) error {
+	c := jsonscan.New(raw)
+	n, _ := wire.Index(&c)
+	*p = position(n)
+	return nil
+}
+
+// argumentsOf returns the inside of a text; an object that is not written as a text becomes one.
+func argumentsOf(value json.RawMessage) []byte {
+	if len(value) > 0 && value[0] == '{' {
+		return insideOf(raw(string(value)))
+	}
+	return insideOf(value)
+}
+
+// insideOf returns the inside of a JSON string; nil for any other value.
+func insideOf(value json.RawMessage) []byte {
+	if len(value) > 1 && value[0] == '"' {
+		return value[1 : len(value)-1]
+	}
+	return nil
+}
