@@ -104,7 +104,7 @@ func TestTranslatedAnswer(t *testing.T) {
 	require.Equal(t, "message", item["type"])
 	require.Equal(t, "Hi you", item["content"].([]any)[0].(map[string]any)["text"])
 	require.Equal(t, map[string]any{
-		"input_tokens": 7.0, "input_tokens_details": map[string]any{"cached_tokens": 2.0}, "output_tokens": 3.0,
+		"input_tokens": 7.0, "input_tokens_details": map[string]any{"cached_tokens": 2.0, "cache_write_tokens": 0.0}, "output_tokens": 3.0,
 		"output_tokens_details": map[string]any{"reasoning_tokens": 1.0}, "total_tokens": 10.0,
 	}, got["usage"])
 	usage := h.settled().Settled[0].GetUsage()

@@ -62,6 +62,33 @@ func TestGeneratedTypeScriptCompiles(t *testing.T) {
 	node(t, filepath.Join(folder, "node_modules", "typescript", "bin", "tsc"), "-p", folder)
 }
 
+// What Trivet translates to the Responses API has every member that the types of OpenAI's client require, and no other. The answers and events are
+// those of TestTranslatedAnswersAreTyped.
+func TestTranslatedAnswersCompile(t *testing.T) {
+	folder := sdkFolder(t)
+	clients := filepath.Join(folder, "clients")
+	_, err := os.Stat(filepath.Join(clients, "node_modules", "openai"))
+	skip.Unless(t, "OpenAI's clients for Node.js", err, "run `make test/sdk/clients/node_modules` (needs Node.js)")
+	compiler := filepath.Join(folder, "node_modules", "typescript", "bin", "tsc")
+	node(t, compiler, "-p", clients)
+
+	// The check itself works: an answer without a required member, and one with a member too many, do not compile.
+	answers, err := os.ReadFile(filepath.Join(clients, "translated.ts"))
+	require.NoError(t, err)
+	for _, change := range [][2]string{{`"object": "response",`, ``}, {`"background": false,`, `"background": false, "surprise": 1,`}, {`"output_index": 0,`, `"output_index": "0",`}, {`"logprobs": [],`, `"logprobs": [], "more": 1,`}} {
+		require.Contains(t, string(answers), change[0])
+		broken := filepath.Join(clients, "broken.ts")
+		require.NoError(t, os.WriteFile(broken, []byte(strings.Replace(string(answers), change[0], change[1], 1)), 0o600))
+		t.Cleanup(func() { _ = os.Remove(broken) })
+		config := filepath.Join(clients, "broken.json")
+		require.NoError(t, os.WriteFile(config, []byte(`{"extends":"./tsconfig.json","files":["broken.ts"]}`), 0o600))
+		t.Cleanup(func() { _ = os.Remove(config) })
+		out, err := exec.CommandContext(t.Context(), "node", compiler, "-p", config).CombinedOutput()
+		require.Error(t, err, "%s: %s", change, out)
+		require.Contains(t, string(out), "error TS", change)
+	}
+}
+
 func TestGoSDK(t *testing.T) {
 	in := allInOne(t)
 	config := openai.DefaultConfig(in.token("user_go", nil))

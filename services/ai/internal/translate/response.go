@@ -129,9 +129,11 @@ func (x *Exchange) response(a *answer, ended bool) json.RawMessage {
 		member{"id", raw(a.name("resp_"))}, member{"object", raw("response")}, member{"created_at", raw(a.created)}, member{"status", raw(status)},
 		member{"background", raw(false)}, member{"completed_at", completed}, member{"error", null}, member{"incomplete_details", details},
 		x.echo("instructions", "null"), x.echo("max_output_tokens", "null"), x.echo("max_tool_calls", "null"), member{"model", raw(a.model)}, member{"output", output},
-		x.echo("parallel_tool_calls", "true"), member{"previous_response_id", null}, x.echo("reasoning", `{"effort":null,"summary":null}`),
-		x.tier(a), member{"store", raw(false)}, x.echo("temperature", "1"), x.echo("text", `{"format":{"type":"text"}}`), x.echo("tool_choice", `"auto"`),
-		x.echo("tools", "[]"), x.echo("top_p", "1"), x.echo("truncation", `"disabled"`), member{"usage", usage}, x.echo("user", "null"), x.echo("metadata", "{}"),
+		x.echo("parallel_tool_calls", "true"), member{"previous_response_id", null}, member{"reasoning", x.complete("reasoning", "effort", "summary")},
+		x.tier(a), member{"store", raw(false)}, x.echo("temperature", "1"), member{"text", x.format()}, x.echo("tool_choice", `"auto"`),
+		member{"tools", x.tools()}, x.echo("top_p", "1"), x.echo("presence_penalty", "0"), x.echo("frequency_penalty", "0"), member{"top_logprobs", raw(0)},
+		x.echo("truncation", `"disabled"`), member{"usage", usage}, x.echo("user", "null"), x.echo("safety_identifier", "null"), x.echo("prompt_cache_key", "null"),
+		x.echo("metadata", "{}"), member{"access_programs", null},
 	)
 }
 
@@ -149,6 +151,62 @@ func (x *Exchange) echo(name, otherwise string) member {
 		return member{name, value}
 	}
 	return member{name, json.RawMessage(otherwise)}
+}
+
+// complete repeats an object of the request with the members that a response always has.
+func (x *Exchange) complete(name string, members ...string) json.RawMessage {
+	return completed(x.request[name], members...)
+}
+
+// completed adds members that are absent, as null, behind the others.
+func completed(value json.RawMessage, members ...string) json.RawMessage {
+	var known object
+	if json.Unmarshal(value, &known) != nil {
+		known = nil
+	}
+	var missing []member
+	for _, name := range members {
+		if _, ok := known[name]; !ok {
+			missing = append(missing, member{name, null})
+		}
+	}
+	switch {
+	case len(known) == 0:
+		return write(missing...)
+	case len(missing) == 0:
+		return value
+	}
+	value = bytes.TrimRight(value, " \t\r\n")
+	return append(append(bytes.Clone(value[:len(value)-1]), ','), write(missing...)[1:]...)
+}
+
+// format repeats what the answer should look like.
+func (x *Exchange) format() json.RawMessage {
+	var known object
+	if json.Unmarshal(x.request["text"], &known) != nil || present(known["format"]) {
+		return x.echo("text", `{"format":{"type":"text"}}`).value
+	}
+	members := []member{{"format", json.RawMessage(`{"type":"text"}`)}}
+	if present(known["verbosity"]) {
+		members = append(members, member{"verbosity", known["verbosity"]})
+	}
+	return write(members...)
+}
+
+// tools repeats the functions that were offered.
+func (x *Exchange) tools() json.RawMessage {
+	var tools []json.RawMessage
+	if json.Unmarshal(x.request["tools"], &tools) != nil {
+		return empty
+	}
+	out := []byte{'['}
+	for i, tool := range tools {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, completed(tool, "description", "parameters", "strict")...)
+	}
+	return append(out, ']')
 }
 
 func (a *answer) output() json.RawMessage {
@@ -185,18 +243,21 @@ func usageOf(usage json.RawMessage) json.RawMessage {
 		total = input + output
 	}
 	return write(
-		member{"input_tokens", raw(input)}, member{"input_tokens_details", detailsOf("cached_tokens", u.Inputs)},
-		member{"output_tokens", raw(output)}, member{"output_tokens_details", detailsOf("reasoning_tokens", u.Outputs)},
+		member{"input_tokens", raw(input)}, member{"input_tokens_details", detailsOf(u.Inputs, "cached_tokens", "cache_write_tokens")},
+		member{"output_tokens", raw(output)}, member{"output_tokens_details", detailsOf(u.Outputs, "reasoning_tokens")},
 		member{"total_tokens", raw(total)},
 	)
 }
 
-// detailsOf writes the number that a response always has, and those of tokens that are not text if the chat has them: they
+// detailsOf writes the numbers that a response always has, and those of tokens that are not text if the chat has them: they
 // have prices of their own.
-func detailsOf(always string, value json.RawMessage) json.RawMessage {
+func detailsOf(value json.RawMessage, always ...string) json.RawMessage {
 	var details object
 	_ = json.Unmarshal(value, &details) // anything but an object has no details
-	members := []member{{always, raw(number(details[always]))}}
+	var members []member
+	for _, name := range always {
+		members = append(members, member{name, raw(number(details[name]))})
+	}
 	for _, kind := range []string{"audio_tokens", "image_tokens"} {
 		if value := details[kind]; present(value) {
 			members = append(members, member{kind, raw(number(value))})
