@@ -230,16 +230,16 @@ type late struct {
 	hold.Ledger
 	refuses  bool
 	lost     bool // it answers at once, as a billing whose connection broke
-	reserves int
+	reserves atomic.Int32
 }
 
 func (l *late) Reserve(ctx context.Context, r *billingv1.ReserveRequest, o ...grpc.CallOption) (*billingv1.ReserveResponse, error) {
-	l.reserves++
-	if l.lost && l.reserves <= 2 { // the keeper asks twice
+	n := l.reserves.Add(1)
+	if l.lost && n <= 2 { // the keeper asks twice
 		_, err := l.Ledger.Reserve(ctx, r, o...)
 		return nil, errors.Join(err, errDown)
 	}
-	if l.reserves > 1 {
+	if n > 1 {
 		if l.refuses {
 			return nil, status.Error(codes.ResourceExhausted, "the balance is used up")
 		}
@@ -268,11 +268,11 @@ func TestAHoldThatCameTooLateIsReleased(t *testing.T) {
 				_, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini", InputTokens: 100, MaxOutputTokens: 50, MinOutputTokens: 1})
 				require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(err))
 				time.Sleep(time.Minute)
-				want := 2
+				want := int32(2)
 				if c.lost {
 					want = 3
 				}
-				require.Equal(t, want, ledger.reserves)
+				require.Equal(t, want, ledger.reserves.Load())
 				require.Zero(t, r.Pending())
 				require.Zero(t, r.billing.Held())
 				if refuses {
