@@ -497,8 +497,8 @@ export interface paths {
         /**
          * SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
          *     for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
-         *     limits of API keys, of its own member, or of every member. A limit of an API key does not cover the keys that this key makes, which it can
-         *     only do with the scope keys.manage: limit its member, because a member's limit counts the calls by all keys of the member.
+         *     limits of API keys, of its own member, or of every member. A key with the scope keys.manage can make other keys. The limit of a key does
+         *     not count their calls. To limit these too, limit the key's member: a member's limit counts the calls by all keys of the member.
          *     Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
          *     has 10,000 limits).
          */
@@ -576,8 +576,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * ChangeSubscription does what a preview says and charges exactly that. If the payment fails, the subscription stays as it was until the
-         *     invoice is paid. Repeating the call is harmless.
+         * ChangeSubscription does what a preview says and charges exactly that, unless the customer's credit at Stripe has changed since the
+         *     preview: then more or less of the same invoice is paid by credit. If the payment fails, the subscription stays as it was until the invoice
+         *     is paid. Repeating the call is harmless.
          *     Errors: CONFLICT (the preview has expired or was replaced, or the subscription has changed since), NOT_FOUND, SERVICE_UNAVAILABLE.
          */
         post: operations["changeSubscription"];
@@ -599,6 +600,7 @@ export interface paths {
         /**
          * PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
          *     what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+         *     It counts the credit that the customer has at Stripe when it is made.
          *     Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
          *     canceled), SERVICE_UNAVAILABLE.
          */
@@ -3357,8 +3359,8 @@ export interface components {
             /** @description Sets the limit of each member that has none of its own for the same windows. Example: false. */
             everyMember?: boolean;
             /**
-             * @description The API key. Its own spend limit applies too: the lower one for the same windows. The limit does not cover keys that this key creates. Limit
-             *     the member, or do not give the key keys.manage. Example: "key_2abc".
+             * @description The API key. Its own spend limit applies too: the lower one for the same windows. The calls of keys that this key makes do not count. To
+             *     limit these too, limit the key's member. Example: "key_2abc".
              */
             apiKeyId?: string;
             /** @description The windows. Example: "SPEND_WINDOW_MONTH". */
@@ -3535,8 +3537,9 @@ export interface components {
             seats: number;
             /**
              * Format: int64
-             * @description What is charged at once, with tax, in the smallest unit of the currency. Below 0 it is credited to later invoices.
-             *     Example: "4000" ($40.00).
+             * @description What is charged at once, with tax, in the smallest unit of the currency. Below 0 it is credited to later invoices. Credit that the
+             *     customer has at Stripe is subtracted already. If another invoice uses that credit before the change, the change charges the difference
+             *     too; if the customer gets more credit, the change charges less. Example: "4000" ($40.00).
              */
             amountMinorUnits: string;
             /** @description The three-letter currency code in lower case. Example: "usd". */

@@ -2662,8 +2662,8 @@ type SetSpendLimitRequest struct {
 	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// Sets the limit of each member that has none of its own for the same windows. Example: false.
 	EveryMember bool `protobuf:"varint,3,opt,name=every_member,json=everyMember,proto3" json:"every_member,omitempty"`
-	// The API key. Its own spend limit applies too: the lower one for the same windows. The limit does not cover keys that this key creates. Limit
-	// the member, or do not give the key keys.manage. Example: "key_2abc".
+	// The API key. Its own spend limit applies too: the lower one for the same windows. The calls of keys that this key makes do not count. To
+	// limit these too, limit the key's member. Example: "key_2abc".
 	ApiKeyId string `protobuf:"bytes,4,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
 	// The windows. Example: "SPEND_WINDOW_MONTH".
 	Window SpendWindow `protobuf:"varint,5,opt,name=window,proto3,enum=trivet.billing.v1.SpendWindow" json:"window,omitempty"`
@@ -4112,8 +4112,9 @@ type SubscriptionPreview struct {
 	Interval BillingInterval `protobuf:"varint,4,opt,name=interval,proto3,enum=trivet.billing.v1.BillingInterval" json:"interval,omitempty"`
 	// The number of seats; 1 for a plan without seats. Example: 5.
 	Seats int32 `protobuf:"varint,5,opt,name=seats,proto3" json:"seats,omitempty"`
-	// What is charged at once, with tax, in the smallest unit of the currency. Below 0 it is credited to later invoices.
-	// Example: "4000" ($40.00).
+	// What is charged at once, with tax, in the smallest unit of the currency. Below 0 it is credited to later invoices. Credit that the
+	// customer has at Stripe is subtracted already. If another invoice uses that credit before the change, the change charges the difference
+	// too; if the customer gets more credit, the change charges less. Example: "4000" ($40.00).
 	AmountMinorUnits int64 `protobuf:"varint,6,opt,name=amount_minor_units,json=amountMinorUnits,proto3" json:"amount_minor_units,omitempty"`
 	// The three-letter currency code in lower case. Example: "usd".
 	Currency string `protobuf:"bytes,7,opt,name=currency,proto3" json:"currency,omitempty"`

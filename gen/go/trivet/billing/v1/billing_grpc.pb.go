@@ -118,8 +118,8 @@ type BillingServiceClient interface {
 	ListSpendLimits(ctx context.Context, in *ListSpendLimitsRequest, opts ...grpc.CallOption) (*ListSpendLimitsResponse, error)
 	// SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
 	// for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
-	// limits of API keys, of its own member, or of every member. A limit of an API key does not cover the keys that this key makes, which it can
-	// only do with the scope keys.manage: limit its member, because a member's limit counts the calls by all keys of the member.
+	// limits of API keys, of its own member, or of every member. A key with the scope keys.manage can make other keys. The limit of a key does
+	// not count their calls. To limit these too, limit the key's member: a member's limit counts the calls by all keys of the member.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
 	// has 10,000 limits).
 	SetSpendLimit(ctx context.Context, in *SetSpendLimitRequest, opts ...grpc.CallOption) (*SetSpendLimitResponse, error)
@@ -152,11 +152,13 @@ type BillingServiceClient interface {
 	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
 	// PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
 	// what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+	// It counts the credit that the customer has at Stripe when it is made.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
 	// canceled), SERVICE_UNAVAILABLE.
 	PreviewSubscriptionChange(ctx context.Context, in *PreviewSubscriptionChangeRequest, opts ...grpc.CallOption) (*PreviewSubscriptionChangeResponse, error)
-	// ChangeSubscription does what a preview says and charges exactly that. If the payment fails, the subscription stays as it was until the
-	// invoice is paid. Repeating the call is harmless.
+	// ChangeSubscription does what a preview says and charges exactly that, unless the customer's credit at Stripe has changed since the
+	// preview: then more or less of the same invoice is paid by credit. If the payment fails, the subscription stays as it was until the invoice
+	// is paid. Repeating the call is harmless.
 	// Errors: CONFLICT (the preview has expired or was replaced, or the subscription has changed since), NOT_FOUND, SERVICE_UNAVAILABLE.
 	ChangeSubscription(ctx context.Context, in *ChangeSubscriptionRequest, opts ...grpc.CallOption) (*ChangeSubscriptionResponse, error)
 	// CancelSubscription cancels the subscription at the end of its period, or at once. It takes back a change at the end of the period.
@@ -735,8 +737,8 @@ type BillingServiceServer interface {
 	ListSpendLimits(context.Context, *ListSpendLimitsRequest) (*ListSpendLimitsResponse, error)
 	// SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
 	// for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
-	// limits of API keys, of its own member, or of every member. A limit of an API key does not cover the keys that this key makes, which it can
-	// only do with the scope keys.manage: limit its member, because a member's limit counts the calls by all keys of the member.
+	// limits of API keys, of its own member, or of every member. A key with the scope keys.manage can make other keys. The limit of a key does
+	// not count their calls. To limit these too, limit the key's member: a member's limit counts the calls by all keys of the member.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
 	// has 10,000 limits).
 	SetSpendLimit(context.Context, *SetSpendLimitRequest) (*SetSpendLimitResponse, error)
@@ -769,11 +771,13 @@ type BillingServiceServer interface {
 	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
 	// PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
 	// what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+	// It counts the credit that the customer has at Stripe when it is made.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
 	// canceled), SERVICE_UNAVAILABLE.
 	PreviewSubscriptionChange(context.Context, *PreviewSubscriptionChangeRequest) (*PreviewSubscriptionChangeResponse, error)
-	// ChangeSubscription does what a preview says and charges exactly that. If the payment fails, the subscription stays as it was until the
-	// invoice is paid. Repeating the call is harmless.
+	// ChangeSubscription does what a preview says and charges exactly that, unless the customer's credit at Stripe has changed since the
+	// preview: then more or less of the same invoice is paid by credit. If the payment fails, the subscription stays as it was until the invoice
+	// is paid. Repeating the call is harmless.
 	// Errors: CONFLICT (the preview has expired or was replaced, or the subscription has changed since), NOT_FOUND, SERVICE_UNAVAILABLE.
 	ChangeSubscription(context.Context, *ChangeSubscriptionRequest) (*ChangeSubscriptionResponse, error)
 	// CancelSubscription cancels the subscription at the end of its period, or at once. It takes back a change at the end of the period.
