@@ -33,7 +33,7 @@ func (s *Service) Get(ctx context.Context, accountID, id string) (session Sessio
 			return Session{}, false, err
 		}
 		waiting := bought.Status == "complete" && !applied && bought.PaymentStatus != "unpaid"
-		if !waiting || time.Now().After(end) {
+		if !waiting || !time.Now().Before(end) {
 			return session, applied, nil
 		}
 		if err := wait.For(ctx, look); err != nil {
