@@ -123,7 +123,7 @@ func (s *Service) PreviewChange(ctx context.Context, r Request) (Preview, error)
 	}
 	offer, _ := s.Catalog.OfferOf(r.PlanID, "")
 	if r.Seats == 0 && offer.Plan.Seats != nil && sale.Plan.Seats != nil { // the seats stay
-		item.Quantity = min(max(have.Quantity, offer.Plan.Seats.Min), offer.Plan.Seats.Max)
+		item.Quantity = min(max(have.Quantity, offer.Plan.Seats.Min), offer.Plan.MostSeats(r.Interval))
 	}
 	if have.Price.ID == item.Price && have.Quantity == item.Quantity {
 		return Preview{}, ErrSame

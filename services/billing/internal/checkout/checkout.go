@@ -291,8 +291,8 @@ func (s *Service) item(r Request) (NewSession, error) {
 	if n.Quantity = r.Seats; n.Quantity == 0 {
 		n.Quantity = seats.Min
 	}
-	if n.Quantity < seats.Min || n.Quantity > seats.Max {
-		return n, &SeatsError{Min: seats.Min, Max: seats.Max}
+	if n.Quantity < seats.Min || n.Quantity > offer.Plan.MostSeats(r.Interval) {
+		return n, &SeatsError{Min: seats.Min, Max: offer.Plan.MostSeats(r.Interval)}
 	}
 	return n, nil
 }

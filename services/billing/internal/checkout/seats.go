@@ -146,14 +146,14 @@ func (s *Service) followSeats(ctx context.Context, accountID string, m Members) 
 
 // tellSeats tells, once a billing period, that an organization has more members than the plan has seats at most.
 func (s *Service) tellSeats(ctx context.Context, accountID string, m Members, sub subscriptions.Subscription, plan plans.Plan) error {
-	if !plan.FollowsMembers() || m.Count <= plan.Seats.Max {
+	if !plan.FollowsMembers() || m.Count <= plan.MostSeats(plans.Month) {
 		return nil
 	}
 	start, _ := sub.Period()
 	return s.Notify(ctx, accountID, notices.Notice{
-		Source: subscriptions.SourceOf(sub.ID) + fmt.Sprintf("seats_exceeded:%d:%d", start.Unix(), plan.Seats.Max), Kind: notices.SeatsExceeded,
+		Source: subscriptions.SourceOf(sub.ID) + fmt.Sprintf("seats_exceeded:%d:%d", start.Unix(), plan.MostSeats(plans.Month)), Kind: notices.SeatsExceeded,
 		Data: notices.Data{
-			Time: s.Now(), PlanID: plan.ID, PlanVersion: plan.Version, Seats: plan.Seats.Max, Members: m.Count, SubscriptionID: sub.ID,
+			Time: s.Now(), PlanID: plan.ID, PlanVersion: plan.Version, Seats: plan.MostSeats(plans.Month), Members: m.Count, SubscriptionID: sub.ID,
 		},
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
 
 const (
@@ -36,9 +38,14 @@ func (r *reader) plan(n *yaml.Node) Plan {
 		"limits":   func(_ string, n *yaml.Node) { r.limits(n, &p.Limits) },
 		"models":   func(f string, n *yaml.Node) { r.models(f, n, &p.Models) },
 		"features": func(f string, n *yaml.Node) { r.names(f, n, &p.Features) },
-		"internal": func(f string, n *yaml.Node) { r.decode(f, n, &p.Internal, "true or false") },
+		"internal": func(f string, n *yaml.Node) { r.yes(f, n, &p.Internal) },
 	})
 	r.required(n, seen, "id", "name", "price", "included_credit")
+	for _, interval := range []Interval{Month, Year} {
+		if p.Seats != nil && p.Seats.Min <= p.Seats.Max && p.Seats.Min > p.MostSeats(interval) {
+			r.wrong(n, "seats.min", "is %d, must be at most %d for the price of a %s: Stripe charges at most %s at once", p.Seats.Min, p.MostSeats(interval), interval, money.Format(maxPrice))
+		}
+	}
 	for _, field := range []string{"yearly_price", "seats", "trial", "overage"} {
 		if free && slices.Contains(seen, field) {
 			r.wrong(n, field, "needs a price above 0: only a plan with a price is sold")
@@ -58,7 +65,7 @@ func (r *reader) seats(n *yaml.Node) *Seats {
 	r.fields("seats.", n, map[string]func(string, *yaml.Node){
 		"min":        func(f string, n *yaml.Node) { s.Min = r.count(f, n, 1, maxSeats) },
 		"max":        func(f string, n *yaml.Node) { s.Max = r.count(f, n, 1, maxSeats) },
-		"per_member": func(f string, n *yaml.Node) { r.decode(f, n, &s.PerMember, "true or false") },
+		"per_member": func(f string, n *yaml.Node) { r.yes(f, n, &s.PerMember) },
 	})
 	if s.Min > s.Max {
 		r.wrong(n, "seats.min", "is %d, must be at most seats.max, which is %d", s.Min, s.Max)
@@ -71,7 +78,7 @@ func (r *reader) trial(n *yaml.Node) *Trial {
 	seen := r.fields("trial.", n, map[string]func(string, *yaml.Node){
 		"days":          func(f string, n *yaml.Node) { t.Days = r.count(f, n, 1, maxDays) },
 		"credit":        func(f string, n *yaml.Node) { r.dollars(f, n, maxCredit, &t.Credit) },
-		"card_required": func(f string, n *yaml.Node) { r.decode(f, n, &t.CardRequired, "true or false") },
+		"card_required": func(f string, n *yaml.Node) { r.yes(f, n, &t.CardRequired) },
 		"without_card":  func(f string, n *yaml.Node) { r.oneOf(f, n, &t.WithoutCard, WithoutCardCancel, WithoutCardPause) },
 	})
 	if seen != nil && !slices.Contains(seen, "days") {
@@ -94,8 +101,8 @@ func (r *reader) overage(n *yaml.Node) *Overage {
 func (r *reader) topUp(n *yaml.Node) *TopUp {
 	t := &TopUp{}
 	seen := r.fields("auto_top_up.", n, map[string]func(string, *yaml.Node){
-		"max_threshold": func(f string, n *yaml.Node) { r.dollars(f, n, maxCredit, &t.MaxThreshold) },
-		"monthly_cap":   func(f string, n *yaml.Node) { r.price(f, n, &t.MonthlyCap) },
+		"max_threshold": func(f string, n *yaml.Node) { r.positive(f, n, &t.MaxThreshold) },
+		"monthly_cap":   func(f string, n *yaml.Node) { r.positivePrice(f, n, &t.MonthlyCap) },
 	})
 	if seen != nil && !slices.Contains(seen, "monthly_cap") {
 		r.wrong(n, "auto_top_up.monthly_cap", "is missing")
@@ -124,20 +131,30 @@ func (r *reader) limits(n *yaml.Node, into *Limits) {
 func (r *reader) pack(n *yaml.Node) Pack {
 	p := Pack{TaxBehavior: TaxExclusive, ExpireMonths: defaultPackMonths}
 	seen := r.fields("", n, map[string]func(string, *yaml.Node){
-		"id":           func(f string, n *yaml.Node) { r.id(f, n, &p.ID) },
-		"name":         func(f string, n *yaml.Node) { r.text(f, n, &p.Name) },
-		"price":        func(f string, n *yaml.Node) { r.positivePrice(f, n, &p.Price) },
-		"tax_behavior": func(f string, n *yaml.Node) { r.oneOf(f, n, &p.TaxBehavior, TaxExclusive, TaxInclusive) },
-		"tax_code":     func(f string, n *yaml.Node) { r.taxCode(f, n, &p.TaxCode) },
-		"credit": func(f string, n *yaml.Node) {
-			if r.dollars(f, n, maxCredit, &p.Credit) && p.Credit == 0 {
-				r.wrong(n, f, "is %q, must be above 0", n.Value)
-			}
-		},
+		"id":            func(f string, n *yaml.Node) { r.id(f, n, &p.ID) },
+		"name":          func(f string, n *yaml.Node) { r.text(f, n, &p.Name) },
+		"price":         func(f string, n *yaml.Node) { r.packPrice(f, n, &p.Price) },
+		"tax_behavior":  func(f string, n *yaml.Node) { r.oneOf(f, n, &p.TaxBehavior, TaxExclusive, TaxInclusive) },
+		"tax_code":      func(f string, n *yaml.Node) { r.taxCode(f, n, &p.TaxCode) },
+		"credit":        func(f string, n *yaml.Node) { r.positive(f, n, &p.Credit) },
 		"expire_months": func(f string, n *yaml.Node) { p.ExpireMonths = r.count(f, n, 0, maxMonths) },
 	})
 	r.required(n, seen, "id", "name", "price", "credit")
 	return p
+}
+
+// positive reads an amount of credit above 0.
+func (r *reader) positive(field string, n *yaml.Node, into *int64) {
+	if r.dollars(field, n, maxCredit, into) && *into == 0 {
+		r.wrong(n, field, "is %q, must be above 0", n.Value)
+	}
+}
+
+// packPrice reads a price that is charged alone.
+func (r *reader) packPrice(field string, n *yaml.Node, into *int64) {
+	if r.price(field, n, into) && *into < leastPack {
+		r.wrong(n, field, "is %q, must be at least 0.50: Stripe makes no smaller payment", n.Value)
+	}
 }
 
 func (r *reader) positivePrice(field string, n *yaml.Node, into *int64) {

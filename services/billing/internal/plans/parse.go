@@ -6,21 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/trivet-dev/trivet/platform/models"
-	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
 
 const (
 	// maxPrice is the highest flat price that Stripe can charge: $999,999.99.
 	maxPrice = 999_999_990_000_000
+	// leastPack is the lowest amount that Stripe charges alone: $0.50.
+	leastPack = 50 * Cent
 	// maxCredit is the maximum of one grant in the ledger: $1,000,000.
 	maxCredit = 1_000_000_000_000_000
 	// Cent is in nano-dollars. Stripe's flat prices are whole cents.
@@ -28,11 +25,15 @@ const (
 	// maxFile bounds a plan file, in bytes, and maxEntries its plans and packs.
 	maxFile    = 1 << 20
 	maxEntries = 200
+	// maxName bounds the name of a plan, a pack or a feature, in bytes. CheckEntitlement takes no longer one.
+	maxName = 128
 )
 
 var (
 	idPattern      = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 	taxCodePattern = regexp.MustCompile(`^txcd_[0-9]{8}$`)
+	// numberPattern leaves out what YAML reads in another base: 0600 is 384.
+	numberPattern = regexp.MustCompile(`^(0|[1-9][0-9_]*)$`)
 )
 
 // File is the content of a plan file.
@@ -50,7 +51,7 @@ func Parse(data []byte, known []string) (File, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
 	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
-		return File{}, fmt.Errorf("not a list of plans: %w", err)
+		return File{}, fmt.Errorf("not a list of plans: %w%s", err, tabs(data))
 	}
 	r := &reader{known: known}
 	if !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF) {
@@ -61,6 +62,16 @@ func Parse(data []byte, known []string) (File, error) {
 		return File{}, err
 	}
 	return file, nil
+}
+
+// tabs tells of the first line that begins with a tab; "" for none. The parser's own words do not say that it stumbled over one.
+func tabs(data []byte) string {
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		if bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("\t")) {
+			return fmt.Sprintf("; line %d begins with a tab: indent with spaces", i+1)
+		}
+	}
+	return ""
 }
 
 // reader reads a file and collects its mistakes.
@@ -149,6 +160,10 @@ func (r *reader) fields(prefix string, n *yaml.Node, readers map[string]func(str
 		key := n.Content[i].Value
 		read, ok := readers[key]
 		switch {
+		case n.Content[i].Kind != yaml.ScalarNode || key == "":
+			r.wrong(n.Content[i], prefix+"a field", "has no name")
+		case n.Content[i].Tag == "!!merge":
+			r.wrong(n.Content[i], prefix+key, "is not supported: write the fields of each entry")
 		case !ok:
 			r.wrong(n.Content[i], prefix+key, "is unknown%s", r.similar(key, readers))
 		case slices.Contains(seen, key):
@@ -200,98 +215,5 @@ func (r *reader) required(n *yaml.Node, seen []string, names ...string) {
 		if seen != nil && !slices.Contains(seen, name) {
 			r.wrong(n, name, "is missing")
 		}
-	}
-}
-
-// count reads a whole number.
-func (r *reader) count(field string, n *yaml.Node, least, most int64) int64 {
-	value := least - 1
-	if n.Tag != "!!int" || n.Decode(&value) != nil || value < least || value > most {
-		from := strconv.FormatInt(least, 10)
-		if least == 0 && most == math.MaxInt32 {
-			from = "0 (none)"
-		}
-		r.wrong(n, field, "is %q, must be a whole number from %s to %d", n.Value, from, most)
-		return least
-	}
-	return value
-}
-
-// price reads a price that Stripe can charge. It returns false after recording a mistake.
-func (r *reader) price(field string, n *yaml.Node, into *int64) bool {
-	if !r.dollars(field, n, maxPrice, into) {
-		return false
-	}
-	if *into%Cent != 0 {
-		r.wrong(n, field, "is %q, must be whole cents such as \"20.00\": Stripe charges nothing smaller", n.Value)
-		return false
-	}
-	return true
-}
-
-// dollars reads an amount of at most most nano-dollars. It returns false after recording a mistake.
-func (r *reader) dollars(field string, n *yaml.Node, most int64, into *int64) bool {
-	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
-		r.wrong(n, field, "must be dollars as quoted text, such as \"5.00\"")
-		return false
-	}
-	amount, err := models.ParseDollars(n.Value)
-	switch {
-	case err != nil:
-		r.wrong(n, field, "%s", err)
-	case amount > most:
-		r.wrong(n, field, "is %q, must be at most %s", n.Value, money.Format(most))
-	default:
-		*into = amount
-		return true
-	}
-	return false
-}
-
-func (r *reader) oneOf(field string, n *yaml.Node, into *string, allowed ...string) {
-	if n.Kind != yaml.ScalarNode || !slices.Contains(allowed, n.Value) {
-		r.wrong(n, field, "is %q, must be %s", n.Value, strings.Join(allowed, " or "))
-		return
-	}
-	*into = n.Value
-}
-
-func (r *reader) taxCode(field string, n *yaml.Node, into *string) {
-	if r.decode(field, n, into, "text"); !taxCodePattern.MatchString(*into) {
-		r.wrong(n, field, "is %q, must be one of Stripe's tax codes, such as txcd_10000000", n.Value)
-	}
-}
-
-func (r *reader) id(field string, n *yaml.Node, into *string) {
-	if r.text(field, n, into); !idPattern.MatchString(*into) {
-		r.wrong(n, field, "is %q, must be lower-case letters, digits, - and _, at most 64", *into)
-	}
-}
-
-func (r *reader) models(field string, n *yaml.Node, into *[]string) {
-	r.names(field, n, into)
-	for _, model := range *into {
-		if r.known != nil && !slices.Contains(r.known, model) {
-			r.wrong(n, field, "names %q, which is not in the price list (MODELS_FILE)", model)
-		}
-	}
-}
-
-func (r *reader) names(field string, n *yaml.Node, into *[]string) {
-	r.decode(field, n, into, "a list of names")
-	if slices.Contains(*into, "") {
-		r.wrong(n, field, "has an empty name")
-	}
-}
-
-func (r *reader) text(field string, n *yaml.Node, into *string) {
-	if r.decode(field, n, into, "text"); n.Kind == yaml.ScalarNode && *into == "" {
-		r.wrong(n, field, "is empty")
-	}
-}
-
-func (r *reader) decode(field string, n *yaml.Node, into any, want string) {
-	if err := n.Decode(into); err != nil {
-		r.wrong(n, field, "must be %s", want)
 	}
 }

@@ -128,7 +128,16 @@ func (p Plan) SeatsFor(members, now int64) int64 {
 	if !p.FollowsMembers() {
 		return now
 	}
-	return min(max(members, p.Seats.Min), p.Seats.Max)
+	return min(max(members, p.Seats.Min), p.MostSeats(Month))
+}
+
+// MostSeats is the maximum of seats of a plan that is sold by seat. Stripe charges at most maxPrice at once.
+func (p Plan) MostSeats(interval Interval) int64 {
+	each := p.Price
+	if interval == Year {
+		each = p.YearlyPrice
+	}
+	return min(p.Seats.Max, maxPrice/max(each, Cent))
 }
 
 // Advance is the part of the included credit that a renewal gets before its invoice is paid, in nano-dollars.

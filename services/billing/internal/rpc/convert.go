@@ -42,7 +42,7 @@ func toPlan(p plans.Plan) *billingv1.Plan {
 		Limits: toLimits(p.Limits), Models: p.Models, Features: p.Features, Version: saturate.Int32(p.Version), YearlyPriceNanoUsd: p.YearlyPrice,
 	}
 	if p.Seats != nil {
-		out.Seats = &billingv1.PlanSeats{Min: saturate.Int32(p.Seats.Min), Max: saturate.Int32(p.Seats.Max), PerMember: p.Seats.PerMember}
+		out.Seats = &billingv1.PlanSeats{Min: saturate.Int32(p.Seats.Min), Max: saturate.Int32(p.MostSeats(plans.Month)), PerMember: p.Seats.PerMember}
 	}
 	if p.Trial != nil {
 		out.Trial = &billingv1.PlanTrial{Days: saturate.Int32(p.Trial.Days), CreditNanoUsd: p.Trial.Credit, CardRequired: p.Trial.CardRequired}
