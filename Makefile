@@ -20,7 +20,7 @@ help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^## / {gsub(/^## /, ""); print "\n" $$0} /^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## Build and start everything on this machine, without any account; it ends with the addresses and a token
+run: build ## Build and start everything on this machine, without any account; it ends with the addresses and the next steps
 	@exec bin/trivet dev
 
 .PHONY: build

@@ -43,13 +43,14 @@ func Dev(ctx context.Context, env settings.Env, options DevOptions) error {
 	if len(serve.AbsentRequired(env.Get)) == 0 {
 		return run(ctx, c, host, runOptions{migrate: true, development: development(nil, nil), welcome: &welcome{to: options.Stdout, config: c}})
 	}
-	absent := integration.Names(serve.Absent(env.Get))
+	replaced := serve.Absent(env.Get)
+	absent := integration.Names(replaced)
 	host.Logger = quietLogger(host.Logger, absent)
 	box, part, err := startSandbox(ctx, c, host)
 	if err != nil {
 		return err
 	}
-	get, err := standIn(ctx, env.Get, c, box, host)
+	get, err := serve.FillIn(env.Get, c.StandIn.Secrets(box.Environment()))
 	if err == nil {
 		c, err = load(env.With(get), nil)
 	}
@@ -58,7 +59,7 @@ func Dev(ctx context.Context, env settings.Env, options DevOptions) error {
 	}
 	return run(ctx, c, host, runOptions{
 		before: []serve.Part{part}, migrate: true, development: development(box, absent),
-		welcome: &welcome{to: options.Stdout, config: c, sandbox: box, url: sandboxURL(box)},
+		welcome: &welcome{to: options.Stdout, config: c, sandbox: box, url: sandboxURL(box), absent: replaced},
 	})
 }
 

@@ -53,9 +53,8 @@ func startDev(t *testing.T, values map[string]string) installation {
 		require.NotNil(t, found, "%s in %s", pattern, out.String())
 		return found[1]
 	}
-	return installation{
-		edge: find(`edge +(http://\S+)`), ops: find(`(http://\S+)/readyz`), sandbox: find(`(http://\S+)/clerk/sign-in`), token: find(`export TOKEN=(\S+)`),
-	}
+	sandbox := find(`(http://\S+)/clerk/sign-in`)
+	return installation{edge: find(`edge +(http://\S+)`), ops: find(`(http://\S+)/readyz`), sandbox: sandbox, token: mintToken(t, sandbox, firstUser)}
 }
 
 // freeAddress returns an address for the edge: the sandbox must know it before the edge listens, to send webhooks there.

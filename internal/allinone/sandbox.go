@@ -86,14 +86,6 @@ func Sandbox(ctx context.Context, env settings.Env, stderr io.Writer) error {
 	return host.Run(ctx, part)
 }
 
-// standIn returns a lookup in which the sandbox replaces the absent providers.
-func standIn(ctx context.Context, get func(string) string, c *config, box *sandbox.Sandbox, host *serve.Host) (func(string) string, error) {
-	for _, i := range serve.Absent(get) {
-		host.WarnStandIn(ctx, i)
-	}
-	return serve.FillIn(get, c.StandIn.Secrets(box.Environment()))
-}
-
 func startSandbox(ctx context.Context, c *config, host *serve.Host) (*sandbox.Sandbox, serve.Part, error) {
 	listener, err := serve.Listen(ctx, "TRIVET_SANDBOX_ADDR", c.Sandbox.Addr)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox"
 	sandboxclerk "github.com/trivet-dev/trivet/sandbox/clerk"
@@ -67,7 +68,7 @@ func TestStandIn(t *testing.T) {
 			require.NoError(t, err)
 			box, part, err := startSandbox(t.Context(), c, host)
 			require.NoError(t, err)
-			lookup, err := standIn(t.Context(), getenv, c, box, host)
+			lookup, err := serve.FillIn(getenv, c.StandIn.Secrets(box.Environment()))
 			require.NoError(t, err)
 			ended, end := context.WithCancel(t.Context())
 			end()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/integration"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/sandbox"
 	"github.com/trivet-dev/trivet/sandbox/clerk"
@@ -18,15 +19,16 @@ import (
 type welcome struct {
 	to      io.Writer
 	config  *config
-	sandbox *sandbox.Sandbox // nil when every provider is real
-	url     string           // the sandbox's address
+	sandbox *sandbox.Sandbox          // nil when every provider is real
+	url     string                    // the sandbox's address
+	absent  []integration.Integration // those that the sandbox stands in for
 }
 
 const (
-	// firstUser is the user of the welcome's token.
+	// firstUser is the user of the welcome's commands.
 	firstUser = "user_alice"
-	// firstToken is how long that token lives.
-	firstToken = time.Hour
+	// defaultSandboxAddr is the default of TRIVET_SANDBOX_ADDR.
+	defaultSandboxAddr = "127.0.0.1:8090"
 	// readiness is how long the welcome waits for the services before it appears anyway.
 	readiness = 30 * time.Second
 )
@@ -92,16 +94,14 @@ func (w *welcome) print(ctx context.Context, s *system) error {
 	if w.config.Auth.Issuer == w.sandbox.Clerk().Issuer() {
 		line("sign-in page", w.url+"/clerk/sign-in")
 		line("publishable key", w.sandbox.Clerk().PublishableKey())
-		token, err := w.sandbox.Clerk().MintToken(ctx, clerk.TokenSpec{User: firstUser, TTL: firstToken})
-		if err != nil {
-			return err
-		}
+	}
+	w.standIns(&b)
+	if w.config.Auth.Issuer == w.sandbox.Clerk().Issuer() {
 		if err := w.signIns(ctx, &b); err != nil {
 			return err
 		}
-		fmt.Fprintf(&b, "\nA session token of %s, good for an hour (bin/trivet token --user %s --ttl 1h makes more):\n\n", firstUser, firstUser)
-		fmt.Fprintf(&b, "  export TOKEN=%s\n\n", token)
-		b.WriteString("Next:\n\n")
+		b.WriteString("\nNext, in a second terminal in this folder:\n\n")
+		fmt.Fprintf(&b, "  export TOKEN=$(%s --user %s --ttl 1h)\n", w.tokenCommand(), firstUser)
 		fmt.Fprintf(&b, "  curl -s %s/api/v1/me -H \"Authorization: Bearer $TOKEN\"\n", edge)
 		fmt.Fprintf(&b, "  curl -s %s/v1/chat/completions -H \"Authorization: Bearer $TOKEN\" \\\n"+
 			"    -d '{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'\n", edge)
@@ -111,10 +111,31 @@ func (w *welcome) print(ctx context.Context, s *system) error {
 	return err
 }
 
+// standIns says which providers are not real, and what makes them so.
+func (w *welcome) standIns(b *strings.Builder) {
+	titles, names := make([]string, 0, len(w.absent)), make([]string, 0, len(w.absent))
+	for _, i := range w.absent {
+		titles, names = append(titles, i.Title), append(names, i.RealSettings[0])
+	}
+	fmt.Fprintf(b, "\nThe sandbox stands in for %s. For the real ones, set %s.\n", strings.Join(titles, ", "), strings.Join(names, ", "))
+}
+
+// tokenCommand is the command that asks this sandbox for a token.
+func (w *welcome) tokenCommand() string {
+	const command = "bin/trivet token"
+	if w.config.Sandbox.Addr == defaultSandboxAddr {
+		return command
+	}
+	return "TRIVET_SANDBOX_ADDR=" + strings.TrimPrefix(w.url, "http://") + " " + command
+}
+
 // signIns lists the users to sign in as. It creates them first if necessary.
 func (w *welcome) signIns(ctx context.Context, b *strings.Builder) error {
 	if !w.config.Gateway.Console {
 		return nil
+	}
+	if _, err := w.sandbox.Clerk().MintToken(ctx, clerk.TokenSpec{User: firstUser}); err != nil {
+		return err
 	}
 	names := firstUser + "@example.test"
 	if slices.Contains(w.config.Auth.Operators, DevOperator) {

@@ -136,12 +136,7 @@ func (h *Host) announceStandIns(ctx context.Context, program Program, all []inte
 	}
 	for _, i := range all {
 		if slices.ContainsFunc(docs, func(d settings.Doc) bool { return d.Name == i.RealSettings[0] }) {
-			h.WarnStandIn(ctx, i)
+			h.Logger.WarnContext(ctx, "the sandbox stands in for a provider", slog.String("provider", i.Name), slog.String("set_for_the_real_one", i.RealSettings[0]))
 		}
 	}
-}
-
-// WarnStandIn warns that the sandbox stands in for a provider.
-func (h *Host) WarnStandIn(ctx context.Context, i integration.Integration) {
-	h.Logger.WarnContext(ctx, "the sandbox stands in for a provider", slog.String("provider", i.Name), slog.String("set_for_the_real_one", i.RealSettings[0]))
 }

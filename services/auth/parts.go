@@ -148,7 +148,7 @@ func (s *Service) apiKeys(config Config, deps Deps) (*apikey.Manager, error) {
 	}
 	secrets := config.APIKeySecrets.Reveal()
 	if len(secrets) == 0 {
-		deps.Logger.Warn("TRIVET_API_KEY_SECRET is not set: API keys are hashed with a published secret, which is for development only")
+		deps.Logger.Info("TRIVET_API_KEY_SECRET is not set: API keys are hashed with a published secret, which is for development only")
 		secrets = []string{developmentSecret}
 	}
 	hasher, err := apikey.NewHasher(secrets)
