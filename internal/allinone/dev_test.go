@@ -79,7 +79,7 @@ func TestDevEndsWithAddressesAndNextSteps(t *testing.T) {
 		require.Contains(t, block, part)
 	}
 	edge := regexp.MustCompile(`edge +(http://\S+)`).FindStringSubmatch(block)[1]
-	command := regexp.MustCompile(`export TOKEN=\$\(TRIVET_SANDBOX_ADDR=(\S+) bin/trivet token --user user_alice --ttl 1h\)`).FindStringSubmatch(block)
+	command := regexp.MustCompile(`TOKEN=\$\(TRIVET_SANDBOX_ADDR=(\S+) bin/trivet token --user user_alice --ttl 1h\)`).FindStringSubmatch(block)
 	require.NotNil(t, command, block)
 	token := mintToken(t, "http://"+command[1], "user_alice")
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, edge+"/api/v1/me", http.NoBody)

@@ -101,7 +101,7 @@ func (w *welcome) print(ctx context.Context, s *system) error {
 			return err
 		}
 		b.WriteString("\nNext, in a second terminal in this folder:\n\n")
-		fmt.Fprintf(&b, "  export TOKEN=$(%s --user %s --ttl 1h)\n", w.tokenCommand(), firstUser)
+		fmt.Fprintf(&b, "  TOKEN=$(%s --user %s --ttl 1h)\n", w.tokenCommand(), firstUser)
 		fmt.Fprintf(&b, "  curl -s %s/api/v1/me -H \"Authorization: Bearer $TOKEN\"\n", edge)
 		fmt.Fprintf(&b, "  curl -s %s/v1/chat/completions -H \"Authorization: Bearer $TOKEN\" \\\n"+
 			"    -d '{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'\n", edge)

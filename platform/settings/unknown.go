@@ -26,6 +26,9 @@ var others = map[string]string{
 	"TRIVET_ADDR": "TRIVET_HTTP_ADDR", "TRIVET_PORT": "TRIVET_HTTP_ADDR",
 }
 
+// common are names that shells and people use for other things. README's tour keeps a session token in TOKEN.
+var common = []string{"ENV", "TOKEN"}
+
 // orchestrated are the variables that Kubernetes and Docker add for a service that is called trivet.
 var orchestrated = regexp.MustCompile(`_(SERVICE_(HOST|PORT.*)|PORT|PORT_[0-9]+_(TCP|UDP).*)$`)
 
@@ -36,7 +39,7 @@ func Unknown(set []string, also ...string) []Problem {
 	known := append(Known(), also...)
 	var found []Problem
 	for _, name := range slices.Sorted(slices.Values(set)) {
-		if isKnown(known, name) {
+		if isKnown(known, name) || slices.Contains(common, name) {
 			continue
 		}
 		meant := nearest(known, name)

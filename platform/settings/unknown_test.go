@@ -29,6 +29,7 @@ func TestOtherNamesAreNobodysBusiness(t *testing.T) {
 	for _, name := range []string{
 		"PATH", "HOME", "LOG_LEVEL", "LOG_FILE", "OPENAI_API_KEY_FILE", "DATABASE_URL", "CLERK_SIGN_IN_URL", "VITE_CLERK_PUBLISHABLE_KEY", "REDIS_URL",
 		"CLERK_WEBHOOK_SIGNING_SECRET", "TRIVET_SERVICE_HOST", "TRIVET_PORT_9090_TCP_ADDR", "TRIVET_GATEWAY_SERVICE_PORT_HTTP", "POSTGRES_PASSWORD", "PORT",
+		"TOKEN", "ENV",
 	} {
 		require.Empty(t, settings.Unknown([]string{name}), name)
 	}
