@@ -21,7 +21,7 @@ type portalPage struct {
 
 type portalSubscription struct{ ID, What, Status, Ends, Renews string }
 
-type portalInvoice struct{ ID, Number, Status, Total string }
+type portalInvoice struct{ ID, URL, Number, Date, Status, Total string }
 
 func (f *Fake) portalPage(p PortalSession, problem string) (portalPage, bool) {
 	cus, bad := f.customerOf("customer", p.Customer)
@@ -49,7 +49,7 @@ func (f *Fake) portalPage(p PortalSession, problem string) (portalPage, bool) {
 	all := f.invoices.All(func(inv Invoice) bool { return inv.Customer == cus.ID && inv.Status != "draft" })
 	slices.Reverse(all)
 	for _, inv := range all {
-		out.Invoices = append(out.Invoices, portalInvoice{inv.ID, orEmpty(inv.Number), inv.Status, money(inv.Total, inv.Currency)})
+		out.Invoices = append(out.Invoices, portalInvoice{inv.ID, orEmpty(inv.HostedInvoiceURL), orEmpty(inv.Number), date(inv.Created), inv.Status, money(inv.Total, inv.Currency)})
 	}
 	return out, true
 }
@@ -95,7 +95,7 @@ func (f *Fake) submitPortal(w http.ResponseWriter, r *http.Request) {
 
 type invoicePage struct {
 	page
-	Number, Status, Total string
+	Number, Date, Status, Total string
 	// Tax is what the lines have beside their amounts; empty without.
 	Tax   string
 	Lines []pageLine
@@ -109,7 +109,7 @@ func (f *Fake) answerInvoice(w http.ResponseWriter, id string, status int, probl
 		http.Error(w, "Invoice not found.", http.StatusNotFound)
 		return
 	}
-	p := invoicePage{page: page{"Invoice", problem}, Number: orEmpty(inv.Number), Status: inv.Status, Total: money(inv.Total, inv.Currency)}
+	p := invoicePage{page: page{"Invoice", problem}, Number: orEmpty(inv.Number), Date: date(inv.Created), Status: inv.Status, Total: money(inv.Total, inv.Currency)}
 	if tax := orZero(inv.Tax); tax != 0 {
 		p.Tax = money(tax, inv.Currency)
 	}

@@ -238,6 +238,19 @@ func TestCheckoutWaitsForItsWebhook(t *testing.T) {
 	require.Equal(t, stripesdk.EventTypeCheckoutSessionCompleted, event.Type)
 }
 
+// The tax depends on the country, which the payer has yet to enter.
+func TestCheckoutAnnouncesTax(t *testing.T) {
+	s := openShop(t)
+	p := s.checkout("payment")
+	for _, automatic := range []bool{false, true} {
+		p.AutomaticTax = &stripesdk.CheckoutSessionAutomaticTaxParams{Enabled: &automatic}
+		session, err := s.client.CheckoutSessions.New(p)
+		require.NoError(t, err)
+		_, _, body := s.browse(t, "GET", "/pay/"+session.ID, nil)
+		require.Equal(t, automatic, strings.Contains(body, "The tax of the country is added with the payment."))
+	}
+}
+
 func TestPortal(t *testing.T) {
 	s := openShop(t)
 	sub := s.subscribe(t, s.params(s.pro))
@@ -246,7 +259,7 @@ func TestPortal(t *testing.T) {
 	require.Equal(t, "http://sandbox.test/stripe/portal/"+portal.ID, portal.URL)
 	page := "/portal/" + portal.ID
 	_, _, body := s.browse(t, "GET", page, nil)
-	for _, want := range []string{"ada@example.test", "Pro", "visa 4242", "30.00 USD", `href="http://app.test/settings"`, "Renews on"} {
+	for _, want := range []string{"ada@example.test", "Pro", "visa 4242", "30.00 USD", `href="http://app.test/settings"`, "Renews on", `href="http://sandbox.test/stripe/invoice/in_`} {
 		require.Contains(t, body, want)
 	}
 	do := func(values url.Values) {
