@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"reflect"
+	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
 )
@@ -34,3 +35,9 @@ func WakesWhenStarved(ended bool) bool {
 	d.starve(seen)
 	return len(in.signal) > 0
 }
+
+// WithMachineClock has the inbox compare that clock with the database server's, instead of the machine's.
+func (in *Inbox) WithMachineClock(now func() time.Time) { in.local = now }
+
+// Time is the inbox's time.
+func (in *Inbox) Time() time.Time { return in.now() }

@@ -55,6 +55,9 @@ type Inbox struct {
 	mu       sync.RWMutex
 	handlers map[string]Handler // with their defaults filled in
 
+	local  func() time.Time // the machine's clock
+	behind atomic.Int64     // what options.Now must add to be the database server's clock; a time.Duration
+
 	running  atomic.Bool
 	signal   chan struct{} // there may be work
 	announce chan struct{} // there may be work that this process can't take
@@ -74,7 +77,7 @@ func New(db *database.DB, options Options) (*Inbox, error) {
 		return nil, err
 	}
 	return &Inbox{
-		db: db, sql: newStatements(db.Dialect()), options: options, log: options.Logger, metrics: m,
+		local: time.Now, db: db, sql: newStatements(db.Dialect()), options: options, log: options.Logger, metrics: m,
 		handlers: map[string]Handler{}, signal: make(chan struct{}, 1), announce: make(chan struct{}, 1),
 	}, nil
 }
@@ -130,6 +133,3 @@ func raise(signal chan struct{}) {
 	default:
 	}
 }
-
-// now is the time as the database keeps it.
-func (in *Inbox) now() time.Time { return in.options.Now().UTC().Truncate(time.Microsecond) }

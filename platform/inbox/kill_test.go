@@ -27,7 +27,9 @@ const (
 	childURL = "INBOX_TEST_CHILD_URL"
 	// childRound is part of its events' ids.
 	childRound = "INBOX_TEST_CHILD_ROUND"
-	putters    = 16
+	// childFrozen makes it a process that holds one event until it gets a line.
+	childFrozen = "INBOX_TEST_CHILD_FROZEN"
+	putters     = 16
 )
 
 // child tells of each event that was acknowledged.
@@ -36,6 +38,9 @@ func child(ctx context.Context, acknowledged io.Writer) int {
 		db, err := database.Open(ctx, database.Config{URL: settings.NewSecret(os.Getenv(childURL)), Schema: schema.Service, Beside: true})
 		if err != nil {
 			return err
+		}
+		if os.Getenv(childFrozen) != "" {
+			return holdOne(ctx, db, acknowledged)
 		}
 		in, err := inbox.New(db, inbox.Options{Lease: time.Second, Backoff: inbox.Backoff{Base: time.Millisecond}})
 		if err != nil {

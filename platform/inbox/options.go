@@ -13,7 +13,12 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 )
 
-const day = 24 * time.Hour
+const (
+	day = 24 * time.Hour
+	// sharedLease and sharedPoll are the defaults where other processes work on the database: they wait for the leases of one that froze.
+	sharedLease = 3 * time.Second
+	sharedPoll  = 2 * time.Second
+)
 
 // Options say how an inbox works. All have defaults.
 type Options struct {
@@ -21,14 +26,15 @@ type Options struct {
 	Logger *slog.Logger
 	// Meter gets the metrics, see the package's metrics.go. Default: none.
 	Meter metric.Meter
-	// Now is the clock of due times and leases, in all processes of one database about the same. Default: time.Now.
+	// Now is the clock of due times and leases. On PostgreSQL, Run corrects it by the clock of the server, so that the machines of several
+	// processes may differ. Default: time.Now.
 	Now func() time.Time
 	// Rand gives numbers from 0 up to 1, for jitter. Default: math/rand.
 	Rand func() float64
 	// Workers is how many subjects are worked on at once, in this process. Default 16.
 	Workers int
 	// Lease is how long a worker holds a subject without a sign of life: it takes that long until another one continues after
-	// a process died. Default 15 s.
+	// a process died or froze. Default 3 s, and 15 s with Alone, where only this process could take it.
 	Lease time.Duration
 	// Heartbeat is how often a worker gives a sign of life while its handler runs, shorter than Lease. Default a third of it.
 	Heartbeat time.Duration
@@ -46,7 +52,8 @@ type Options struct {
 	Retention time.Duration
 	// PayloadRetention is how long the payload of a done or ignored event is kept, at most Retention. Default 7 days.
 	PayloadRetention time.Duration
-	// PollInterval is how often the workers look for work that no signal told them of. Default 5 s.
+	// PollInterval is how often the workers look for work that no signal told them of. One that is shorter than Lease finds a lease that
+	// ends without a sign of life at its end. Default 2 s, and 5 s with Alone.
 	PollInterval time.Duration
 	// Grace is how long running handlers may continue after Run was told to stop, before their contexts end. Default 3 s.
 	Grace time.Duration
@@ -104,6 +111,9 @@ func (o Options) withDefaults() Options {
 		o.Rand = rand.Float64
 	}
 	o.Workers = cmp.Or(o.Workers, 16)
+	if !o.Alone {
+		o.Lease, o.PollInterval = cmp.Or(o.Lease, sharedLease), cmp.Or(o.PollInterval, sharedPoll)
+	}
 	o.Lease = cmp.Or(o.Lease, 15*time.Second)
 	o.Heartbeat = cmp.Or(o.Heartbeat, o.Lease/3)
 	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)

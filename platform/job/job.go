@@ -7,6 +7,9 @@
 // [ErrLost] and it must stop. Until then both may be running for a moment, so the effects of the work must be idempotent or
 // written with [Holder.SaveTx] in one transaction, which fails for a holder that lost the job.
 //
+// With Options.Renew, Run renews the lease by itself, so that it can be short. That suits work whose effects are only in Trivet's own databases: a
+// process that froze continues after its lease has ended, and what a provider is still doing for it is not seen by the next one.
+//
 // The job is finished when the function returns nil: the time is recorded for Options.Interval and the progress is deleted.
 // After an error the progress stays, and the next run resumes.
 package job
@@ -20,9 +23,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 //go:embed migrations
@@ -45,6 +50,8 @@ var (
 const (
 	// defaultLease is Options.Lease when it is 0.
 	defaultLease = 2 * time.Minute
+	// renewedLease is Options.Lease when it is 0, with Options.Renew.
+	renewedLease = 3 * time.Second
 	// renewalShare is the part of a lease after which Keep renews it.
 	renewalShare = 8
 	// releaseTimeout bounds giving the job back. The context of the run may have ended by then.
@@ -60,6 +67,9 @@ type Options struct {
 	// Lease is how long a process that does not renew keeps the job. Make it longer than the longest step between two calls
 	// of Holder.Keep or Holder.Save. Default 2 min.
 	Lease time.Duration
+	// Renew has Run renew the lease while the function runs, three times in Lease, and end the function's context when the job is lost. The default of
+	// Lease is then 3 s.
+	Renew bool
 	// Interval, when set, makes Run return ErrNotDue if the job was finished less than this ago.
 	Interval time.Duration
 	// Alone says that no other process uses this database, as with a SQLite file. Run then takes the lease of a process that
@@ -75,7 +85,11 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.Lease = cmp.Or(max(o.Lease, 0), defaultLease)
+	o.Lease = max(o.Lease, 0)
+	if o.Renew {
+		o.Lease = cmp.Or(o.Lease, renewedLease)
+	}
+	o.Lease = cmp.Or(o.Lease, defaultLease)
 	o.Process = cmp.Or(o.Process, process)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -98,11 +112,38 @@ func Run(ctx context.Context, db *database.DB, name string, o Options, fn func(c
 	}
 	finished := false
 	defer func() { err = errors.Join(err, h.release(ctx, finished)) }()
-	if err := fn(ctx, h); err != nil {
+	if err := h.run(ctx, fn); err != nil {
 		return err
 	}
 	finished = true
 	return nil
+}
+
+// run calls fn, and renews the lease meanwhile with Options.Renew.
+func (h *Holder) run(ctx context.Context, fn func(ctx context.Context, h *Holder) error) error {
+	if !h.options.Renew {
+		return fn(ctx, h)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var renewing sync.WaitGroup
+	defer renewing.Wait()
+	defer cancel(nil)
+	renewing.Go(func() { h.renew(ctx, cancel) })
+	err := fn(ctx, h)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrLost) && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w (%w)", err, cause)
+	}
+	return err
+}
+
+// renew renews the lease until ctx ends, which it ends when another run has taken the job. What fails otherwise is tried again.
+func (h *Holder) renew(ctx context.Context, lost context.CancelCauseFunc) {
+	for wait.For(ctx, h.options.Lease/3) == nil {
+		if err := h.extend(ctx, h.options.Now()); errors.Is(err, ErrLost) {
+			lost(ErrLost)
+			return
+		}
+	}
 }
 
 // Holder holds a job during one run. It is not safe for concurrent use.
@@ -150,13 +191,18 @@ func (h *Holder) Keep(ctx context.Context) error {
 	if age := now.Sub(h.renewed); age >= 0 && age < h.options.Lease/renewalShare {
 		return nil
 	}
-	err := h.write(ctx, func(ctx context.Context, tx database.Tx) error {
-		return h.update(ctx, tx, `UPDATE job_lease SET lease_time = $3 WHERE name = $1 AND holder = $2`, h.name, h.id, h.leaseEnd(now))
-	})
+	err := h.extend(ctx, now)
 	if err == nil {
 		h.renewed = now
 	}
 	return err
+}
+
+// extend gives the lease its whole length again.
+func (h *Holder) extend(ctx context.Context, now time.Time) error {
+	return h.write(ctx, func(ctx context.Context, tx database.Tx) error {
+		return h.update(ctx, tx, `UPDATE job_lease SET lease_time = $3 WHERE name = $1 AND holder = $2`, h.name, h.id, h.leaseEnd(now))
+	})
 }
 
 // acquire takes the job, or says why not.

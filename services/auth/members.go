@@ -34,11 +34,11 @@ func (s *Service) reportMembers(deps Deps) func(context.Context) {
 		}, grpc.WaitForReady(false))
 		return err
 	}}
-	options := job.Options{Alone: s.database.Dialect() == database.SQLite, Now: deps.Now}
+	options := job.Options{Renew: true, Alone: s.database.Dialect() == database.SQLite, Now: deps.Now}
 	return func(ctx context.Context) {
 		for pause := reportInterval; ctx.Err() == nil; {
 			err := job.Run(ctx, s.database, "members", options, func(ctx context.Context, h *job.Holder) error { return reporter.Run(ctx, h.Keep) })
-			if err != nil && !errors.Is(err, job.ErrBusy) && ctx.Err() == nil {
+			if err != nil && !errors.Is(err, job.ErrBusy) && !errors.Is(err, job.ErrLost) && ctx.Err() == nil {
 				deps.Logger.WarnContext(ctx, "telling billing the number of members failed; retrying", slog.Any("error", err))
 				pause = min(2*pause, reportRetry)
 			} else {

@@ -22,11 +22,11 @@ func (s *Service) compact(ctx context.Context) {
 	ticker := time.NewTicker(foldInterval)
 	defer ticker.Stop()
 	for {
-		s.runJob(ctx, "fold", 0, func(ctx context.Context, h *job.Holder) error {
+		s.runJob(ctx, "fold", job.Options{Renew: true}, func(ctx context.Context, h *job.Holder) error {
 			_, err := s.ledger.Fold(ctx, h.Keep)
 			return err
 		})
-		s.runJob(ctx, "prune", pruneInterval, func(ctx context.Context, h *job.Holder) error {
+		s.runJob(ctx, "prune", job.Options{Renew: true, Interval: pruneInterval}, func(ctx context.Context, h *job.Holder) error {
 			return errors.Join(s.ledger.Prune(ctx, s.config.CallRetention, h.Keep), s.pruneNotices(ctx, h.Keep))
 		})
 		select {
@@ -53,11 +53,12 @@ func (s *Service) pruneNotices(ctx context.Context, keep func(context.Context) e
 	}
 }
 
-func (s *Service) runJob(ctx context.Context, name string, interval time.Duration, fn func(context.Context, *job.Holder) error) {
-	options := job.Options{Interval: interval, Alone: s.db.Dialect() == database.SQLite, Now: s.now}
+// runJob runs a job, unless another replica does.
+func (s *Service) runJob(ctx context.Context, name string, options job.Options, fn func(context.Context, *job.Holder) error) {
+	options.Alone, options.Now = s.db.Dialect() == database.SQLite, s.now
 	err := job.Run(ctx, s.db, name, options, fn)
 	switch {
-	case err == nil, errors.Is(err, job.ErrBusy), errors.Is(err, job.ErrNotDue), ctx.Err() != nil:
+	case err == nil, errors.Is(err, job.ErrBusy), errors.Is(err, job.ErrNotDue), errors.Is(err, job.ErrLost), ctx.Err() != nil:
 	default:
 		s.log.ErrorContext(ctx, "a job of the ledger failed; retrying", slog.String("job", name), slog.Any("error", err))
 	}

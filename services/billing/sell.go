@@ -107,7 +107,7 @@ func (s *Service) followSubscriptions(ctx context.Context) {
 // billOverage makes and sends the charges of overage until ctx ends. Of several replicas, one does it at a time.
 func (s *Service) billOverage(ctx context.Context) {
 	for ctx.Err() == nil {
-		s.runJob(ctx, "overage", 0, func(ctx context.Context, h *job.Holder) error { return s.overage.Run(ctx, h.Keep) })
+		s.runJob(ctx, "overage", job.Options{}, func(ctx context.Context, h *job.Holder) error { return s.overage.Run(ctx, h.Keep) })
 		_ = wait.For(ctx, overageInterval)
 	}
 }
@@ -134,7 +134,7 @@ func (s *Service) runDue(ctx context.Context, name string, due func(context.Cont
 	case err != nil && ctx.Err() == nil:
 		s.log.WarnContext(ctx, "looking for the work of a job failed; retrying", slog.String("job", name), slog.Any("error", err))
 	case is:
-		s.runJob(ctx, name, 0, fn)
+		s.runJob(ctx, name, job.Options{}, fn)
 	}
 }
 

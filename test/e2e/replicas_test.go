@@ -152,7 +152,10 @@ func (r *replicated) disturb(load *replicaLoad, freeze bool) {
 		victim = r.replicas[r.dice.IntN(len(r.replicas)-perService)] // no gateway: it is the load balancer before them that leaves one
 		load.freezes++
 		require.NoError(r.t, victim.Process.Signal(syscall.SIGSTOP))
+		begun := time.Now()
+		r.leasesAreShort()
 		time.Sleep(frozen)
+		r.othersHandle(begun)
 		require.NoError(r.t, victim.Process.Signal(syscall.SIGCONT))
 	} else {
 		load.kills++
