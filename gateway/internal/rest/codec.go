@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -80,6 +81,9 @@ func (c codec) NewEncoder(w io.Writer) runtime.Encoder {
 // protojson has no typed errors, so these patterns read its texts. They leave out the caller's value.
 var (
 	unknownField   = regexp.MustCompile(`^\(line [0-9:]+\): (unknown|duplicate) field "([^"]{1,128})"`)
+	excluded       = regexp.MustCompile(`^\(line [0-9:]+\): error parsing "([^"]{1,128})", oneof [\w.]+ is already set`)
+	wrongTime      = regexp.MustCompile(`^\(line ([0-9]+):([0-9]+)\): invalid google\.protobuf\.(Timestamp|Duration) value`)
+	keyBefore      = regexp.MustCompile(`"([^"\\]{1,128})"\s*:\s*$`)
 	wrongType      = regexp.MustCompile(`^\(line [0-9:]+\): invalid value for (\w+) (?:field|type) ?([\w.]*):`)
 	maxQuotedBytes = 120
 )
@@ -100,6 +104,14 @@ func parse(data []byte, into proto.Message) error {
 		}
 		return invalidField(found[2], problem)
 	}
+	if found := excluded.FindStringSubmatch(text); found != nil {
+		return invalidField(found[1], "must not be set beside another field that excludes it")
+	}
+	if found := wrongTime.FindStringSubmatch(text); found != nil {
+		if name := fieldAt(data, found[1], found[2]); name != "" {
+			return invalidField(name, map[string]string{"Timestamp": "must be a time such as 2026-11-23T10:00:00Z", "Duration": "must be seconds such as 60s"}[found[3]])
+		}
+	}
 	if found := wrongType.FindStringSubmatch(text); found != nil && found[2] != "" {
 		return invalidField(found[2], "is not a valid "+found[1])
 	}
@@ -107,6 +119,22 @@ func parse(data []byte, into proto.Message) error {
 		text = strings.ToValidUTF8(text[:maxQuotedBytes], "") + "…"
 	}
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "The request body is not a valid JSON object: %s.", text)
+}
+
+// fieldAt finds the field whose value is at a line and column; "" for none.
+func fieldAt(data []byte, line, column string) string {
+	n, lineErr := strconv.Atoi(line)
+	at, columnErr := strconv.Atoi(column)
+	lines := strings.SplitAfter(string(data), "\n")
+	if lineErr != nil || columnErr != nil || n < 1 || n > len(lines) {
+		return ""
+	}
+	last := []rune(lines[n-1])
+	before := strings.Join(lines[:n-1], "") + string(last[:min(max(at-1, 0), len(last))])
+	if found := keyBefore.FindStringSubmatch(before); found != nil {
+		return found[1]
+	}
+	return ""
 }
 
 func invalidField(name, problem string) error {
