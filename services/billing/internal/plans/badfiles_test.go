@@ -111,7 +111,7 @@ func TestBadPlanFiles(t *testing.T) {
 	}
 }
 
-// However many seats a plan allows, the most that are sold are those that Stripe charges at once.
+// A plan may allow more seats than Stripe charges at once. No more than those are sold.
 func TestMostSeats(t *testing.T) {
 	for name, c := range map[string]struct {
 		price, yearly, most, month, year int64
