@@ -48,6 +48,7 @@ type Keeper struct {
 	now    func() time.Time
 
 	pending  chan settlement
+	inHand   atomic.Int64   // settlements that a worker tries
 	settling sync.WaitGroup // calls of billing that settle; their callers may have stopped waiting
 	tasks    warm.Pool      // has the goroutines of calls and settlements
 
@@ -140,8 +141,8 @@ func (k *Keeper) Running() int {
 	return len(k.open)
 }
 
-// Pending returns how many settlements wait in the background.
-func (k *Keeper) Pending() int { return len(k.pending) }
+// Pending returns how many settlements wait in the background, those that a worker tries again included.
+func (k *Keeper) Pending() int { return len(k.pending) + int(k.inHand.Load()) }
 
 // Go runs a part of a call in a goroutine of its own, which serves another call afterwards while Run runs. The caller waits for it.
 func (k *Keeper) Go(part func()) { k.tasks.Go(part) }

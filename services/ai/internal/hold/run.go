@@ -97,6 +97,8 @@ func (k *Keeper) next(ctx context.Context) {
 
 // settleNext settles, or queues the settlement again. ends says that the process ends.
 func (k *Keeper) settleNext(ctx context.Context, s settlement, ends bool) {
+	k.inHand.Add(1)
+	defer k.inHand.Add(-1)
 	if k.attempt(ctx, s) {
 		return
 	}
