@@ -127,8 +127,11 @@ func TestAPIKeyFields(t *testing.T) {
 		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
 		require.Equal(t, "spendPeriod", errs.From(err).Fields[0].Name, name)
 	}
-	_, err := f.rpc.CreateApiKey(ctx, &authv1.CreateApiKeyRequest{Name: "x", ExpireTime: &timestamppb.Timestamp{Seconds: 1 << 60}})
-	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+	for name, end := range map[string]*timestamppb.Timestamp{"absurd": {Seconds: 1 << 60}, "Go's zero time, which would mean never": timestamppb.New(time.Time{})} {
+		_, err := f.rpc.CreateApiKey(ctx, &authv1.CreateApiKeyRequest{Name: "x", ExpireTime: end})
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+		require.Equal(t, "expireTime", errs.From(err).Fields[0].Name, name)
+	}
 }
 
 func TestAKeyMakesNoStrongerKey(t *testing.T) {

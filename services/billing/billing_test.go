@@ -288,9 +288,12 @@ func TestCreateGrant(t *testing.T) {
 		_, err = client.CreateGrant(h.as(operator), ask)
 		e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
 		require.Equal(t, "expireTime", e.Fields[0].Name)
-		ask.ExpireTime = &timestamppb.Timestamp{Nanos: -1}
-		_, err = client.CreateGrant(h.as(operator), ask)
-		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+		for _, end := range []*timestamppb.Timestamp{{Nanos: -1}, timestamppb.New(time.Time{})} {
+			ask.ExpireTime = end
+			_, err = client.CreateGrant(h.as(operator), ask)
+			e = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err)
+			require.Equal(t, "expireTime", e.Fields[0].Name)
+		}
 		_, err = client.CreateGrant(h.as(admin), ask)
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, err)
 	})

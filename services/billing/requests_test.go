@@ -173,6 +173,7 @@ func TestBadQuestionsToTheLog(t *testing.T) {
 			"another member's":       {member, &billingv1.ListRequestsRequest{UserId: "user_admin"}, denied, "userId"},
 			"another account's":      {admin, &billingv1.ListRequestsRequest{AccountId: "org_2"}, denied, "accountId"},
 			"an operator's API key":  {key, &billingv1.ListRequestsRequest{AccountId: "org_2"}, denied, "accountId"},
+			"no time, as an end":     {admin, &billingv1.ListRequestsRequest{EndTime: timestamppb.New(time.Time{})}, invalid, "endTime"},
 			"an empty range":         {admin, &billingv1.ListRequestsRequest{StartTime: noon, EndTime: noon}, invalid, "endTime"},
 			"no time":                {admin, &billingv1.ListRequestsRequest{StartTime: &timestamppb.Timestamp{Nanos: -1}}, invalid, "startTime"},
 			"replaced holds":         {admin, &billingv1.ListRequestsRequest{Outcome: billingv1.Outcome_OUTCOME_REPLACED}, invalid, "outcome"},

@@ -12,6 +12,7 @@ import (
 	inboxv1 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/timefield"
 )
 
 // Inbox is an inbox as operators use it; inbox.Inbox is one.
@@ -93,17 +94,7 @@ func (s Source) Redrive(ctx context.Context, ids []string, allDead bool) (redriv
 }
 
 // Since is zero when no time is given. Errors: INVALID_ARGUMENT.
-func Since(t *timestamppb.Timestamp) (time.Time, error) {
-	switch {
-	case t == nil:
-		return time.Time{}, nil
-	case t.CheckValid() != nil:
-		return time.Time{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The time is invalid.").
-			Field("since", "must be a time such as 2030-01-31T12:00:00Z, from the year 1 to 9999")
-	default:
-		return t.AsTime(), nil
-	}
-}
+func Since(t *timestamppb.Timestamp) (time.Time, error) { return timefield.Of("since", t) }
 
 // Error turns an inbox's errors into those that callers may see.
 func Error(err error) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/idempotency"
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/timefield"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 )
 
@@ -64,19 +65,20 @@ func keySpec(req *authv1.CreateApiKeyRequest) (apikey.Spec, error) {
 			ConcurrentStreams: req.GetConcurrentStreams(),
 		},
 	}
-	bad := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Invalid API key request.")
-	if t := req.GetExpireTime(); t != nil {
-		if t.CheckValid() != nil {
-			return spec, bad.Field("expireTime", "must be a time such as 2030-01-31T12:00:00Z")
-		}
-		spec.ExpireTime = t.AsTime()
+	var err error
+	if spec.ExpireTime, err = timefield.Of("expireTime", req.GetExpireTime()); err != nil {
+		return spec, err
 	}
 	if d := req.GetSpendPeriod(); d != nil {
 		if spec.SpendPeriod = d.AsDuration(); d.CheckValid() != nil || spec.SpendPeriod == 0 {
-			return spec, bad.Field("spendPeriod", "must be a duration such as 86400s")
+			return spec, badField("spendPeriod", "must be a duration such as 86400s")
 		}
 	}
 	return spec, nil
+}
+
+func badField(name, problem string) error {
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", name, problem).Field(name, problem)
 }
 
 // UpdateApiKey changes the name and the rate limits of a key.
@@ -121,8 +123,7 @@ func keyChange(req *authv1.UpdateApiKeyRequest) (change apikey.Change, err error
 		case "concurrent_streams":
 			change.ConcurrentStreams = new(req.GetConcurrentStreams())
 		default:
-			return apikey.Change{}, errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Invalid API key request.").
-				Field("updateMask", "must name name, requestsPerMinute, requestsPerDay, tokensPerMinute or concurrentStreams")
+			return apikey.Change{}, badField("updateMask", "must contain only name, requestsPerMinute, requestsPerDay, tokensPerMinute and concurrentStreams")
 		}
 	}
 	return change, nil

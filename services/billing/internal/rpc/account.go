@@ -7,6 +7,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/timefield"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
@@ -57,11 +58,9 @@ func (s *Server) GetEntitlements(ctx context.Context, r *billingv1.GetEntitlemen
 // CreateGrant gives an account credit.
 func (s *Server) CreateGrant(ctx context.Context, r *billingv1.CreateGrantRequest) (*billingv1.CreateGrantResponse, error) {
 	n := ledger.NewGrant{AccountID: r.GetAccountId(), Create: r.GetCreate(), Source: r.GetSource(), Amount: r.GetAmountNanoUsd()}
-	if r.GetExpireTime() != nil {
-		if err := r.GetExpireTime().CheckValid(); err != nil {
-			return nil, invalid("expireTime", "must be a time such as 2026-11-23T10:00:00Z")
-		}
-		n.ExpireTime = r.GetExpireTime().AsTime()
+	var err error
+	if n.ExpireTime, err = timefield.Of("expireTime", r.GetExpireTime()); err != nil {
+		return nil, err
 	}
 	grant, err := s.ledger.Grant(ctx, n)
 	if err != nil {

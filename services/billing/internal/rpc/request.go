@@ -16,6 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/saturate"
+	"github.com/trivet-dev/trivet/platform/timefield"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
 
@@ -81,18 +82,11 @@ func callQuery(claims *passport.Claims, r *billingv1.ListRequestsRequest) (q led
 	if q.UserID, err = visibleUser(claims, r.GetUserId()); err != nil {
 		return q, err
 	}
-	for _, f := range []struct {
-		name string
-		from *timestamppb.Timestamp
-		to   *time.Time
-	}{{"startTime", r.GetStartTime(), &q.From}, {"endTime", r.GetEndTime(), &q.To}} {
-		if f.from == nil {
-			continue
-		}
-		if err := f.from.CheckValid(); err != nil {
-			return q, invalid(f.name, "must be a time such as 2026-11-23T10:00:00Z")
-		}
-		*f.to = f.from.AsTime()
+	if q.From, err = timefield.Of("startTime", r.GetStartTime()); err != nil {
+		return q, err
+	}
+	if q.To, err = timefield.Of("endTime", r.GetEndTime()); err != nil {
+		return q, err
 	}
 	if !q.To.IsZero() && !q.From.Before(q.To) {
 		return q, invalid("endTime", "must be after startTime")
