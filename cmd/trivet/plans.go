@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/smallfile"
 	"github.com/trivet-dev/trivet/services/billing"
 )
 
@@ -29,12 +29,15 @@ func (p program) plans() *cobra.Command {
 		p.validatePlans(), p.applyPlans(), p.planVersions(), p.migratePlans())
 }
 
+// maxPlanFile bounds a plan file, in bytes.
+const maxPlanFile = 1 << 20
+
 func (p program) validatePlans() *cobra.Command {
 	return &cobra.Command{
 		Use: "validate FILE", Short: "Name every mistake of a plan file with its line; exit 1 if there is one", Example: "  trivet plans validate plans.yaml",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			data, err := os.ReadFile(args[0])
+			data, err := smallfile.Read(args[0], maxPlanFile)
 			if err != nil {
 				return err
 			}
@@ -69,7 +72,7 @@ func (p program) applyPlans() *cobra.Command {
 }
 
 func (p program) runApply(ctx context.Context, file string, yes bool) error {
-	data, err := os.ReadFile(file)
+	data, err := smallfile.Read(file, maxPlanFile)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/platform/peer"
+	"github.com/trivet-dev/trivet/platform/smallfile"
 )
 
 // rotation changes one of the keys in a folder that `trivet keys --dir` made. After each step, all processes must have read the files
@@ -195,9 +196,12 @@ func publicOf(path string) (string, error) {
 	return base64.StdEncoding.EncodeToString(public), nil
 }
 
+// maxKeyFile bounds a file of keys, in bytes.
+const maxKeyFile = 1 << 20
+
 // readList reads values that are separated by commas.
 func readList(path string) (values []string, err error) {
-	raw, err := os.ReadFile(path)
+	raw, err := smallfile.Read(path, maxKeyFile)
 	if err != nil {
 		return nil, err
 	}

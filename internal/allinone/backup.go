@@ -23,6 +23,9 @@ import (
 // manifestName is the file that makes a folder a complete backup.
 const manifestName = "backup.json"
 
+// maxManifest bounds the manifest and the note of a restore, in bytes.
+const maxManifest = 1 << 20
+
 // manifest describes a backup.
 type manifest struct {
 	Version string    `json:"version"`

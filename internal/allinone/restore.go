@@ -14,6 +14,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/datafolder"
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/platform/smallfile"
 )
 
 // Restore puts the files of a backup in place of those of the data folder, which are kept beside them. Trivet must not run. A restore that
@@ -76,7 +77,7 @@ func (r restorer) restore(ctx context.Context, env settings.Env, folder string, 
 // may be in place. Earlier versions noted the name alone, and then any backup is taken.
 func begin(data string, backup, now time.Time) (kept string, err error) {
 	path := datafolder.Restoring(data)
-	raw, err := os.ReadFile(path)
+	raw, err := smallfile.Read(path, maxManifest)
 	if err == nil && len(raw) > 0 {
 		kept, of, _ := strings.Cut(string(raw), "\n")
 		if of != "" && of != backup.Format(time.RFC3339Nano) {
@@ -136,7 +137,7 @@ func syncFolder(path string) error {
 
 func readManifest(folder string) (manifest, error) {
 	var m manifest
-	raw, err := os.ReadFile(filepath.Join(folder, manifestName))
+	raw, err := smallfile.Read(filepath.Join(folder, manifestName), maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, fmt.Errorf("%s is not a complete backup: it has no %s", folder, manifestName)
 	}

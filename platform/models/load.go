@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/trivet-dev/trivet/platform/smallfile"
 )
 
 //go:embed models.yaml
@@ -48,12 +49,15 @@ func Default() (*List, error) {
 	return Parse(embedded)
 }
 
+// maxFile bounds MODELS_FILE, in bytes. A model takes about 500.
+const maxFile = 8 << 20
+
 // Load reads the price list of MODELS_FILE, or the embedded one when path is "".
 func Load(path string) (*List, error) {
 	if path == "" {
 		return Default()
 	}
-	data, err := os.ReadFile(path)
+	data, err := smallfile.Read(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("MODELS_FILE: %w", err)
 	}

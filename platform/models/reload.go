@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/trivet-dev/trivet/platform/smallfile"
 )
 
 // Reloader replaces the content of a price list when its file changes.
@@ -53,7 +55,7 @@ func (r *Reloader) Run(ctx context.Context) error {
 // loaded returns the content of the file that the list was loaded from; nil if the file has changed since, so that the first comparison
 // finds the change.
 func (r *Reloader) loaded() []byte {
-	data, err := os.ReadFile(r.Path)
+	data, err := smallfile.Read(r.Path, maxFile)
 	switch {
 	case err != nil:
 		return []byte{} // the first comparison reports it
@@ -65,7 +67,7 @@ func (r *Reloader) loaded() []byte {
 
 // reload reads the file. Unless it is forced, a file that has not changed is left alone.
 func (r *Reloader) reload(ctx context.Context, forced bool) {
-	data, err := os.ReadFile(r.Path)
+	data, err := smallfile.Read(r.Path, maxFile)
 	if err == nil && !forced && bytes.Equal(data, r.seen) {
 		return
 	}

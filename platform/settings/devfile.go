@@ -7,18 +7,19 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/joho/godotenv"
+
+	"github.com/trivet-dev/trivet/platform/smallfile"
 )
 
 // WithFile returns an Env that asks the environment first and then the file at path (KEY=VALUE lines, # comments, quotes; a
 // value with a $ needs single quotes, or the $ names another variable). A missing file is an empty one. Development only.
 func (e Env) WithFile(path string) (Env, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := smallfile.Read(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return e, nil
 	}

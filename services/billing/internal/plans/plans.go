@@ -4,12 +4,12 @@ package plans
 import (
 	_ "embed"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 
 	"github.com/trivet-dev/trivet/platform/settings"
+	"github.com/trivet-dev/trivet/platform/smallfile"
 )
 
 //go:embed plans.yaml
@@ -69,7 +69,7 @@ func Load(path, fallback string, known []string) (*Catalog, error) {
 	if path != "" {
 		var err error
 		source = path
-		if data, err = os.ReadFile(path); err != nil {
+		if data, err = smallfile.Read(path, maxFile); err != nil {
 			return nil, settings.Invalid("PLANS_FILE", err.Error(), "name a readable YAML file")
 		}
 	}
