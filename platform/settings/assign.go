@@ -9,11 +9,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // assign parses raw into f. The text bad says what is wrong with the value ("" when nothing is) and quotes it only when
 // it can't be a secret; err is a mistake in the program's struct.
 func assign(f field, raw string) (bad string, err error) {
+	if bad := f.blank(raw); bad != "" {
+		return bad, nil
+	}
 	if bad := f.notOneOf(raw); bad != "" {
 		return bad, nil
 	}
@@ -54,7 +58,7 @@ func assignKind(f field, raw string) (bad string, err error) {
 	v, trimmed := f.value, strings.TrimSpace(raw)
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString(raw)
+		v.SetString(trimmed)
 	case reflect.Bool:
 		b, err := strconv.ParseBool(trimmed)
 		if err != nil {
@@ -72,6 +76,20 @@ func assignKind(f field, raw string) (bad string, err error) {
 		return "", fmt.Errorf("type %s is not supported", v.Type())
 	}
 	return "", nil
+}
+
+// blank refuses a value without a character that counts. An empty variable is not set; this one was set by mistake, and a list such as
+// CLERK_AUTHORIZED_PARTIES that is empty allows what the list was to restrict.
+func (f field) blank(raw string) (bad string) {
+	cut := unicode.IsSpace
+	switch f.value.Interface().(type) {
+	case []string, Secrets:
+		cut = func(r rune) bool { return r == ',' || unicode.IsSpace(r) }
+	}
+	if strings.TrimFunc(raw, cut) == "" {
+		return "is blank"
+	}
+	return ""
 }
 
 // notOneOf checks the tag oneof, for a list each of its values.

@@ -53,6 +53,26 @@ func TestLoadDefaults(t *testing.T) {
 	require.Equal(t, settings.ByteSize(1<<20), c.Inner.Size)
 }
 
+// An empty list of origins or of secrets would allow what the setting was to restrict, so a value without content is a mistake.
+func TestBlankValuesAreRefused(t *testing.T) {
+	for name, value := range map[string]string{
+		"T_NAME": " ", "T_ORIGINS": " , ", "T_KEY": "\t", "T_KEYS": ",,", "T_COUNT": " ", "T_WAIT": " ", "T_BASE": " ", "T_ON": " ", "T_SIZE": " ", "T_LEVEL": " ", "T_MODE": " ",
+	} {
+		var c config
+		err := settings.Load(lookup(map[string]string{"T_ALWAYS": "x", name: value}), &c)
+		require.ErrorContains(t, err, name+": is blank", name)
+	}
+	_, err := settings.ReadSecrets(lookup(map[string]string{"T_KEYS": " , "}), "T_KEYS", "")
+	require.ErrorContains(t, err, "T_KEYS: is blank")
+}
+
+// White space around an id, such as the line break that was copied with it, would make the id match nothing.
+func TestTextIsTrimmed(t *testing.T) {
+	var c config
+	require.NoError(t, settings.Load(lookup(map[string]string{"T_ALWAYS": " ins_1\n"}), &c))
+	require.Equal(t, "ins_1", c.Always)
+}
+
 func TestLoadValues(t *testing.T) {
 	var c config
 	require.NoError(t, settings.Load(lookup(map[string]string{
