@@ -1,6 +1,9 @@
 package allinone
 
 import (
+	"net/url"
+	"strings"
+
 	"github.com/trivet-dev/trivet/gateway"
 	"github.com/trivet-dev/trivet/platform/serve"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -30,7 +33,20 @@ func Operator(get func(string) string) (OperatorSettings, error) {
 	if s.Operator.URL == "" {
 		s.Operator.URL = scheme(&s.Gateway) + reachable(s.Edge.HTTPAddr)
 	}
-	return s.Operator, nil
+	return s.Operator, s.Operator.check()
+}
+
+// check also refuses an address with a password, because errors show the address.
+func (s *OperatorSettings) check() error {
+	s.URL = strings.TrimSuffix(s.URL, "/")
+	u, err := url.Parse(s.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		return settings.Invalid("TRIVET_URL", "is not the address of an edge", "write http:// or https:// and a host, such as https://api.example.com, without user, path or query")
+	}
+	if strings.ContainsFunc(s.Token.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return settings.Invalid("TRIVET_TOKEN", "has white space or characters that no token has", "set it to one session token, such as the output of trivet token")
+	}
+	return nil
 }
 
 // scheme begins the address of the edge.
