@@ -51,14 +51,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close implements io.Closer.
-func (r *reader) Close() error {
-	if r.scanner != nil {
-		r.scanner.Close()
-	}
-	r.err = io.ErrClosedPipe
-	return r.source.Close()
-}
+// Close implements io.Closer. It may be called while another goroutine reads, which then gets the source's error; so it leaves alone what Read uses.
+func (r *reader) Close() error { return r.source.Close() }
 
 // begin reads until the form of the answer is known.
 func (r *reader) begin() {

@@ -45,3 +45,42 @@ func TestUsageOfGroq(t *testing.T) {
 		require.Contains(t, string(body), want, members)
 	}
 }
+
+// stubborn is a source that is silent until it is closed, and then has a last event.
+type stubborn struct {
+	begun, closed chan struct{}
+	reads         int
+}
+
+func (s *stubborn) Read(p []byte) (int, error) {
+	s.reads++
+	switch s.reads {
+	case 1:
+		return copy(p, ": wait\n\n"), nil
+	case 2:
+		close(s.begun)
+		<-s.closed
+		return copy(p, "data: [DONE]\n\n"), nil
+	default:
+		return 0, io.EOF
+	}
+}
+
+func (s *stubborn) Close() error { close(s.closed); return nil }
+
+// TestAnswersAreClosedWhileTheyAreRead: the wait for the end of a body is cut by closing it from another goroutine.
+func TestAnswersAreClosedWhileTheyAreRead(t *testing.T) {
+	exchange, err := translate.New([]byte(`{"model":"m","input":"x","stream":true}`), translate.Options{Now: time.Now})
+	require.NoError(t, err)
+	source := &stubborn{begun: make(chan struct{}), closed: make(chan struct{})}
+	answer := exchange.Answer(source)
+	closing := make(chan error, 1)
+	go func() {
+		<-source.begun
+		closing <- answer.Close()
+	}()
+	body, err := io.ReadAll(answer)
+	require.NoError(t, err)
+	require.NoError(t, <-closing)
+	require.Contains(t, string(body), "response.completed")
+}
