@@ -128,7 +128,7 @@ func TestTranslatedFeatures(t *testing.T) {
 		"priority, no tier named":     {`"input":"a","service_tier":"priority"`, `null`, few, `"service_tier":"priority"`, 5*3000 + 10*12_000, &usagev1.UsageDetails{ServiceTier: "priority"}},
 		"no tier named at all":        {`"input":"a"`, `null`, few, `"service_tier":"default"`, 3*1000 + 2*250 + 10*4000, nil},
 		"sound in": {
-			`"input":` + sounds, `"default"`, heard, `"input_tokens_details":{"cached_tokens":0,"audio_tokens":50,"image_tokens":4}`,
+			`"input":` + sounds, `"default"`, heard, `"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":0,"audio_tokens":50,"image_tokens":4}`,
 			6*1000 + 50*10_000 + 4*2000 + 4*4000 + 6*20_000, &usagev1.UsageDetails{AudioInputTokens: 50, ImageInputTokens: 4, AudioOutputTokens: 6},
 		},
 	} {

@@ -52,8 +52,8 @@ func (j *Joiner) choice(part *node, at int) {
 		return
 	}
 	index := strconv.Itoa(at)
-	if n := part.get("index"); n.is(jsonscan.Number) {
-		index = string(n.raw)
+	if n := part.get("index").number(); n != nil {
+		index = string(n)
 	}
 	into, known := j.choices[index]
 	if !known {
@@ -108,14 +108,13 @@ func joinCall(calls, part *node) {
 		return
 	}
 	var into *node
-	index, id := part.get("index"), part.get("id").text()
+	index, id := part.get("index").number(), part.get("id").text()
 	for _, call := range calls.values {
-		if index.is(jsonscan.Number) && bytes.Equal(index.raw, call.get("index").number()) ||
-			!index.is(jsonscan.Number) && id != "" && id == call.get("id").text() {
+		if index != nil && bytes.Equal(index, call.get("index").number()) || index == nil && id != "" && id == call.get("id").text() {
 			into = call
 		}
 	}
-	if last := len(calls.values) - 1; into == nil && !index.is(jsonscan.Number) && id == "" && last >= 0 && continues(calls.values[last], part) {
+	if last := len(calls.values) - 1; into == nil && index == nil && id == "" && last >= 0 && continues(calls.values[last], part) {
 		into = calls.values[last]
 	}
 	if into == nil {
@@ -134,11 +133,17 @@ func continues(last, part *node) bool {
 	return name == "" || name == function.get("name").text() && jsonscan.Incomplete([]byte(function.get("arguments").text()))
 }
 
+// number returns an index, which some providers write as a text; nil for anything else.
 func (n *node) number() []byte {
-	if !n.is(jsonscan.Number) {
-		return nil
+	switch {
+	case n.is(jsonscan.Number):
+		return n.raw
+	case n.is(jsonscan.String):
+		if _, err := strconv.Atoi(n.text()); err == nil {
+			return []byte(n.text())
+		}
 	}
-	return n.raw
+	return nil
 }
 
 // labels are members whose texts are not continued by the next chunk, but repeated.

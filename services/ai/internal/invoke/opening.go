@@ -40,6 +40,12 @@ func openingOf(body []byte) opening {
 	return openOther
 }
 
+// isField reports whether a body may begin with a field of an event that nobody knows, which readers of events ignore.
+func isField(body []byte) bool {
+	start := bytes.TrimLeft(bytes.TrimPrefix(body, byteOrderMark), " \t\r\n")
+	return len(start) > 0 && (start[0]|0x20 >= 'a' && start[0]|0x20 <= 'z')
+}
+
 // readOpening reads from a stream of events until its form is known.
 func readOpening(s *sse.Scanner) (opening, error) {
 	for {

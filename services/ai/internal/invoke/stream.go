@@ -28,6 +28,9 @@ func (c *call) streamed(answer *Answer) error {
 	s := c.invoker.scanners.Scanner(answer.Body)
 	defer s.Close()
 	form, err := readOpening(s)
+	if form == openOther && answer.Streamed && isField(s.Unread()) {
+		form = openEvents
+	}
 	switch form {
 	case openEvents:
 		c.whole.Store(false)

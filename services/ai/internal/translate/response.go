@@ -53,7 +53,9 @@ func (x *Exchange) learn(a *answer, c *completion) {
 	a.created = cmp.Or(a.created, numberOf(c.Created))
 	a.tier = cmp.Or(textOf(c.ServiceTier), a.tier) // the end of a stream knows best
 	if counts(c.Usage) {
-		a.usage = c.Usage
+		if outputOfUsage(c.Usage) >= outputOfUsage(a.usage) { // a later usage never lowers an earlier one
+			a.usage = c.Usage
+		}
 		return
 	}
 	var groq struct {
@@ -62,9 +64,25 @@ func (x *Exchange) learn(a *answer, c *completion) {
 	if present(c.XGroq) && json.Unmarshal(c.XGroq, &groq) == nil && present(groq.Usage) {
 		a.usage = groq.Usage
 	}
+	for i := range c.Choices {
+		if usage := c.Choices[i].Usage; a.usage == nil && counts(usage) {
+			a.usage = usage
+		}
+	}
 	if a.usage == nil && present(c.Usage) {
 		a.usage = c.Usage
 	}
+}
+
+// outputOfUsage returns the output tokens that a usage names.
+func outputOfUsage(usage json.RawMessage) int64 {
+	var u struct {
+		Output json.RawMessage `json:"completion_tokens"`
+	}
+	if json.Unmarshal(usage, &u) != nil {
+		return 0
+	}
+	return number(u.Output)
 }
 
 // counts reports whether a usage has a number. One without is empty, and says nothing.

@@ -2,7 +2,6 @@ package translate
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -138,7 +137,11 @@ func (s *stream) event(data []byte) {
 	if failed(&c) {
 		line := bytes.Buffer{}
 		if json.Compact(&line, data) == nil {
-			s.out = append(append(append(s.out, "data: "...), line.Bytes()...), "\n\n"...)
+			event := line.Bytes()
+			if !present(c.Error) { // the reader of the events looks for the envelope
+				event = write(member{"error", event})
+			}
+			s.out = append(append(append(s.out, "data: "...), event...), "\n\n"...)
 		}
 		return
 	}
@@ -148,18 +151,18 @@ func (s *stream) event(data []byte) {
 			continue
 		}
 		s.begin()
-		s.delta(cmp.Or(c.Choices[i].Delta, &c.Choices[i].Message))
+		s.delta(c.Choices[i].turn())
 		if reason := textOf(c.Choices[i].FinishReason); reason != "" {
 			s.answer.finish = reason
 		}
 	}
 }
 
-// failed reports whether an event is an error.
+// failed reports whether an event is an error, whose members may stand beside its kind.
 func failed(c *completion) bool {
 	switch string(c.Error) {
 	case "", "null", "false", "{}", `""`, "[]":
-		return false
+		return textOf(c.Object) == "error"
 	default:
 		return true
 	}

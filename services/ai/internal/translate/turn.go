@@ -28,7 +28,7 @@ func (t *turn) UnmarshalJSON(raw []byte) error {
 			t.words, within = wire.Words(t.words, within, &c)
 		case string(key) == "refusal":
 			t.refusal, _ = wire.Words(t.refusal, nil, &c)
-		case string(key) == "tool_calls":
+		case string(key) == "tool_calls", string(key) == "function_call":
 			if err := t.take(c.Raw()); err != nil {
 				return err
 			}
@@ -60,6 +60,23 @@ type toolCall struct {
 	Index    *position       `json:"index"`
 	ID       json.RawMessage `json:"id"`
 	Function called          `json:"function"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler. Some servers have the function's members beside the id.
+func (c *toolCall) UnmarshalJSON(data []byte) error {
+	type plain toolCall
+	read := struct {
+		plain
+		called
+	}{}
+	if err := json.Unmarshal(data, &read); err != nil {
+		return err
+	}
+	*c = toolCall(read.plain)
+	if len(c.Function.Name) == 0 && len(c.Function.Arguments) == 0 {
+		c.Function = read.called
+	}
+	return nil
 }
 
 // called is what is called.

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 )
@@ -8,6 +9,7 @@ import (
 // completion is an answer of a chat in one piece, or a chunk of one.
 type completion struct {
 	ID      json.RawMessage `json:"id"`
+	Object  json.RawMessage `json:"object"`
 	Model   json.RawMessage `json:"model"`
 	Created json.RawMessage `json:"created"`
 	// ServiceTier is the tier that served the chat.
@@ -16,18 +18,33 @@ type completion struct {
 	// XGroq has the usage of servers that say it only there.
 	XGroq   json.RawMessage `json:"x_groq"`
 	Error   json.RawMessage `json:"error"`
-	Choices []struct {
-		Message      turn            `json:"message"`
-		Delta        *turn           `json:"delta"` // nil for a chunk that has a message instead
-		FinishReason json.RawMessage `json:"finish_reason"`
-		Index        position        `json:"index"`
-	} `json:"choices"`
+	Choices []choice        `json:"choices"`
+}
+
+// choice is a choice of an answer, or a part of one.
+type choice struct {
+	Message      turn            `json:"message"`
+	Delta        *turn           `json:"delta"` // nil for a chunk that has a message instead
+	FinishReason json.RawMessage `json:"finish_reason"`
+	Index        position        `json:"index"`
+	// Text is what a server says that takes a chat for a completion.
+	Text turn `json:"text"`
+	// Usage is where Moonshot has it.
+	Usage json.RawMessage `json:"usage"`
+}
+
+// turn returns what the choice says.
+func (c *choice) turn() *turn {
+	if len(c.Text.words) > 0 {
+		return &c.Text
+	}
+	return cmp.Or(c.Delta, &c.Message)
 }
 
 // whole translates a completion. Any other body, such as an error, stays as it is.
 func (x *Exchange) whole(body []byte) []byte {
 	var c completion
-	if json.Unmarshal(body, &c) != nil || len(c.Choices) == 0 && !present(c.Usage) || present(c.Error) && len(c.Choices) == 0 {
+	if json.Unmarshal(body, &c) != nil || len(c.Choices) == 0 && !present(c.Usage) || failed(&c) && len(c.Choices) == 0 {
 		return body
 	}
 	a := &answer{}
@@ -35,7 +52,7 @@ func (x *Exchange) whole(body []byte) []byte {
 	x.identify(a)
 	if len(c.Choices) > 0 {
 		a.finish = textOf(c.Choices[0].FinishReason)
-		a.take(&c.Choices[0].Message)
+		a.take(c.Choices[0].turn())
 	}
 	return x.response(a, true)
 }

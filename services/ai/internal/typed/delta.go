@@ -2,6 +2,7 @@ package typed
 
 import (
 	"cmp"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -67,6 +68,8 @@ func (p *pieces) choice(out *aiv1.ChatStreamResponse, raw []byte) {
 		switch string(key) {
 		case "delta", "message":
 			p.delta(out, &c)
+		case "text": // of a server that takes a chat for a completion
+			p.say(out, &c)
 		case "finish_reason":
 			if reason := text(&c); reason != "" {
 				p.finish = reason
@@ -78,16 +81,24 @@ func (p *pieces) choice(out *aiv1.ChatStreamResponse, raw []byte) {
 }
 
 func (p *pieces) delta(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
+	if c.Kind() != jsonscan.Object { // a text alone
+		p.say(out, c)
+		return
+	}
 	var thought wire.Thought
 	for key := range c.Members() {
 		switch {
 		case string(key) == "content", string(key) == "refusal":
-			words, thoughts := wire.Words(nil, nil, c)
-			out.Delta += p.content.text(words)
-			p.think(out, thoughts)
-		case string(key) == "tool_calls":
+			p.say(out, c)
+		case string(key) == "tool_calls" && c.Kind() == jsonscan.Array:
 			for range c.Elements() {
 				p.tool(out, c)
+			}
+		case string(key) == "tool_calls", string(key) == "function_call": // one of them, without a list
+			if c.Kind() == jsonscan.Object {
+				p.tool(out, c)
+			} else {
+				c.Skip()
 			}
 		case thought.Take(key, c):
 		default:
@@ -95,6 +106,13 @@ func (p *pieces) delta(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 		}
 	}
 	p.think(out, thought)
+}
+
+// say adds a content, whatever its form, to what the model says.
+func (p *pieces) say(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
+	words, thoughts := wire.Words(nil, nil, c)
+	out.Delta += p.content.text(words)
+	p.think(out, thoughts)
 }
 
 // think adds the inside of a JSON string to what the model thinks.
@@ -110,6 +128,16 @@ func (p *pieces) think(out *aiv1.ChatStreamResponse, raw []byte) {
 func (p *pieces) tool(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 	index, id, name := int32(-1), "", ""
 	var arguments [][]byte // as the inside of a JSON string
+	take := func(key []byte) {
+		switch string(key) {
+		case "name":
+			name = text(c)
+		case "arguments":
+			arguments = append(arguments, inside(c))
+		default:
+			c.Skip()
+		}
+	}
 	for key := range c.Members() {
 		switch string(key) {
 		case "index":
@@ -118,17 +146,10 @@ func (p *pieces) tool(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 			id = text(c)
 		case "function":
 			for key := range c.Members() {
-				switch string(key) {
-				case "name":
-					name = text(c)
-				case "arguments":
-					arguments = append(arguments, inside(c))
-				default:
-					c.Skip()
-				}
+				take(key)
 			}
-		default:
-			c.Skip()
+		default: // some servers have the function's members beside the id
+			take(key)
 		}
 	}
 	call := p.call(index, id, name)
@@ -225,8 +246,11 @@ func text(c *jsonscan.Cursor) string {
 		return ""
 	}
 	raw, _ := c.String()
-	return string(jsonscan.Unescape(nil, raw))
+	return valid(jsonscan.Unescape(nil, raw))
 }
+
+// valid returns a text without bytes that are not UTF-8, which a message cannot carry.
+func valid(text []byte) string { return strings.ToValidUTF8(string(text), "\ufffd") }
 
 // first takes a name, which some providers write as a number, unless there is one.
 func first(into *string, c *jsonscan.Cursor) {

@@ -21,7 +21,7 @@ func (h *halves) text(raw []byte) string {
 		h.waiting = bytes.Clone(raw[cut:])
 		raw = raw[:cut]
 	}
-	return string(jsonscan.Unescape(nil, raw))
+	return valid(jsonscan.Unescape(nil, raw))
 }
 
 // rest returns what still waits at the end: a character that is not whole.

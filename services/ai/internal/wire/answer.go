@@ -61,7 +61,9 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 			listed, found = c.Kind() == jsonscan.Array, false
 			for range c.Elements() {
 				found = true
-				c.Skip()
+				if r, ok := nestedUsage(&c); ok && !a.HasUsage { // Moonshot has it in a choice
+					a.Reported, a.HasUsage = r, true
+				}
 			}
 		default:
 			c.Skip()

@@ -138,6 +138,10 @@ func (k *Chunk) choice(c *jsonscan.Cursor) {
 		case "finish_reason":
 			finished = c.Kind() == jsonscan.String
 			c.Skip()
+		case "usage": // Moonshot has it here
+			if r, ok := readUsage(c); ok && !k.HasUsage {
+				k.Reported, k.HasUsage = r, true
+			}
 		default:
 			c.Skip()
 		}

@@ -10,6 +10,10 @@ import (
 
 // delta reads what a choice gained. Some providers send their reasoning in two members at once; the longer one counts.
 func (k *Chunk) delta(c *jsonscan.Cursor) {
+	if c.Kind() != jsonscan.Object { // a text alone
+		k.value(c, Content)
+		return
+	}
 	var reasoning [2]int // from and to in Pieces
 	for key := range c.Members() {
 		switch {
@@ -17,6 +21,8 @@ func (k *Chunk) delta(c *jsonscan.Cursor) {
 			k.value(c, Content)
 		case string(key) == "refusal":
 			k.value(c, Refusal)
+		case string(key) == "tool_calls" && c.Kind() == jsonscan.Object: // one of them, without a list
+			k.toolCall(c, 0)
 		case string(key) == "tool_calls":
 			for n := range c.Elements() {
 				k.toolCall(c, int64(n))

@@ -24,6 +24,8 @@ func Words(words, thoughts []byte, c *jsonscan.Cursor) (w, t []byte) {
 				c.Skip()
 			}
 		}
+	case jsonscan.Number, jsonscan.Bool: // what a text of JSON alone was read as
+		words = append(words, c.Raw()...)
 	default:
 		c.Skip()
 	}
