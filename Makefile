@@ -84,8 +84,8 @@ screenshots: test/sdk/node_modules ## Take pictures of every page of the console
 	@ls .screenshots
 
 .PHONY: race
-race: ## Run the tests of the concurrent parts under the race detector
-	go test -race ./platform/... ./services/... ./gateway/... ./sandbox/...
+race: ## Run the tests of the concurrent parts under the race detector (needs a C compiler, such as gcc)
+	CGO_ENABLED=1 go test -race -timeout 60m ./platform/... ./services/... ./gateway/... ./sandbox/...
 
 .PHONY: bench
 bench: build ## Compare Trivet with a bare reverse proxy on this machine: requests/s, CPU, latency, memory
