@@ -111,7 +111,7 @@ func oddities(t *testing.T) map[string]odd {
 		"a page within a stream":           {stream: true, body: first + html, fails: true, output: 1},
 		"gzip of two members":              {head: "Content-Encoding: gzip\r\n", body: gz(whole[:50]) + gz(whole[50:])},
 		"gzip that breaks off":             {head: "Content-Encoding: gzip\r\n", body: gz(whole)[:60], fails: true},
-		"gzip that is none":                {head: "Content-Encoding: gzip\r\n", body: whole, fails: true},
+		"gzip that is plain":               {head: "Content-Encoding: gzip\r\n", body: whole, fails: true},
 		"gzip twice":                       {head: "Content-Encoding: gzip, gzip\r\n", body: gz(gz(whole)), fails: true},
 		"gzip within a stream that breaks": {stream: true, head: "Content-Encoding: gzip\r\n", body: gz(strings.Repeat(first, 50))[:50], fails: true, output: -1},
 		"a charset of another language":    {head: "Content-Type: application/json; charset=utf-16\r\n", body: whole},
