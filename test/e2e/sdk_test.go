@@ -62,8 +62,8 @@ func TestGeneratedTypeScriptCompiles(t *testing.T) {
 	node(t, filepath.Join(folder, "node_modules", "typescript", "bin", "tsc"), "-p", folder)
 }
 
-// What Trivet translates to the Responses API has every member that the types of OpenAI's client require, and no other. The answers and events are
-// those of TestTranslatedAnswersAreTyped.
+// What Trivet translates to the Responses API has every member that the types of OpenAI's client require, and no other, and so have the edge's errors. The
+// answers and events are those of TestTranslatedAnswersAreTyped, the errors those of TestErrorsAreTyped.
 func TestTranslatedAnswersCompile(t *testing.T) {
 	folder := sdkFolder(t)
 	clients := filepath.Join(folder, "clients")
