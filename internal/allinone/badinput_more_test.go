@@ -97,7 +97,7 @@ func TestMoreBadInputThroughTheEdge(t *testing.T) {
 		"a grant in the name of a subscription": {"user_operator", "POST", "/grants", grantTo("user_ann", map[string]any{"source": "sub:sub_1:1"}), 400, []string{"INVALID_ARGUMENT", "source"}},
 		"an empty plan file":                    {"user_operator", "POST", "/plans:apply", map[string]any{"planFile": ""}, 400, []string{"INVALID_ARGUMENT", "planFile"}},
 		"a plan file that is not base64":        {"user_operator", "POST", "/plans:apply", map[string]any{"planFile": "plans: []"}, 400, []string{"INVALID_ARGUMENT", "planFile"}},
-		"two plan files in one":                 {"user_operator", "POST", "/plans:apply", map[string]any{"planFile": base64.StdEncoding.EncodeToString([]byte(sellingPlans + "---" + sellingPlans))}, 400, []string{"INVALID_ARGUMENT", "one document"}},
+		"two plan files in one":                 {"user_operator", "POST", "/plans:apply", map[string]any{"planFile": base64.StdEncoding.EncodeToString([]byte(sellingPlans + "---" + sellingPlans))}, 400, []string{"INVALID_ARGUMENT", "second document"}},
 		"a plan file of binary":                 {"user_operator", "POST", "/plans:apply", map[string]any{"planFile": base64.StdEncoding.EncodeToString([]byte("\x00\xff"))}, 400, []string{"INVALID_ARGUMENT", "planFile"}},
 		"a plan file by a person":               {"user_ann", "POST", "/plans:apply", planFileBody("", ""), 403, []string{"PERMISSION_DENIED"}},
 		"a migration to itself":                 {"user_operator", "POST", "/plans:migrate", map[string]any{"from": "pro@1", "to": "pro@1"}, 400, []string{"INVALID_ARGUMENT", `"to"`}},

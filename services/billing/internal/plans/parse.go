@@ -54,8 +54,11 @@ func Parse(data []byte, known []string) (File, error) {
 		return File{}, fmt.Errorf("not a list of plans: %w%s", err, tabs(data))
 	}
 	r := &reader{known: known}
-	if !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF) {
-		r.mistakes = append(r.mistakes, errors.New("the file must end after one document"))
+	var second yaml.Node
+	if err := decoder.Decode(&second); err == nil {
+		r.mistakes = append(r.mistakes, fmt.Errorf("line %d: the file must end before this second document", second.Line))
+	} else if !errors.Is(err, io.EOF) {
+		r.mistakes = append(r.mistakes, fmt.Errorf("the file must end after one document: %w", err))
 	}
 	file := r.file(&document)
 	if err := errors.Join(r.mistakes...); err != nil {

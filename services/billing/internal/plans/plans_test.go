@@ -262,7 +262,7 @@ func TestOneDocument(t *testing.T) {
 	_, err := plans.Parse([]byte(one), nil)
 	require.NoError(t, err)
 	_, err = plans.Parse([]byte(one+"---\n"+one), nil)
-	require.ErrorContains(t, err, "one document")
+	require.EqualError(t, err, "line 2: the file must end before this second document")
 	_, err = plans.Parse([]byte("z: 1\ny: 2\n"+one), nil)
 	require.EqualError(t, err, "line 1: z is unknown\nline 2: y is unknown")
 }
