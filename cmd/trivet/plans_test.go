@@ -174,3 +174,33 @@ var errClosed = errors.New("the output is closed")
 type closedOutput struct{}
 
 func (closedOutput) Write([]byte) (int, error) { return 0, errClosed }
+
+// Files that editors, shells and people leave behind. No server is asked.
+func TestPlansValidateOddFiles(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"a byte order mark":        {"\ufeff" + goodPlans, ""},
+		"an empty file":            {"", `not a list of plans: the file must be a mapping with "plans"`},
+		"a tab":                    {"plans:\n\t- {id: a}\n", "line 2 begins with a tab: indent with spaces"},
+		"two documents":            {goodPlans + "---\nplans: []\n", "the file must end before this second document"},
+		"a file that is too large": {strings.Repeat("#", 1<<20+1), "the file has 1048577 bytes, must have at most 1048576"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := planFile(t, c.text)
+			out, err := offline(t, "plans", "validate", file)
+			if c.want == "" {
+				require.NoError(t, err)
+				require.Equal(t, file+": no mistakes\n", out)
+				return
+			}
+			require.Empty(t, out)
+			require.ErrorContains(t, err, file+" has mistakes:\n")
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+	for _, args := range [][]string{{"plans", "validate"}, {"plans", "validate", "a.yaml", "b.yaml"}, {"plans", "migrate", "pro@1"}, {"plans", "versions", "pro"}, {"billing", "overage"}, {"billing", "overage", "a", "b"}, {"billing", "refund", "a"}} {
+		_, err := offline(t, args...)
+		require.Error(t, err, args)
+	}
+	_, err := offline(t, "plans", "validate", t.TempDir())
+	require.ErrorContains(t, err, "is a directory")
+}
