@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
@@ -116,5 +117,26 @@ func TestThePageAfterAPurchaseWaits(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Stripe charges at most $999,999.99 at once: more seats are refused before Stripe is asked, in each interval by its own price.
+func TestMoreSeatsThanStripeCharges(t *testing.T) {
+	catalog := proCatalog(t)
+	fleet := plans.Plan{ID: "fleet", Version: 1, Price: 20_000_00 * plans.Cent, YearlyPrice: 200_000_00 * plans.Cent, Seats: &plans.Seats{Min: 1, Max: 100}}
+	catalog.Set([]plans.Offer{{Plan: &fleet, Current: true, Prices: map[plans.Interval]string{plans.Month: "price_m", plans.Year: "price_y"}}})
+	for _, c := range []struct {
+		interval plans.Interval
+		seats    int64
+		most     int64
+	}{
+		{plans.Month, 50, 49},
+		{plans.Month, 101, 49},
+		{plans.Year, 5, 4},
+	} {
+		_, err := checkout.New(checkout.Options{Catalog: catalog}).Create(t.Context(), checkout.Request{AccountID: "org_1", PlanID: "fleet", Interval: c.interval, Seats: c.seats})
+		refused := new(checkout.SeatsError)
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, checkout.SeatsError{Min: 1, Max: c.most}, *refused)
 	}
 }
