@@ -193,6 +193,7 @@ func TestKilledChild(t *testing.T) {
 func TestKilledAtEachCallOfStripe(t *testing.T) {
 	for name, op := range killedOps() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait for processes more than they work
 			each(t, selling, func(t *testing.T, first *fixture) {
 				if strings.Contains(t.Name(), "/postgres") && os.Getenv("TRIVET_FAULTS") == "" {
 					// Processes are dear: the short form kills one on PostgreSQL, where the lease of the dead process is not taken over at once.
