@@ -168,7 +168,7 @@ func (s *system) parts(ctx context.Context) ([]serve.Part, error) {
 	s.edgeAddr, s.grpcAddr, s.opsAddr = edge.Addr().String(), internal.Addr().String(), ops.Addr().String()
 	all := make([]serve.Service, 0, len(s.services))
 	for _, service := range s.services {
-		all = append(all, service)
+		all = append(all, service.Service)
 	}
 	parts, err := s.host.OpsParts(ops, all...)
 	if err != nil {

@@ -28,6 +28,8 @@ type Options struct {
 	Now      func() time.Time
 	// Notify receives the changes; it must not block.
 	Notify func(ctx context.Context, changes []Change)
+	// Shared, when set, tells of the rules about what replicas share; without it, this process tells of all rules.
+	Shared *Shared
 }
 
 // Change is a change of state of an alert.
@@ -57,6 +59,7 @@ type Evaluator struct {
 
 	mu     sync.Mutex
 	active map[string]map[string]*state // rule to group
+	shared round                        // of the last evaluation
 }
 
 // state is an alert whose condition holds.
@@ -129,6 +132,11 @@ func (e *Evaluator) observe() error {
 func (e *Evaluator) Run(ctx context.Context) {
 	ticker := time.NewTicker(e.options.Interval)
 	defer ticker.Stop()
+	if shared := e.options.Shared; shared != nil {
+		var telling sync.WaitGroup
+		defer telling.Wait()
+		telling.Go(func() { shared.run(ctx, e.tell) })
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -136,12 +144,21 @@ func (e *Evaluator) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		changes := e.Evaluate()
-		for _, c := range changes {
-			e.log(ctx, c)
+		if e.options.Shared != nil {
+			changes = slices.DeleteFunc(changes, func(c Change) bool { return c.Rule.Shared })
+			e.options.Shared.offer(e.shared)
 		}
-		if len(changes) > 0 && e.options.Notify != nil {
-			e.options.Notify(ctx, changes)
-		}
+		e.tell(ctx, changes)
+	}
+}
+
+// tell logs changes and passes them on.
+func (e *Evaluator) tell(ctx context.Context, changes []Change) {
+	for _, c := range changes {
+		e.log(ctx, c)
+	}
+	if len(changes) > 0 && e.options.Notify != nil {
+		e.options.Notify(ctx, changes)
 	}
 }
 
@@ -175,9 +192,13 @@ func (e *Evaluator) Evaluate() []Change {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var changes []Change
+	e.shared = round{at: now}
 	for _, r := range e.rules {
 		holding, values := e.holding(r, all)
 		changes = append(changes, e.update(r, holding, values, now)...)
+		if r.Shared {
+			e.shared.found = append(e.shared.found, finding{rule: r, holding: holding, firing: e.firing(r), values: values})
+		}
 	}
 	return changes
 }
@@ -187,7 +208,7 @@ func (e *Evaluator) update(r Rule, holding map[string]bool, values map[string]fl
 	var changes []Change
 	active := e.active[r.Name]
 	changed := func(group string, s *state) {
-		changes = append(changes, Change{Rule: r, Labels: labels(r, group), Firing: holding[group], Since: s.since, At: now, Value: known(values, group)})
+		changes = append(changes, Change{Rule: r, Labels: labels(r, group), Firing: holding[group], Since: s.since, At: now, Value: valueOf(values, group)})
 	}
 	for _, group := range slices.Sorted(maps.Keys(holding)) {
 		s := active[group]
@@ -211,8 +232,19 @@ func (e *Evaluator) update(r Rule, holding map[string]bool, values map[string]fl
 	return changes
 }
 
-// known returns the value of a group; nil when it has none that JSON can express.
-func known(values map[string]float64, group string) *float64 {
+// firing returns the groups of a rule that fire, and since when their conditions hold.
+func (e *Evaluator) firing(r Rule) map[string]time.Time {
+	found := map[string]time.Time{}
+	for group, s := range e.active[r.Name] {
+		if s.firing {
+			found[group] = s.since
+		}
+	}
+	return found
+}
+
+// valueOf returns the value of a group; nil when it has none that JSON can express.
+func valueOf(values map[string]float64, group string) *float64 {
 	value, ok := values[group]
 	if !ok || math.IsNaN(value) || math.IsInf(value, 0) {
 		return nil

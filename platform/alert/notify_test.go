@@ -75,7 +75,7 @@ func change(name, source string, firing bool) alert.Change {
 // slack is a receiver of messages for people.
 func slack(to http.RoundTripper) alert.Receiver {
 	return alert.NewSlack(alert.SlackOptions{
-		URL: settings.NewLive(settings.NewSecret(address)), Client: &http.Client{Transport: to}, Process: "billing", Now: time.Now,
+		URL: settings.NewLive(settings.NewSecret(address)), Client: &http.Client{Transport: to}, Process: "billing", Instance: "host:1", Now: time.Now,
 	})
 }
 
@@ -124,8 +124,8 @@ func TestMessagesAreThoseOfSlack(t *testing.T) {
 		require.Len(t, to.bodies, 1, "changes that wait together are one message")
 		var message map[string]string
 		require.NoError(t, json.Unmarshal([]byte(to.bodies[0]), &message))
-		require.Equal(t, map[string]string{"text": "[FIRING] WebhookFailures (ticket, billing): More than 10 webhooks of &lt;stripe&gt; were refused within an hour. " +
-			"source=&lt;stripe&gt; What to do: docs/playbooks/WebhookFailures.md\n[RESOLVED] EventsDead (ticket, billing): Events of clerk are dead. source=clerk"}, message)
+		require.Equal(t, map[string]string{"text": "[FIRING] WebhookFailures (ticket, billing at host:1): More than 10 webhooks of &lt;stripe&gt; were refused within an hour. " +
+			"source=&lt;stripe&gt; What to do: docs/playbooks/WebhookFailures.md\n[RESOLVED] EventsDead (ticket, billing at host:1): Events of clerk are dead. source=clerk"}, message)
 	})
 }
 

@@ -1,6 +1,6 @@
 // Package alert declares the conditions that an operator must know of. The rules for Prometheus are generated from the declarations.
 // Without Prometheus, every process evaluates them over its own metrics, logs each change of state once, and sends it to
-// TRIVET_ALERT_URL and TRIVET_ALERT_WEBHOOK_URL.
+// TRIVET_ALERT_URL and TRIVET_ALERT_WEBHOOK_URL. Of the rules about what replicas share, one replica tells.
 package alert
 
 import (
@@ -36,6 +36,8 @@ type Rule struct {
 	For  time.Duration
 	// Summary says in one sentence what is wrong. "{label}" stands for the value of a label.
 	Summary string
+	// Shared marks a rule about what all replicas of a service share, such as rows of their database. Each sees the same, and one tells of it.
+	Shared bool
 	// PromQL is the condition of a rule that only Prometheus can evaluate.
 	PromQL string
 }

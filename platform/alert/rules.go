@@ -78,11 +78,11 @@ func events() []Rule {
 			When: above(maxWebhookFailures, increase(hour, Selector{Metric: "trivet_inbox_attempts_total"}.where("outcome", "failed"), "source")),
 		},
 		{
-			Name: "EventsOld", Severity: Page, For: time.Minute, Summary: "An event of {source} waits for more than 5 minutes.",
+			Name: "EventsOld", Severity: Page, Shared: true, For: time.Minute, Summary: "An event of {source} waits for more than 5 minutes.",
 			When: above(300, level(Selector{Metric: "trivet_inbox_oldest_age_seconds"}.except("source", "erasure-late|webhook|email"), "source")),
 		},
 		{
-			Name: "EventsDead", Severity: Ticket, Summary: "Events of {source} are dead.",
+			Name: "EventsDead", Severity: Ticket, Shared: true, Summary: "Events of {source} are dead.",
 			When: above(0, level(Selector{Metric: "trivet_inbox_events"}.where("state", "dead"), "source")),
 		},
 		{
@@ -99,7 +99,7 @@ func money() []Rule {
 			When: above(0, level(Selector{Metric: "trivet_ai_settlements_pending"})),
 		},
 		{
-			Name: "HoldsOld", Severity: Ticket, For: time.Minute, Summary: "The lease of a hold ended more than 5 minutes ago, and the hold is still open.",
+			Name: "HoldsOld", Severity: Ticket, Shared: true, For: time.Minute, Summary: "The lease of a hold ended more than 5 minutes ago, and the hold is still open.",
 			When: above(300, level(Selector{Metric: "trivet_billing_holds_overdue_seconds"})),
 		},
 		{

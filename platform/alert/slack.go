@@ -27,6 +27,8 @@ type SlackOptions struct {
 	Client *http.Client
 	// Process names the sender, such as "trivet" or "billing".
 	Process string
+	// Instance tells the replicas of the process apart.
+	Instance string
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -96,7 +98,7 @@ func (s *Slack) text(changes []Change) string {
 		if !c.Firing {
 			state = "RESOLVED"
 		}
-		line := fmt.Sprintf("[%s] %s (%s, %s): %s", state, c.Rule.Name, c.Rule.Severity, s.options.Process, c.Summary())
+		line := fmt.Sprintf("[%s] %s (%s, %s at %s): %s", state, c.Rule.Name, c.Rule.Severity, s.options.Process, s.options.Instance, c.Summary())
 		for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
 			line += fmt.Sprintf(" %s=%s", name, c.Labels[name])
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/alert"
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/hook"
 	"github.com/trivet-dev/trivet/platform/mutual"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -93,23 +94,38 @@ func (h *Host) rotateOwn(get func(string) string) error {
 
 // receivers returns those that are set.
 func (h *Host) receivers() (all []alert.Receiver) {
+	instance, err := os.Hostname()
+	if err != nil {
+		instance = "unknown"
+	}
+	instance = fmt.Sprintf("%s:%d", instance, os.Getpid())
 	if h.Settings.AlertURL.IsSet() {
-		all = append(all, alert.NewSlack(alert.SlackOptions{URL: h.alerts.slack, Client: &http.Client{}, Process: h.service, Now: h.Now}))
+		all = append(all, alert.NewSlack(alert.SlackOptions{URL: h.alerts.slack, Client: &http.Client{}, Process: h.service, Instance: instance, Now: h.Now}))
 	}
 	if h.Settings.AlertWebhookURL.IsSet() {
-		instance, err := os.Hostname()
-		if err != nil {
-			instance = "unknown"
-		}
 		all = append(all, alert.NewWebhook(alert.WebhookOptions{
-			URL: h.alerts.webhook, Secrets: h.alerts.secrets, Client: &http.Client{}, Process: h.service, Instance: fmt.Sprintf("%s:%d", instance, os.Getpid()), Now: h.Now,
+			URL: h.alerts.webhook, Secrets: h.alerts.secrets, Client: &http.Client{}, Process: h.service, Instance: instance, Now: h.Now,
 		}))
 	}
 	return all
 }
 
+// sharedAlerts has one of several replicas tell of what they share. It returns nil where there can be no other: without a database, and on SQLite.
+func (h *Host) sharedAlerts(services []Service) *alert.Shared {
+	for _, s := range services {
+		replicated, ok := s.(interface{ Replicated() *database.DB })
+		if !ok {
+			continue
+		}
+		if db := replicated.Replicated(); db != nil && db.Dialect() == database.Postgres {
+			return alert.NewShared(alert.SharedOptions{Database: db, Logger: h.Logger})
+		}
+	}
+	return nil
+}
+
 // alertParts evaluate the rules over the process's metrics, and tell the receivers of changes. None are needed with an interval of 0.
-func (h *Host) alertParts() ([]Part, error) {
+func (h *Host) alertParts(services ...Service) ([]Part, error) {
 	if h.Settings.AlertInterval <= 0 {
 		return nil, nil
 	}
@@ -122,7 +138,7 @@ func (h *Host) alertParts() ([]Part, error) {
 		notifiers = append(notifiers, notifier)
 	}
 	evaluator, err := alert.NewEvaluator(alert.Options{
-		Gatherer: h.metrics.Registry, Interval: h.Settings.AlertInterval, Meter: h.Meter("alert"), Logger: h.Logger, Now: h.Now,
+		Gatherer: h.metrics.Registry, Interval: h.Settings.AlertInterval, Meter: h.Meter("alert"), Logger: h.Logger, Now: h.Now, Shared: h.sharedAlerts(services),
 		Notify: func(ctx context.Context, changes []alert.Change) {
 			for _, n := range notifiers {
 				n.Notify(ctx, changes)

@@ -82,11 +82,11 @@ func (h *Host) OpsParts(listener net.Listener, services ...Service) ([]Part, err
 			checks = append(checks, telemetry.Check{Name: name, Probe: probe})
 		}
 	}
-	return h.opsParts(listener, checks)
+	return h.opsParts(listener, checks, services...)
 }
 
-func (h *Host) opsParts(listener net.Listener, checks []telemetry.Check) ([]Part, error) {
-	alerts, err := h.alertParts()
+func (h *Host) opsParts(listener net.Listener, checks []telemetry.Check, services ...Service) ([]Part, error) {
+	alerts, err := h.alertParts(services...)
 	if err != nil {
 		return nil, err
 	}

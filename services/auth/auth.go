@@ -126,6 +126,9 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
+// Replicated is the database that all replicas of the service use, with the tables of platform/job.
+func (s *Service) Replicated() *database.DB { return s.database }
+
 // Checks returns the conditions of readiness by name. A service that holds Clerk's keys is ready while Clerk is down.
 func (s *Service) Checks() map[string]func(context.Context) error {
 	checks := map[string]func(context.Context) error{"auth.database": s.database.Ping, "auth.writes": s.database.CheckWrite}

@@ -315,6 +315,9 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
+// Replicated is the database that all replicas of the service use, with the tables of platform/job.
+func (s *Service) Replicated() *database.DB { return s.db }
+
 // Checks returns the readiness checks.
 func (s *Service) Checks() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
