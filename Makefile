@@ -81,7 +81,7 @@ test-calls: ## Run the tests of the all-in-one with plain calls that copy and ch
 screenshots: test/sdk/node_modules ## Take pictures of every page of the console, light, dark and on a phone, into .screenshots
 	@rm -rf .screenshots && mkdir .screenshots
 	TRIVET_SCREENSHOTS=$(CURDIR)/.screenshots go test -count=1 -run TestConsoleInChromium ./test/e2e
-	@ls .screenshots
+	@ls .screenshots; test -n "$$(ls .screenshots)" || { echo "make screenshots: no pictures were taken, because Chromium is missing" >&2; exit 1; }
 
 .PHONY: race
 race: ## Run the tests of the concurrent parts under the race detector (needs a C compiler, such as gcc)

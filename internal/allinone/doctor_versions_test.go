@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,16 +70,26 @@ func oldRedis(version string) func(t *testing.T) string {
 		t.Helper()
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = listener.Close() })
-		go func() {
+		var serving sync.WaitGroup
+		ended := make(chan struct{})
+		t.Cleanup(func() {
+			_ = listener.Close()
+			close(ended)
+			serving.Wait()
+		})
+		serving.Go(func() {
 			for {
 				conn, err := listener.Accept()
 				if err != nil {
 					return
 				}
-				go answerAsRedis(conn, version)
+				serving.Go(func() { answerAsRedis(conn, version) })
+				serving.Go(func() {
+					<-ended
+					_ = conn.Close()
+				})
 			}
-		}()
+		})
 		return "redis://" + listener.Addr().String()
 	}
 }

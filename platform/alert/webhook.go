@@ -95,6 +95,9 @@ func (w *Webhook) send(ctx context.Context, m message) (pause time.Duration, err
 	err = hook.Post(ctx, w.options.Client, hook.Attempt{
 		URL: w.options.URL.Newest().Reveal(), Secrets: w.options.Secrets.Secrets().Reveal(), ID: m.id, At: w.options.Now(), Body: m.body,
 	})
+	if errors.Is(err, hook.ErrSetting) {
+		return -1, err
+	}
 	if refused, ok := errors.AsType[*hook.RefusedError](err); ok {
 		pause = -1
 		if mayPass(refused.Status) {

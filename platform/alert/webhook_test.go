@@ -138,3 +138,31 @@ func TestChangesHaveValues(t *testing.T) {
 	require.Equal(t, fired[0].Since, ended[0].Since)
 	require.True(t, ended[0].At.After(fired[0].At))
 }
+
+// What no attempt can send is not tried again.
+func TestAWebhookThatCannotBeSentIsNotRetried(t *testing.T) {
+	good := settings.NewSecret("whsec_" + base64.StdEncoding.EncodeToString(newKey))
+	for name, c := range map[string]struct{ address, secret settings.Secret }{
+		"no address":     {settings.NewSecret("canary"), good},
+		"another scheme": {settings.NewSecret("ftp://canary.example"), good},
+		"no URL":         {settings.NewSecret("https://canary.example/\x00"), good},
+		"no secret":      {settings.NewSecret(address), settings.NewSecret("whsec_canary")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				to := &receiver{answers: []attempt{answer(204)}}
+				began := time.Now()
+				log, outcomes := notify(t, alert.NewWebhook(alert.WebhookOptions{
+					URL: settings.NewLive(c.address), Secrets: settings.NewLive(c.secret), Client: &http.Client{Transport: to}, Process: "billing", Instance: "host:1",
+					Now: func() time.Time {
+						require.Equal(t, began, time.Now(), "another attempt")
+						return began
+					},
+				}), change("EventsDead", "clerk", true))
+				require.Equal(t, map[string]float64{"webhook failed": 1}, outcomes)
+				require.Empty(t, to.bodies)
+				require.NotContains(t, log, "canary")
+			})
+		})
+	}
+}

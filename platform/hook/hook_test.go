@@ -215,7 +215,9 @@ func TestReach(t *testing.T) {
 	require.Equal(t, hook.ErrPrivate, hook.Reach(t.Context(), plain.URL+"/canary", false))
 	require.EqualError(t, hook.Reach(t.Context(), untrusted.URL+"/canary", true), "the receiver's certificate is not valid")
 	require.EqualError(t, hook.Reach(t.Context(), "http://127.0.0.1:1/canary", true), "cannot reach the receiver: connection refused")
-	require.EqualError(t, hook.Reach(t.Context(), "canary", true), "the receiver's address is not a valid URL")
+	for _, address := range []string{"canary", "ftp://canary.example", "redis://canary.example:80/x", "https://"} {
+		require.EqualError(t, hook.Reach(t.Context(), address, true), "the receiver's address is not a valid http or https URL", address)
+	}
 }
 
 // speaker answers each connection with a text, and returns its address.

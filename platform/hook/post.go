@@ -46,7 +46,7 @@ const drained = 4 << 10
 // Post makes an attempt. Any answer from 200 to 299 is a success. A redirect is not followed, and counts as refused.
 func Post(ctx context.Context, client *http.Client, a Attempt) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.URL, bytes.NewReader(a.Body))
-	if err != nil {
+	if err != nil || request.URL.Host == "" || request.URL.Scheme != "http" && request.URL.Scheme != "https" {
 		return errAddress
 	}
 	request.Header.Set("Content-Type", "application/json")

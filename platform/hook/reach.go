@@ -1,9 +1,9 @@
 package hook
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/url"
 )
@@ -14,10 +14,11 @@ func Reach(ctx context.Context, address string, private bool) error {
 	if err != nil || at.Hostname() == "" {
 		return errAddress
 	}
-	port := at.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[at.Scheme]
+	port, ok := map[string]string{"http": "80", "https": "443"}[at.Scheme]
+	if !ok {
+		return errAddress
 	}
+	port = cmp.Or(at.Port(), port)
 	to := net.JoinHostPort(at.Hostname(), port)
 	var conn net.Conn
 	if at.Scheme == "https" {
@@ -32,4 +33,4 @@ func Reach(ctx context.Context, address string, private bool) error {
 	return nil
 }
 
-var errAddress = errors.New("the receiver's address is not a valid URL")
+const errAddress = settingError("the receiver's address is not a valid http or https URL")

@@ -25,8 +25,19 @@ const (
 	minKey, maxKey = 24, 64
 )
 
+// ErrSetting is the error of an address or a secret that no attempt can use until it is changed. It shows neither.
+var ErrSetting = errors.New("the receiver's address or secret is not valid")
+
 // errSecret does not show the secret.
-var errSecret = errors.New("must be whsec_ and 24 to 64 bytes in base64")
+const errSecret = settingError("must be whsec_ and 24 to 64 bytes in base64")
+
+// settingError is an ErrSetting.
+type settingError string
+
+func (e settingError) Error() string { return string(e) }
+
+// Is reports whether the target is ErrSetting.
+func (settingError) Is(target error) bool { return target == ErrSetting }
 
 // CheckSecret reports a secret that cannot sign.
 func CheckSecret(secret string) error {
