@@ -4,6 +4,7 @@
 package redistest
 
 import (
+	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -89,11 +90,17 @@ func (s *Server) As(user, password string) string {
 // Do runs a command, such as one of access lists, as the given user; "" as the default one. It returns the output.
 func (s *Server) Do(t testing.TB, user, password string, command ...string) string {
 	t.Helper()
+	out, err := s.Try(t.Context(), user, password, command...)
+	require.NoError(t, err, "%s", out)
+	return out
+}
+
+// Try is Do for a goroutine, which must not fail the test.
+func (s *Server) Try(ctx context.Context, user, password string, command ...string) (string, error) {
 	args := []string{"-s", s.socket, "--no-auth-warning", "-e"}
 	if user != "" {
 		args = append(args, "--user", user, "--pass", password)
 	}
-	out, err := exec.CommandContext(t.Context(), "redis-cli", append(args, command...)...).CombinedOutput() //nolint:gosec // of a test
-	require.NoError(t, err, "%s", out)
-	return string(out)
+	out, err := exec.CommandContext(ctx, "redis-cli", append(args, command...)...).CombinedOutput() //nolint:gosec // of a test
+	return string(out), err
 }

@@ -25,14 +25,15 @@ func (s *Server) Admin(t testing.TB, statement string) {
 	run(t, s.URL("postgres"), statement)
 }
 
-// Holds asks a condition as the role that owns the server.
-func (s *Server) Holds(t testing.TB, query string) (holds bool) {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), s.URL("postgres"))
-	require.NoError(t, err)
-	defer func() { _ = conn.Close(context.Background()) }()
-	require.NoError(t, conn.QueryRow(t.Context(), query).Scan(&holds))
-	return holds
+// Holds asks a condition as the role that owns the server. It fails no test, so that a goroutine may ask.
+func (s *Server) Holds(ctx context.Context, query string) (holds bool, err error) {
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	err = conn.QueryRow(ctx, query).Scan(&holds)
+	return holds, err
 }
 
 // As is the address at with another role and its password.
