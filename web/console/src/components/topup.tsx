@@ -83,13 +83,14 @@ function Setting({ topUp: t }: { topUp: TopUp }) {
 }
 
 function Purchases({ purchases }: { purchases: Schemas['TopUpPurchase'][] }) {
+  const packs = usePlans().data?.packs ?? [];
   if (purchases.length === 0) return null;
   return (
     <div className="mt-4">
       <Table caption="Automatic purchases" head={<><Th>Time</Th><Th>State</Th><Th>Pack</Th><Th right>Price</Th></>}>
         {purchases.map((p) => {
           const [state, tone] = PURCHASES[p.state] ?? ['unknown', 'mute'];
-          return <tr key={p.id}><Td>{formatTime(p.createTime)}</Td><Td wrap><Badge tone={tone}>{state}</Badge>{p.problem && <span className="block text-xs text-mute">{p.problem}</span>}</Td><Td>{p.packId}</Td><Td right>{usd(p.priceNanoUsd)}</Td></tr>;
+          return <tr key={p.id}><Td>{formatTime(p.createTime)}</Td><Td wrap><Badge tone={tone}>{state}</Badge>{p.problem && <span className="block text-xs text-mute">{p.problem}</span>}</Td><Td>{packs.find((k) => k.id === p.packId)?.name || p.packId}</Td><Td right>{usd(p.priceNanoUsd)}</Td></tr>;
         })}
       </Table>
     </div>
