@@ -64,6 +64,30 @@ func TestUnknownCommandsFail(t *testing.T) {
 	}
 }
 
+func TestNumbersThatMakeNoSenseAreRefused(t *testing.T) {
+	for args, says := range map[string]string{
+		"token --user user_alice --ttl soon": `--ttl is "soon"`,
+		"token --user user_alice --ttl -1s":  `--ttl is "-1s"`,
+		"token --user user_alice --ttl 0s":   `--ttl is "0s"`,
+		"apikeys list --limit 0":             "--limit is 1 to 100000, not 0",
+		"users erasures --limit 100001":      "--limit is 1 to 100000, not 100001",
+	} {
+		err := run(t.Context(), strings.Fields(args), program{env: noSettings(), stdout: io.Discard, stderr: io.Discard})
+		require.ErrorContains(t, err, says, args)
+		require.Equal(t, 2, exitStatus(err), args)
+	}
+}
+
+// The edge's text often says what its details say.
+func TestRefusalsSayEachProblemOnce(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"error":"from must be a plan.","details":[{"field":"from","problem":"must be a plan"}]}`: "from must be a plan.",
+		`{"error":"No such model.","details":[{"field":"model","problem":"is not in the list"}]}`:  "No such model. (model is not in the list)",
+	} {
+		require.EqualError(t, refused("400", []byte(raw)), want)
+	}
+}
+
 func TestTokenRefusesIDsThatAuthWouldNotTake(t *testing.T) {
 	for flag, args := range map[string][]string{
 		"--user is \"bad user\"": {"token", "--user", "bad user"},

@@ -96,8 +96,15 @@ func sourceNames(of []eventSource) string {
 	return strings.Join(names, " or ")
 }
 
-// maxListed limits how many events list prints.
+// maxListed limits how many items a list prints.
 const maxListed = 100_000
+
+func checkLimit(limit int) error {
+	if limit < 1 || limit > maxListed {
+		return usagef("--limit is 1 to %d, not %d", maxListed, limit)
+	}
+	return nil
+}
 
 func (e *eventsCommand) list() *cobra.Command {
 	var state, kind, subject string
@@ -111,8 +118,8 @@ func (e *eventsCommand) list() *cobra.Command {
 			}
 			query.Set("state", "EVENT_STATE_"+strings.ToUpper(state))
 		}
-		if limit < 1 || limit > maxListed {
-			return usagef("--limit is 1 to %d, not %d", maxListed, limit)
+		if err := checkLimit(limit); err != nil {
+			return err
 		}
 		if kind != "" {
 			query.Set("type", kind)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/trivet-dev/trivet/internal/allinone"
@@ -109,7 +110,7 @@ func refused(status string, raw []byte) error {
 	}
 	text := answer.Error
 	for _, d := range answer.Details {
-		if d.Field != "" {
+		if d.Field != "" && !strings.Contains(text, d.Problem) {
 			text += fmt.Sprintf(" (%s %s)", d.Field, d.Problem)
 		}
 	}

@@ -29,6 +29,14 @@ func isID(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
+// checkTTL refuses a lifetime that the sandbox would refuse. An empty one is the default.
+func checkTTL(ttl string) error {
+	if d, err := time.ParseDuration(ttl); ttl != "" && (err != nil || d <= 0) {
+		return usagef("--ttl is %q, and must be a positive duration such as 90s or 1h", ttl)
+	}
+	return nil
+}
+
 // mint asks the running sandbox for a token.
 func mint(ctx context.Context, getenv func(string) string, ask tokenRequest) (string, error) {
 	switch {
@@ -40,6 +48,9 @@ func mint(ctx context.Context, getenv func(string) string, ask tokenRequest) (st
 		return "", usagef("--org is %q: an id has printable ASCII characters only, and no spaces", ask.Org)
 	case ask.Role != "" && ask.Org == "":
 		return "", usagef("--role is a role in an organization: name it with --org")
+	}
+	if err := checkTTL(ask.TTL); err != nil {
+		return "", err
 	}
 	var at allinone.SandboxSettings
 	if err := settings.Load(getenv, &at); err != nil {

@@ -35,9 +35,6 @@ func (p program) listUsers() *cobra.Command {
 		Example: "  trivet users list\n  trivet users list --email alice@example.com --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 || limit > maxListed {
-				return usagef("--limit must be 1 to %d, not %d", maxListed, limit)
-			}
 			query := url.Values{}
 			if email != "" {
 				query.Set("email", email)
@@ -232,6 +229,9 @@ type pages struct {
 
 // printPages prints the first items of a list, as a table or as JSON.
 func (p program) printPages(ctx context.Context, of pages) error {
+	if err := checkLimit(of.limit); err != nil {
+		return err
+	}
 	o, err := p.operator(ctx)
 	if err != nil {
 		return err
