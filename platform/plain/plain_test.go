@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivet-dev/trivet/services/billing/internal/plain"
+	"github.com/trivet-dev/trivet/platform/plain"
 )
 
 func TestPrintable(t *testing.T) {

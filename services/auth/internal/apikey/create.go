@@ -8,11 +8,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/plain"
 )
 
 // The bounds of a spend period.
@@ -122,17 +122,26 @@ func (f *faults) as(reason errorsv1.ErrorReason, message string) error {
 	return &errs.Error{Reason: reason, Message: message, Fields: *f}
 }
 
+// invalid is nil when nothing is wrong; otherwise its text has every field and its problem.
+func (f *faults) invalid() error {
+	texts := make([]string, 0, len(*f))
+	for _, one := range *f {
+		texts = append(texts, one.Name+" "+strings.TrimSuffix(one.Problem, "."))
+	}
+	return f.as(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, strings.Join(texts, "; ")+".")
+}
+
 func (m *Manager) validate(s Spec, now time.Time) error {
 	var bad faults
 	validateName(s.Name, &bad)
 	for i, scope := range s.Scopes {
 		if !slices.Contains(Scopes(), scope) {
-			bad.add(fmt.Sprintf("scopes[%d]", i), fmt.Sprintf("%q is not a scope; the scopes are %s", scope, strings.Join(Scopes(), ", ")))
+			bad.add(fmt.Sprintf("scopes[%d]", i), fmt.Sprintf("is %q, but must be one of %s", scope, strings.Join(Scopes(), ", ")))
 		}
 	}
 	for i, model := range s.Models {
 		if _, err := m.models.Get(model); err != nil {
-			bad.add(fmt.Sprintf("models[%d]", i), errs.From(err).Message)
+			bad.add(fmt.Sprintf("models[%d]", i), "is wrong: "+errs.From(err).Message)
 		}
 	}
 	if !s.ExpireTime.IsZero() && !s.ExpireTime.After(now) {
@@ -140,12 +149,12 @@ func (m *Manager) validate(s Spec, now time.Time) error {
 	}
 	s.validateSpend(&bad)
 	s.validate(&bad)
-	return bad.as(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Invalid API key request.")
+	return bad.invalid()
 }
 
 func validateName(name string, bad *faults) {
-	if strings.TrimSpace(name) == "" || strings.ContainsFunc(name, unicode.IsControl) {
-		bad.add("name", "must have a visible character and no control characters")
+	if strings.TrimSpace(name) == "" || !plain.Printable(name) {
+		bad.add("name", "must have a visible character, no control characters and no characters that change the direction of text")
 	}
 }
 

@@ -99,6 +99,7 @@ func TestWhatAKeyMayBe(t *testing.T) {
 			"a negative period":          {limited(-time.Hour), []string{"spendPeriod"}},
 			"blank":                      {apikey.Spec{Name: " \t"}, []string{"name"}},
 			"a line break":               {apikey.Spec{Name: "a\nb"}, []string{"name"}},
+			"a change of direction":      {apikey.Spec{Name: "a\u202eb"}, []string{"name"}},
 			"an unknown scope and model": {apikey.Spec{Name: "n", Scopes: []string{"ai.invoke", "root"}, Models: []string{"gpt-5", "gpt-0"}}, []string{"scopes[1]", "models[1]"}},
 			"every error is reported":    {apikey.Spec{ExpireTime: now, Limits: perMinute(-1)}, []string{"name", "expireTime", "requestsPerMinute"}},
 		} {
@@ -107,6 +108,13 @@ func TestWhatAKeyMayBe(t *testing.T) {
 			require.Equal(t, tc.want, refusedFields(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err), name)
 		}
 	})
+}
+
+func TestTheTextNamesEveryWrongField(t *testing.T) {
+	k, _ := manager(t, newMemory(), first)
+	_, _, err := k.Create(t.Context(), apikey.Maker{AccountID: "a", UserID: "u"}, apikey.Spec{Name: "\n", Scopes: []string{"root"}})
+	require.Equal(t, `name must have a visible character, no control characters and no characters that change the direction of text; `+
+		`scopes[0] is "root", but must be one of ai.invoke, models.read, billing.read, billing.write, keys.manage.`, errs.From(err).Message)
 }
 
 // TestAKeyIsHashedUnderTheNewestSecret: during a rotation a new key must outlive the older server secret.

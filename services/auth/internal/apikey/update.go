@@ -48,7 +48,7 @@ func (m *Manager) Update(ctx context.Context, by Maker, id string, change Change
 		validateName(*change.Name, &bad)
 	}
 	change.apply(Key{}).validate(&bad)
-	if err := bad.as(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "Invalid API key request."); err != nil {
+	if err := bad.invalid(); err != nil {
 		return Key{}, err
 	}
 	return m.store.UpdateKey(ctx, by.AccountID, id, by.APIKeyID, func(key, caller []Key) (Key, error) {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/trivet-dev/trivet/services/billing/internal/plain"
+	"github.com/trivet-dev/trivet/platform/plain"
 )
 
 // Event is the part of a Stripe event that billing needs. An event is a hint that an object changed. It is parsed without

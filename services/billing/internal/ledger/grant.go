@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/plain"
 	"github.com/trivet-dev/trivet/services/billing/internal/money"
-	"github.com/trivet-dev/trivet/services/billing/internal/plain"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/trivet-dev/trivet/services/billing/internal/plain"
+	"github.com/trivet-dev/trivet/platform/plain"
 )
 
 // SubjectKind tells whose limit it is.

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trivet-dev/trivet/platform/plain"
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
-	"github.com/trivet-dev/trivet/services/billing/internal/plain"
 )
 
 // ErrNoID says that an object's id is unusable: a request with it would go to another path, or it cannot be printed.
