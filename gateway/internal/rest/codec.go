@@ -113,7 +113,10 @@ func parse(data []byte, into proto.Message) error {
 		}
 	}
 	if found := wrongType.FindStringSubmatch(text); found != nil && found[2] != "" {
-		return invalidField(found[2], "is not a valid "+found[1])
+		return invalidField(found[2], expected(found[1]))
+	}
+	if problem := known(text); problem != nil {
+		return problem
 	}
 	if len(text) > maxQuotedBytes {
 		text = strings.ToValidUTF8(text[:maxQuotedBytes], "") + "…"

@@ -9,8 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 )
@@ -24,7 +27,7 @@ func TestParse(t *testing.T) {
 	}{
 		"unknown":       {`{"modell":"x"}`, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "modell", "is not a field of this request"},
 		"twice":         {`{"model":"x","model":"y"}`, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "model", "is given twice"},
-		"of a type":     {`{"model":7}`, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "model", "is not a valid string"},
+		"of a type":     {`{"model":7}`, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "model", "must be a text"},
 		"not an object": {`[]`, errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -36,6 +39,29 @@ func TestParse(t *testing.T) {
 			}
 			require.Equal(t, []errs.Field{{Name: tc.field, Problem: tc.problem}}, e.Fields)
 		})
+	}
+}
+
+// The texts name no types of protobuf, and do not repeat the caller's value.
+func TestWhatAValueMustBe(t *testing.T) {
+	for body, test := range map[string]struct {
+		into proto.Message
+		want string
+	}{
+		`{"requestsPerMinute":1e999}`:           {&authv1.CreateApiKeyRequest{}, "requestsPerMinute must be a whole number in the range of int32."},
+		`{"amountNanoUsd":"x"}`:                 {&billingv1.CreateGrantRequest{}, "amountNanoUsd must be a whole number in the range of int64."},
+		`{"create":"yes"}`:                      {&billingv1.CreateGrantRequest{}, "create must be true or false."},
+		`{"planFile":"%"}`:                      {&billingv1.ApplyPlansRequest{}, "planFile must be bytes in base64."},
+		`{"planId":"a","interval":"fortnight"}`: {&billingv1.CreateCheckoutSessionRequest{}, "interval must be one of the names that /openapi.json lists for it."},
+		`{"planId":"a","packId":"b"}`:           {&billingv1.CreateCheckoutSessionRequest{}, "packId is set, but a field that excludes it is set too."},
+		`{"expireTime":"soon"}`:                 {&authv1.CreateApiKeyRequest{}, `The value at line 1, column 15 of the request body must be a time such as "2030-01-31T12:00:00Z".`},
+		`{"timeLimit":"5"}`:                     {&billingv1.ReconcileRequest{}, `The value at line 1, column 14 of the request body must be a duration in seconds such as "600s".`},
+		`{"timeLimit":"315576000001s"}`:         {&billingv1.ReconcileRequest{}, `The value at line 1, column 14 of the request body must be a duration in seconds such as "600s".`},
+		`{"updateMask":"requests_per_minute"}`:  {&authv1.UpdateApiKeyRequest{}, `The value at line 1, column 15 of the request body must be names of fields such as "name,requestsPerMinute".`},
+	} {
+		err := parse([]byte(body), test.into)
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, errs.ReasonOf(err), body)
+		require.Equal(t, test.want, errs.From(err).Message, body)
 	}
 }
 
