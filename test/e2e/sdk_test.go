@@ -72,20 +72,21 @@ func TestTranslatedAnswersCompile(t *testing.T) {
 	compiler := filepath.Join(folder, "node_modules", "typescript", "bin", "tsc")
 	node(t, compiler, "-p", clients)
 
-	// The check itself works: an answer without a required member, and one with a member too many, do not compile.
-	answers, err := os.ReadFile(filepath.Join(clients, "translated.ts"))
+	// The check itself works: one member too many, a wrong type, and a missing member in three answers do not compile.
+	read, err := os.ReadFile(filepath.Join(clients, "translated.ts"))
 	require.NoError(t, err)
-	for _, change := range [][2]string{{`"object": "response",`, ``}, {`"background": false,`, `"background": false, "surprise": 1,`}, {`"output_index": 0,`, `"output_index": "0",`}, {`"logprobs": [],`, `"logprobs": [], "more": 1,`}} {
-		require.Contains(t, string(answers), change[0])
-		broken := filepath.Join(clients, "broken.ts")
-		require.NoError(t, os.WriteFile(broken, []byte(strings.Replace(string(answers), change[0], change[1], 1)), 0o600))
-		t.Cleanup(func() { _ = os.Remove(broken) })
-		config := filepath.Join(clients, "broken.json")
-		require.NoError(t, os.WriteFile(config, []byte(`{"extends":"./tsconfig.json","files":["broken.ts"]}`), 0o600))
-		t.Cleanup(func() { _ = os.Remove(config) })
-		out, err := exec.CommandContext(t.Context(), "node", compiler, "-p", config).CombinedOutput()
-		require.Error(t, err, "%s: %s", change, out)
-		require.Contains(t, string(out), "error TS", change)
+	answers := strings.Replace(string(read), `"background": false,`, `"surprise": 1, "background": false,`, 1)
+	answers = strings.Replace(answers, `"output_index": 0,`, `"output_index": "0",`, 1)
+	last := strings.LastIndex(answers, `"object": "response",`)
+	answers = answers[:last] + strings.TrimPrefix(answers[last:], `"object": "response",`)
+	broken, config := filepath.Join(clients, "broken.ts"), filepath.Join(clients, "broken.json")
+	t.Cleanup(func() { _, _ = os.Remove(broken), os.Remove(config) })
+	require.NoError(t, os.WriteFile(broken, []byte(answers), 0o600))
+	require.NoError(t, os.WriteFile(config, []byte(`{"extends":"./tsconfig.json","files":["broken.ts"]}`), 0o600))
+	out, err := exec.CommandContext(t.Context(), "node", compiler, "-p", config).CombinedOutput()
+	require.Error(t, err)
+	for _, problem := range []string{`"surprise"' does not exist`, "Type 'string' is not assignable to type 'number'", "Property 'object' is missing"} {
+		require.Contains(t, string(out), problem)
 	}
 }
 
