@@ -99,8 +99,14 @@ func (*chain) accept(stream grpc.ServerStream, md metadata.MD, m *method) error 
 	if len(md[peer.UnawaitedHeader]) > 0 && m.rule.GetCaller() != accessv1.Caller_CALLER_INTERNAL {
 		return nil
 	}
-	return stream.SendHeader(metadata.MD{peer.AcceptedHeader: {"1"}})
+	if err := stream.SendHeader(metadata.MD{peer.AcceptedHeader: {"1"}}); err != nil {
+		return fmt.Errorf("%w before its call was accepted: %w", errLeft, err)
+	}
+	return nil
 }
+
+// errLeft is why a call of a connection that the caller has closed ends: a process that was frozen finds such calls when it continues.
+var errLeft = fmt.Errorf("the caller left: %w", context.Canceled)
 
 // unknown lets gRPC's own services through, which have no rule, and nothing else.
 func (c *chain) unknown(fullMethod string, call func() (any, error)) (any, error) {
