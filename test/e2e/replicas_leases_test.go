@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"database/sql"
-	"fmt"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -25,16 +24,5 @@ func (r *replicated) leasesAreShort() {
 			require.False(r.t, last.Valid && time.UnixMicro(last.Int64).After(time.Now().Add(longestLease)), "%s: %s", service, query)
 		}
 		end()
-	}
-}
-
-// othersHandle waits until other processes have handled all events that were stored before a process was frozen.
-func (r *replicated) othersHandle(before time.Time) {
-	r.t.Helper()
-	for _, service := range []string{"auth", "billing"} {
-		require.Eventually(r.t, func() bool {
-			n, err := r.audit.pendingOf(r.t.Context(), service, fmt.Sprintf("put_time < %d", before.UnixMicro()))
-			return err == nil && n == 0
-		}, time.Minute, 100*time.Millisecond, "%s: a frozen process keeps others from its events", service)
 	}
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,49 +35,10 @@ func (r *replicated) checkLimit(l *replicaLoad) {
 	if c.since.Truncate(24*time.Hour) != time.Now().UTC().Truncate(24*time.Hour) {
 		most *= 2
 	}
-	r.t.Logf("limit of a key: %d of %d calls passed, %d refused, %d interrupted; %d keys revoked, each refused by all gateways", passed, dailyLimit, c.limited, c.interrupted, l.revoked)
+	r.t.Logf("limit of a key: %d of %d calls passed, %d refused, %d interrupted", passed, dailyLimit, c.limited, c.interrupted)
 	require.LessOrEqual(r.t, passed, most)
 	require.Positive(r.t, c.limited, "the limit was reached")
 	require.GreaterOrEqual(r.t, passed+c.interrupted+int64(l.kills+l.freezes), int64(dailyLimit), "no call is refused before the limit is reached")
-}
-
-// revokeUnderLoad makes a key, uses it at every gateway, and deletes it: all gateways refuse it, and none takes it again. Gateways that are dead are
-// asked again when they live.
-func (r *replicated) revokeUnderLoad(owner string) error {
-	var made struct {
-		APIKey struct{ ID string }
-		Secret string
-	}
-	body, err := r.insist(r.edges, http.MethodPost, "/api/v1/apiKeys", owner, `{"name":"short-lived"}`, http.StatusOK)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(body, &made); err != nil {
-		return err
-	}
-	for _, edge := range r.edges {
-		if _, err := r.insist([]string{edge}, http.MethodGet, "/v1/models", made.Secret, "", http.StatusOK); err != nil {
-			return err
-		}
-	}
-	if _, err := r.insist(r.edges, http.MethodDelete, "/api/v1/apiKeys/"+made.APIKey.ID, owner, "", http.StatusOK, http.StatusNotFound); err != nil {
-		return err
-	}
-	for _, edge := range r.edges {
-		if _, err := r.insist([]string{edge}, http.MethodGet, "/v1/models", made.Secret, "", http.StatusUnauthorized); err != nil {
-			return err
-		}
-	}
-	for _, edge := range r.edges {
-		a, err := r.until([]string{edge}, http.MethodGet, "/v1/models", made.Secret, "", http.StatusUnauthorized, http.StatusOK)
-		if err != nil {
-			return err
-		}
-		if a.status == http.StatusOK {
-			return fmt.Errorf("%s takes a key again that all gateways have refused", edge)
-		}
-	}
-	return nil
 }
 
 // insist repeats a request, at one gateway after another, until one answers with a status that is wanted.

@@ -152,10 +152,8 @@ func (r *replicated) disturb(load *replicaLoad, freeze bool) {
 		victim = r.replicas[r.dice.IntN(len(r.replicas)-perService)] // no gateway: it is the load balancer before them that leaves one
 		load.freezes++
 		require.NoError(r.t, victim.Process.Signal(syscall.SIGSTOP))
-		begun := time.Now()
 		r.leasesAreShort()
 		time.Sleep(frozen)
-		r.othersHandle(begun)
 		require.NoError(r.t, victim.Process.Signal(syscall.SIGCONT))
 	} else {
 		load.kills++
@@ -179,7 +177,8 @@ type replicaLoad struct {
 	running  sync.WaitGroup
 	failures chan error
 	limited  *caller // one of the callers, whose key has a limit of a day
-	revoked  int     // keys that were revoked meanwhile
+	keys     revocations
+	sessions revocations
 	senders  []*sender
 	callers  []*caller
 	before   upstream
@@ -214,15 +213,8 @@ func (r *replicated) startLoad() *replicaLoad {
 	l.callers = append(l.callers, l.limited)
 	l.running.Go(func() { l.limited.run(ctx) })
 	owner := r.token("user_revoker", map[string]any{"ttl": "1h"})
-	l.running.Go(func() {
-		for ctx.Err() == nil {
-			if err := r.revokeUnderLoad(owner); err != nil {
-				l.failures <- err
-				return
-			}
-			l.revoked++
-		}
-	})
+	l.running.Go(func() { r.revoke(ctx, l, &l.keys, func(int) (revocable, error) { return r.newRevocableKey(owner) }) })
+	l.running.Go(func() { r.revoke(ctx, l, &l.sessions, r.newRevocableSession) })
 	w := newEventMaker(r.installation)
 	enough := make(chan struct{})
 	context.AfterFunc(ctx, func() { close(enough) })
@@ -376,7 +368,10 @@ func (r *replicated) check(l *replicaLoad) {
 	require.Empty(r.t, refused)
 	require.Positive(r.t, answered)
 	r.checkLimit(l)
-	require.Positive(r.t, l.revoked)
+	r.t.Logf("revoked, and refused by all gateways from then on: %d keys, the slowest after %s; %d sessions, the slowest after %s",
+		l.keys.count, l.keys.slowest.Round(time.Millisecond), l.sessions.count, l.sessions.slowest.Round(time.Millisecond))
+	require.Positive(r.t, l.keys.count)
+	require.Positive(r.t, l.sessions.count)
 	r.checkTotals(l, billed, made, cost)
 	require.LessOrEqual(r.t, interrupted, int64((l.kills+l.freezes)*len(l.callers)), "each kill or freeze ends the calls of one process at most")
 }
