@@ -88,7 +88,7 @@ func (s *Shared) run(ctx context.Context, tell func(context.Context, []Change)) 
 	}
 }
 
-// lead tells of the changes of each round until ctx ends. A change is stored first: a replica that dies then has not told of it, and none tells it twice.
+// lead tells of the changes of each round until ctx ends. A change is stored first: a replica that dies then sends nothing, and no change is sent twice.
 func (s *Shared) lead(ctx context.Context, h *job.Holder, tell func(context.Context, []Change)) error {
 	var before []told
 	h.Load(&before)

@@ -30,7 +30,7 @@ func (d *deadLetters) Gather() ([]*dto.MetricFamily, error) {
 	}}}}, nil
 }
 
-// message is a change and the replica that told of it.
+// message is a change and the replica that sent it.
 type message struct {
 	from   int
 	change alert.Change
