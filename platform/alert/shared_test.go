@@ -2,7 +2,6 @@ package alert_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -52,7 +51,7 @@ type replica struct {
 
 func (r *replicas) start(number int) replica {
 	r.Helper()
-	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
+	logger := slog.New(slog.DiscardHandler)
 	e, err := alert.NewEvaluator(alert.Options{
 		Gatherer: r.dead, Interval: time.Millisecond, Meter: noop.Meter{}, Logger: logger, Now: time.Now,
 		Shared: alert.NewShared(alert.SharedOptions{Database: r.db, Logger: logger, Lease: 300 * time.Millisecond}),
