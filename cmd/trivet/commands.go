@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"runtime"
 	"strings"
 
@@ -175,6 +176,9 @@ func (p program) ready() *cobra.Command {
 		Example: "  trivet ready http://127.0.0.1:9091/readyz",
 		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if u, err := url.Parse(args[0]); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+				return usagef("%q is not an address such as http://127.0.0.1:9091/readyz", args[0])
+			}
 			return probe(cmd.Context(), args[0])
 		},
 	}

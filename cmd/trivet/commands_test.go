@@ -56,6 +56,8 @@ func TestUnknownCommandsFail(t *testing.T) {
 		"--allow":                                 "unknown flag: --allow\nRun 'trivet --help' for the flags",
 		"token":                                   "--user is required",
 		"users list --limit":                      "flag needs an argument",
+		"ready foo":                               `"foo" is not an address such as http://127.0.0.1:9091/readyz`,
+		"ready ftp://x/":                          `"ftp://x/" is not an address`,
 	} {
 		var out, errs bytes.Buffer
 		err := run(t.Context(), strings.Fields(args), program{env: noSettings(), stdout: &out, stderr: &errs})
@@ -69,8 +71,8 @@ func TestNumbersThatMakeNoSenseAreRefused(t *testing.T) {
 		"token --user user_alice --ttl soon": `--ttl is "soon"`,
 		"token --user user_alice --ttl -1s":  `--ttl is "-1s"`,
 		"token --user user_alice --ttl 0s":   `--ttl is "0s"`,
-		"apikeys list --limit 0":             "--limit is 1 to 100000, not 0",
-		"users erasures --limit 100001":      "--limit is 1 to 100000, not 100001",
+		"apikeys list --limit 0":             "--limit must be 1 to 100000, not 0",
+		"users erasures --limit 100001":      "--limit must be 1 to 100000, not 100001",
 	} {
 		err := run(t.Context(), strings.Fields(args), program{env: noSettings(), stdout: io.Discard, stderr: io.Discard})
 		require.ErrorContains(t, err, says, args)

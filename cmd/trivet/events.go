@@ -101,7 +101,7 @@ const maxListed = 100_000
 
 func checkLimit(limit int) error {
 	if limit < 1 || limit > maxListed {
-		return usagef("--limit is 1 to %d, not %d", maxListed, limit)
+		return usagef("--limit must be 1 to %d, not %d", maxListed, limit)
 	}
 	return nil
 }

@@ -247,7 +247,7 @@ func TestEventsCommandsNameWhatIsWrong(t *testing.T) {
 	for text, says := range map[string]string{
 		"list --source paypal":       "--source is clerk or stripe or webhook or email",
 		"list --state odd":           "--state is one of pending, leased, done, dead, ignored",
-		"list --limit 0":             "--limit is 1 to",
+		"list --limit 0":             "--limit must be 1 to",
 		"list --since -1h":           "--since",
 		"redrive":                    "ids of events",
 		"redrive x --state dead":     "ids of events",

@@ -106,11 +106,15 @@ func (f field) notOneOf(raw string) (bad string) {
 	return ""
 }
 
-// assignURL takes absolute addresses only. It never quotes the value: addresses may carry a password.
+// assignURL takes what paths can be added to: a path after a query would be lost, and errors and logs show addresses, so they have no password. It never
+// quotes the value.
 func assignURL(into **url.URL, raw string) (bad string) {
 	u, err := url.Parse(strings.TrimSpace(raw))
-	if err != nil || u.Scheme == "" || u.Host == "" {
+	if err != nil || u.Host == "" {
 		return "is not an address such as https://example.com/path"
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "must be an http or https address without user, query and fragment"
 	}
 	*into = u
 	return ""
