@@ -82,7 +82,7 @@ func (c codec) NewEncoder(w io.Writer) runtime.Encoder {
 var (
 	unknownField   = regexp.MustCompile(`^\(line [0-9:]+\): (unknown|duplicate) field "([^"]{1,128})"`)
 	excluded       = regexp.MustCompile(`^\(line [0-9:]+\): error parsing "([^"]{1,128})", oneof [\w.]+ is already set`)
-	wrongTime      = regexp.MustCompile(`^\(line ([0-9]+):([0-9]+)\): invalid google\.protobuf\.(Timestamp|Duration) value`)
+	wellKnown      = regexp.MustCompile(`^\(line ([0-9]+):([0-9]+)\): (?:invalid )?google\.protobuf\.(Timestamp|Duration|FieldMask)\b`)
 	keyBefore      = regexp.MustCompile(`"([^"\\]{1,128})"\s*:\s*$`)
 	wrongType      = regexp.MustCompile(`^\(line [0-9:]+\): invalid value for (\w+) (?:field|type) ?([\w.]*):`)
 	maxQuotedBytes = 120
@@ -107,16 +107,13 @@ func parse(data []byte, into proto.Message) error {
 	if found := excluded.FindStringSubmatch(text); found != nil {
 		return invalidField(found[1], "must not be set beside another field that excludes it")
 	}
-	if found := wrongTime.FindStringSubmatch(text); found != nil {
+	if found := wellKnown.FindStringSubmatch(text); found != nil {
 		if name := fieldAt(data, found[1], found[2]); name != "" {
-			return invalidField(name, map[string]string{"Timestamp": "must be a time such as 2026-11-23T10:00:00Z", "Duration": "must be seconds such as 60s"}[found[3]])
+			return invalidField(name, expected(found[3]))
 		}
 	}
 	if found := wrongType.FindStringSubmatch(text); found != nil && found[2] != "" {
 		return invalidField(found[2], expected(found[1]))
-	}
-	if problem := known(text); problem != nil {
-		return problem
 	}
 	if len(text) > maxQuotedBytes {
 		text = strings.ToValidUTF8(text[:maxQuotedBytes], "") + "…"

@@ -14,8 +14,8 @@ import (
 // The decoder's errors about times and about fields that exclude each other name no field in a way that callers can read.
 func TestParseNamesTheField(t *testing.T) {
 	const (
-		time     = "must be a time such as 2026-11-23T10:00:00Z"
-		seconds  = "must be seconds such as 60s"
+		time     = "must be a time such as 2030-01-31T12:00:00Z"
+		seconds  = "must be a duration in seconds such as 600s"
 		excluded = "must not be set beside another field that excludes it"
 	)
 	for name, tc := range map[string]struct {

@@ -53,11 +53,11 @@ func TestWhatAValueMustBe(t *testing.T) {
 		`{"create":"yes"}`:                      {&billingv1.CreateGrantRequest{}, "create must be true or false."},
 		`{"planFile":"%"}`:                      {&billingv1.ApplyPlansRequest{}, "planFile must be bytes in base64."},
 		`{"planId":"a","interval":"fortnight"}`: {&billingv1.CreateCheckoutSessionRequest{}, "interval must be one of the names that /openapi.json lists for it."},
-		`{"planId":"a","packId":"b"}`:           {&billingv1.CreateCheckoutSessionRequest{}, "packId is set, but a field that excludes it is set too."},
-		`{"expireTime":"soon"}`:                 {&authv1.CreateApiKeyRequest{}, `The value at line 1, column 15 of the request body must be a time such as "2030-01-31T12:00:00Z".`},
-		`{"timeLimit":"5"}`:                     {&billingv1.ReconcileRequest{}, `The value at line 1, column 14 of the request body must be a duration in seconds such as "600s".`},
-		`{"timeLimit":"315576000001s"}`:         {&billingv1.ReconcileRequest{}, `The value at line 1, column 14 of the request body must be a duration in seconds such as "600s".`},
-		`{"updateMask":"requests_per_minute"}`:  {&authv1.UpdateApiKeyRequest{}, `The value at line 1, column 15 of the request body must be names of fields such as "name,requestsPerMinute".`},
+		`{"planId":"a","packId":"b"}`:           {&billingv1.CreateCheckoutSessionRequest{}, "packId must not be set beside another field that excludes it."},
+		`{"expireTime":"soon"}`:                 {&authv1.CreateApiKeyRequest{}, "expireTime must be a time such as 2030-01-31T12:00:00Z."},
+		`{"timeLimit":"5"}`:                     {&billingv1.ReconcileRequest{}, "timeLimit must be a duration in seconds such as 600s."},
+		`{"timeLimit":"315576000001s"}`:         {&billingv1.ReconcileRequest{}, "timeLimit must be a duration in seconds such as 600s."},
+		`{"updateMask":"requests_per_minute"}`:  {&authv1.UpdateApiKeyRequest{}, "updateMask must be names of fields such as name,requestsPerMinute."},
 	} {
 		err := parse([]byte(body), test.into)
 		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, errs.ReasonOf(err), body)
