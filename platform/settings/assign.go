@@ -94,7 +94,7 @@ func (f field) blank(raw string) (bad string) {
 
 // notOneOf checks the tag oneof, for a list each of its values.
 func (f field) notOneOf(raw string) (bad string) {
-	given := []string{raw}
+	given := []string{strings.TrimSpace(raw)}
 	if f.value.Kind() == reflect.Slice {
 		given = split(raw)
 	}
@@ -106,8 +106,8 @@ func (f field) notOneOf(raw string) (bad string) {
 	return ""
 }
 
-// assignURL takes what paths can be added to: a path after a query would be lost, and errors and logs show addresses, so they have no password. It never
-// quotes the value.
+// assignURL takes addresses that errors and logs may show: without a user, whose password they would show, and without a query, which may hold a key. It
+// never quotes the value.
 func assignURL(into **url.URL, raw string) (bad string) {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	if err != nil || u.Host == "" {

@@ -69,8 +69,9 @@ func TestBlankValuesAreRefused(t *testing.T) {
 // White space around an id, such as the line break that was copied with it, would make the id match nothing.
 func TestTextIsTrimmed(t *testing.T) {
 	var c config
-	require.NoError(t, settings.Load(lookup(map[string]string{"T_ALWAYS": " ins_1\n"}), &c))
+	require.NoError(t, settings.Load(lookup(map[string]string{"T_ALWAYS": " ins_1\n", "T_MODE": " slow\n"}), &c))
 	require.Equal(t, "ins_1", c.Always)
+	require.Equal(t, "slow", c.Mode)
 }
 
 func TestLoadValues(t *testing.T) {
