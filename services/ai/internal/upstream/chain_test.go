@@ -284,32 +284,41 @@ func TestNobodyWaitsForACallerWhoLeft(t *testing.T) {
 }
 
 func TestATargetIsLeftAloneWhileItLimitsTheRate(t *testing.T) {
-	w := newWorld(t, nil).does("two", limited("Retry-After", "9"), fine)
-	sent, err := w.call("solo", &exchanging{})
-	require.Error(t, err)
-	require.Len(t, sent, 1, "it asked for more patience than a call has")
-	sent, err = w.call("solo", &exchanging{})
-	require.Empty(t, sent)
-	e := errs.From(err)
-	require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, e.Reason)
-	require.Equal(t, 9*time.Second, e.RetryAfter)
-	w.now = w.now.Add(9*time.Second - 1)
-	sent, _ = w.call("solo", &exchanging{})
-	require.Empty(t, sent)
-	w.now = w.now.Add(1)
-	_, err = w.call("solo", &exchanging{})
-	require.NoError(t, err)
+	for name, headers := range map[string][]string{
+		"Retry-After":                  {"Retry-After", "9"},
+		"the reset of a used-up limit": {"X-Ratelimit-Remaining-Requests", "0", "X-Ratelimit-Reset-Requests", "9s", "X-Ratelimit-Remaining-Tokens", "50", "X-Ratelimit-Reset-Tokens", "6m0s"},
+		"a reset alone":                {"X-Ratelimit-Reset-Tokens", "9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil).does("two", limited(headers...), fine)
+			sent, err := w.call("solo", &exchanging{})
+			require.Error(t, err)
+			require.Len(t, sent, 1, "it asked for more patience than a call has")
+			sent, err = w.call("solo", &exchanging{})
+			require.Empty(t, sent)
+			e := errs.From(err)
+			require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED, e.Reason)
+			require.Equal(t, 9*time.Second, e.RetryAfter)
+			w.now = w.now.Add(9*time.Second - 1)
+			sent, _ = w.call("solo", &exchanging{})
+			require.Empty(t, sent)
+			w.now = w.now.Add(1)
+			sent, err = w.call("solo", &exchanging{})
+			require.NoError(t, err)
+			require.Equal(t, []string{"two two-a"}, sent)
+		})
+	}
 
-	w.does("two", limited("Retry-After", "999999"), fine)
+	w := newWorld(t, nil).does("two", limited("Retry-After", "999999"), fine)
 	_, _ = w.call("solo", &exchanging{})
 	w.now = w.now.Add(10 * time.Minute)
-	_, err = w.call("solo", &exchanging{})
+	_, err := w.call("solo", &exchanging{})
 	require.NoError(t, err, "a wrong header does not end the use of a target")
 
 	// The limit of one model says nothing about another at the same target.
 	w = newWorld(t, nil).does("two", limited("Retry-After", "9"), fine).does("one", broken)
 	_, _ = w.call("solo", &exchanging{})
-	sent, err = w.call("m", &exchanging{})
+	sent, err := w.call("m", &exchanging{})
 	require.NoError(t, err)
 	require.Equal(t, "two two-a", sent[len(sent)-1])
 }
