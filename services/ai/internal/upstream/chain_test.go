@@ -141,10 +141,14 @@ type exchanging struct {
 	routes []string
 	moves  []string
 	answer *invoke.Answer
+	before func() // runs before the first attempt is sent; may be nil
 }
 
 func (x *exchanging) Body(r *models.Route) []byte {
 	x.routes = append(x.routes, r.Target+" "+r.Name)
+	if x.before != nil && len(x.routes) == 1 {
+		x.before()
+	}
 	return []byte("{}")
 }
 
@@ -446,6 +450,41 @@ func TestWhyATargetIsPassedOver(t *testing.T) {
 	_, err = newWorld(t, nil).does("two", broken, fine).call("solo", x)
 	require.NoError(t, err)
 	require.Empty(t, x.moves, "the same target again")
+}
+
+// TestAFullTargetIsPassedOver: a call goes to the next target while the first one has as many calls as it may, whether that is
+// known before the call is sent or only then. The place of a call is free again once its answer was read.
+func TestAFullTargetIsPassedOver(t *testing.T) {
+	list, err := models.Parse([]byte(strings.Replace(targetsFile, "{kind: compatible, base_url: \"http://one/v1\",", "{kind: compatible, base_url: \"http://one/v1\", max_concurrent: 1,", 1)))
+	require.NoError(t, err)
+	for name, late := range map[string]bool{"it is full": false, "another call takes the last place": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(o *upstream.Options) { o.Models = list }).does("one", fine).does("two", fine)
+			held := &exchanging{}
+			take := func() {
+				_, err := w.call("m", held)
+				require.NoError(t, err)
+				require.Equal(t, "one", held.answer.Route.Target)
+			}
+			x := &exchanging{}
+			if late {
+				x.before = take
+			} else {
+				take()
+			}
+			sent, err := w.call("m", x)
+			require.NoError(t, err)
+			require.Equal(t, "two two-a", sent[len(sent)-1])
+			require.Equal(t, "two", x.answer.Route.Target)
+			require.Equal(t, []string{"busy"}, x.moves)
+
+			require.NoError(t, held.answer.Body.Close())
+			sent, err = w.call("m", &exchanging{})
+			require.NoError(t, err)
+			require.Len(t, sent, 1)
+			require.Contains(t, sent[0], "one ")
+		})
+	}
 }
 
 func TestRetriesAreAShareOfTheCalls(t *testing.T) {
