@@ -55,6 +55,7 @@ test-faults: ## Run the tests that take minutes: processes killed while events f
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run 'Propert' ./services/... ./platform/...
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run '^TestOutages$$' ./services/billing/internal/overage
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -run '^TestAbortedCallsLeaveNothing$$' ./services/ai
+	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run '^TestCallersWhoLeaveLeaveNothing$$' ./test/e2e
 	TRIVET_FAULTS=1 go test -count=1 -timeout 10m -run '^TestTheSpecificationTakesEveryRequest$$' ./services/billing/internal/stripe
 	TRIVET_FAULTS=1 go test -count=1 -timeout 30m -v -run '^TestUpgradeBesideOldPrograms$$' ./test/e2e
 	TRIVET_FAULTS=1 go test -count=1 -timeout 60m -run '^TestAnyNewsLeadToTheSameEnd$$|^TestKilledAtEachCallOfStripe$$' ./services/billing
