@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// life is how long an answer is used: a change of plan takes effect within it.
-	life = 10 * time.Second
+	// life is how long an answer is used: a change of plan takes effect within it. It costs one question per account and second.
+	life = time.Second
 	// askTimeout bounds the wait for billing.
 	askTimeout = 5 * time.Second
 )
