@@ -208,6 +208,7 @@ func TestFallbacksAreCounted(t *testing.T) {
 			a := h.chat(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`)
 			require.Nil(t, a.err)
 			require.Equal(t, "b", a.head.GetHeaders()["x-trivet-target"])
+			require.Equal(t, "b", h.settled().Settled[0].GetTarget(), "the record names the target that served")
 			awaitPassages(t, reader, map[string]int{"fallback of m: " + first.reason: 1})
 		})
 	}
