@@ -194,7 +194,7 @@ func keysOfTwoLanes(t *testing.T, db *database.DB) (a, b string) {
 }
 
 func TestPostgresWriteTimeout(t *testing.T) {
-	db := databasetest.Postgres(t, wallet, func(c *database.Config) { c.WriteTimeout = 500 * time.Millisecond })
+	db := databasetest.Postgres(t, wallet, func(c *database.Config) { c.WriteTimeout = 2 * time.Second })
 	err := db.Write(t.Context(), "k", func(ctx context.Context, tx database.Tx) error {
 		_, err := tx.ExecContext(ctx, "SELECT pg_sleep(600)")
 		return err
