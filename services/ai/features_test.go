@@ -153,7 +153,7 @@ func TestTranslatedFeatures(t *testing.T) {
 	}
 }
 
-// TestReferencesMayBeSound: a file, or an earlier answer, is held for the dearest that it may be, and billed for what it was.
+// TestReferencesMayBeSound: a file, or an earlier response, is held for the dearest that it may be, and billed for what it was.
 func TestReferencesMayBeSound(t *testing.T) {
 	usage := func(input, output string) string {
 		return `{` + input + `_tokens":100,` + output + `_tokens":10,` + input + `_tokens_details":{"audio_tokens":50,"image_tokens":20}}`
@@ -165,8 +165,7 @@ func TestReferencesMayBeSound(t *testing.T) {
 		endpoint        aiv1.Endpoint
 		request, answer string
 	}{
-		"an earlier answer":   {chats, `{"model":"dear","messages":[{"role":"assistant","audio":{"id":"audio_1"}},{"role":"user","content":"a"}]}`, chat},
-		"a file of a chat":    {chats, `{"model":"dear","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-1"}}]}]}`, chat},
+		"a file of a chat":    {chats, `{"model":"dear","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":null,"file_data":"data:application/pdf;base64,AAAA"}}]}]}`, chat},
 		"a file":              {responses, `{"model":"dear","store":false,"input":[{"role":"user","content":[{"type":"input_file","file_url":"https://example.test/a"}]}]}`, response},
 		"an earlier response": {responses, `{"model":"dear","store":false,"input":"a","previous_response_id":"resp_1"}`, response},
 	} {

@@ -57,7 +57,7 @@ func (r *Request) Sounds() bool { return r.parts.audio > 0 || r.refers() }
 func (r *Request) Pictures() bool { return r.parts.images > 0 || r.refers() }
 
 // refers reports whether the conversation has content that the body does not show, so that it may be sound or images: files,
-// earlier answers that the provider keeps, and the response that it continues.
+// and the response that it continues.
 func (r *Request) refers() bool { return r.parts.files > 0 || r.Context > 0 }
 
 // GuessInput is how many tokens the input has if it is common text.

@@ -24,6 +24,7 @@ const (
 	fieldResponseFormat
 	fieldServiceTier
 	fieldPrompt
+	fieldAudio
 
 	fieldEnd
 
@@ -59,6 +60,8 @@ func (f field) name() string {
 		return "service_tier"
 	case fieldPrompt:
 		return "prompt"
+	case fieldAudio:
+		return "audio"
 	case fieldMaxOutputTokens:
 		return "max_output_tokens"
 	default:
@@ -129,6 +132,10 @@ func (r *Request) takeValue(c *jsonscan.Cursor, f field) error {
 		return r.takeServiceTier(c)
 	case fieldPrompt:
 		return r.takePrompt(c)
+	case fieldTools:
+		return takeChatTools(c)
+	case fieldAudio:
+		return takeAudio(c)
 	default:
 		c.Skip()
 		return nil

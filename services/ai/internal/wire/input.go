@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"strconv"
+
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
 
@@ -14,79 +16,129 @@ type parts struct {
 	raw      int64 // bytes of the body that are not text: images, audio and files
 }
 
-// takeMessages walks the messages and measures what is not text.
-func (r *Request) takeMessages(c *jsonscan.Cursor) error {
+// takeMessages walks the messages, measures what is not text, and refuses objects whose owner is not known.
+func (r *Request) takeMessages(c *jsonscan.Cursor) (problem error) {
 	if c.Kind() != jsonscan.Array {
 		c.Skip()
 		return invalid("messages", "must be a list of messages")
 	}
-	for range c.Elements() {
+	for n := range c.Elements() {
 		r.parts.messages++
-		r.parts.message(c)
+		where, spoken := r.parts.message(c)
+		if where == "" || problem != nil {
+			continue
+		}
+		if where = "messages[" + strconv.Itoa(n) + "]" + where; spoken {
+			problem = foreignSpeech(where)
+		} else {
+			problem = foreign(where)
+		}
 	}
 	if r.parts.messages == 0 {
 		return invalid("messages", "is empty")
 	}
-	return nil
+	return problem
 }
 
-func (p *parts) message(c *jsonscan.Cursor) {
+// message returns where the message names an object whose owner is not known, and whether that is an earlier spoken answer.
+func (p *parts) message(c *jsonscan.Cursor) (where string, spoken bool) {
 	for key := range c.Members() {
-		kind := c.Kind()
+		kind, found := c.Kind(), ""
 		switch {
-		case string(key) == "content" && kind == jsonscan.Array:
-			for range c.Elements() {
-				p.part(c)
+		case isNamed(key, "content") && kind == jsonscan.Array:
+			for n := range c.Elements() {
+				if at := p.part(c); at != "" && found == "" {
+					found = ".content[" + strconv.Itoa(n) + "]" + at
+				}
+			}
+		case isNamed(key, "content"):
+			if found = foreignIn(c); found != "" {
+				found = ".content" + found
 			}
 		case string(key) == "tool_calls" && kind == jsonscan.Array:
 			for range c.Elements() {
 				p.calls++
 				c.Skip()
 			}
-		case string(key) == "audio" && kind == jsonscan.Object: // names an earlier answer that the provider keeps
-			p.files++
+		case isNamed(key, "audio") && kind != jsonscan.Null:
 			c.Skip()
+			if where == "" {
+				where, spoken = ".audio.id", true
+			}
 		default:
 			c.Skip()
 		}
+		if where == "" {
+			where = found
+		}
 	}
+	return where, spoken
 }
 
-// part measures a content part. Only the members that carry the bytes of an image, a sound or a file are not text.
-func (p *parts) part(c *jsonscan.Cursor) {
+// part measures a content part. Only the members that carry the bytes of an image, a sound or a file are not text. It returns
+// where the part names an object whose owner is not known.
+func (p *parts) part(c *jsonscan.Cursor) (where string) {
+	if c.Kind() != jsonscan.Object {
+		return foreignIn(c)
+	}
 	for key := range c.Members() {
+		var size int64
+		found := ""
 		switch string(key) {
 		case "image_url":
-			p.raw += payload(c, "url", func(int64) { p.images++ })
+			size, found = payload(c, "url", func(int64) { p.images++ })
+			p.raw += size
 		case "input_audio":
-			p.raw += payload(c, "data", func(size int64) { p.audio += size })
+			size, found = payload(c, "data", func(size int64) { p.audio += size })
+			p.raw += size
 		case "file":
+			size, found = measure(c)
 			p.files++
-			p.raw += int64(len(c.Raw()))
+			p.raw += size
 		default:
-			c.Skip()
+			if at := foreignMember(c, key); at != "" && where == "" {
+				where = "." + at
+			}
+		}
+		if found != "" && where == "" {
+			where = "." + string(key) + found
 		}
 	}
+	return where
 }
 
 // payload passes the value of a content part's member: the payload itself, or an object that holds it under name. It
-// tells found the size of each payload and returns the size of all.
-func payload(c *jsonscan.Cursor, name string, found func(size int64)) (sum int64) {
+// tells found the size of each payload and returns the size of all, and where the value names an object whose owner is not known.
+func payload(c *jsonscan.Cursor, name string, found func(size int64)) (sum int64, where string) {
 	if c.Kind() != jsonscan.Object {
-		size := int64(len(c.Raw()))
+		size, where := measure(c)
 		found(size)
-		return size
+		return size, where
 	}
 	for key := range c.Members() {
-		if string(key) != name {
-			c.Skip()
-			continue
+		at := ""
+		if string(key) == name {
+			var size int64
+			if size, at = measure(c); at != "" {
+				at = name + at
+			}
+			found(size)
+			sum += size
+		} else {
+			at = foreignMember(c, key)
 		}
-		size := int64(len(c.Raw()))
-		found(size)
-		sum += size
+		if at != "" && where == "" {
+			where = "." + at
+		}
 	}
-	return sum
+	return sum, where
+}
+
+// measure passes a value and returns its size, and where it names an object whose owner is not known.
+func measure(c *jsonscan.Cursor) (size int64, where string) {
+	start := c.Pos()
+	where = foreignIn(c)
+	return int64(c.Offset() - start), where
 }
 
 // takeInput checks the input of an embeddings request: a text, a list of texts, or token numbers in either place.
@@ -102,15 +154,23 @@ func (r *Request) takeInput(c *jsonscan.Cursor) error {
 		c.Skip()
 		return invalid("input", "must be a string or a list of strings")
 	}
-	count := 0
-	for range c.Elements() {
+	count, where := 0, ""
+	for n := range c.Elements() {
 		count++
-		c.Skip()
+		if c.Kind() != jsonscan.Object {
+			c.Skip()
+		} else if found := foreignIn(c); found != "" && where == "" {
+			where = "input[" + strconv.Itoa(n) + "]" + found
+		}
 	}
-	if count == 0 {
+	switch {
+	case count == 0:
 		return invalid("input", "is empty")
+	case where != "":
+		return foreign(where)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // takePrompt counts the prompts of a completion: a text, token numbers, or a list of either.

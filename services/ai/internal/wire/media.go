@@ -113,7 +113,7 @@ func (r *Request) Content() [][]byte {
 var mediaFields = map[Endpoint][]string{
 	ImagesGenerations: {"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format"},
 	ImagesEdits:       {"model", "prompt", "n", "size", "quality", "stream", "partial_images", "response_format", "image", "image[]", "mask"},
-	Speech:            {"model", "input", "stream", "stream_format", "response_format"},
+	Speech:            {"model", "input", "stream", "stream_format", "response_format", "voice"},
 	Transcriptions:    {"model", "file", "prompt", "response_format", "stream"},
 	Translations:      {"model", "file", "prompt", "response_format"},
 }
@@ -149,8 +149,12 @@ func (r *Request) readMediaJSON(suspect RefusedFields) (problem error) {
 			err = invalid(name, "appears more than once")
 		}
 		switch {
-		case err != nil || name == "":
+		case err != nil:
 			c.Skip()
+		case name == "":
+			if where := foreignMember(&c, key); where != "" {
+				err = foreign(where)
+			}
 		default:
 			seen = append(seen, name)
 			err = r.takeMediaMember(&c, name)
@@ -185,6 +189,11 @@ func (r *Request) takeMediaMember(c *jsonscan.Cursor, name string) error {
 	case jsonscan.Number, jsonscan.Bool:
 		if name == "n" || name == "stream" || name == "partial_images" {
 			return r.takeMediaText(name, c.Raw())
+		}
+	case jsonscan.Object:
+		if name == "voice" {
+			c.Skip()
+			return foreignVoice("voice.id")
 		}
 	}
 	c.Skip()
@@ -291,6 +300,9 @@ func (r *Request) takePart(p formPart, name string) error {
 			name = p.name
 		}
 		return invalid(name, "must not be a file")
+	}
+	if isForeignField(p.name) {
+		return foreign(p.name)
 	}
 	if len(content) > maxFieldText || !utf8.Valid(content) {
 		return invalid(p.name, "must be text of at most 256 KiB")

@@ -143,6 +143,9 @@ func (r *Request) read(c *jsonscan.Cursor, suspect RefusedFields) (problem error
 		if err == nil && r.wants(f) {
 			r.seen |= f
 			err = r.take(c, f)
+		} else if err == nil && f == 0 && isForeign(key) && c.Kind() != jsonscan.Null {
+			err = foreign(string(key))
+			c.Skip()
 		} else {
 			c.Skip()
 		}

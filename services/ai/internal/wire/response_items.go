@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strconv"
 
@@ -136,28 +137,34 @@ func isContent(key []byte) bool {
 
 // member measures payloads anywhere in the item, and refuses names of objects whose owner is not known.
 func (i *item) member(c *jsonscan.Cursor, key []byte, path string) {
-	parts := &i.request.parts
-	switch string(key) {
-	case "file_id", "file_ids", "container_id", "container", "vector_store_id", "vector_store_ids":
+	parts, where, size := &i.request.parts, "", int64(0)
+	switch name := string(key); {
+	case isForeign(key):
 		if c.Kind() != jsonscan.Null {
 			i.refuse(foreign(path))
 		}
 		c.Skip()
-	case "image_url":
-		if c.Kind() == jsonscan.Null {
-			c.Skip()
-			return
-		}
-		parts.raw += payload(c, "url", func(int64) { parts.images++ })
-	case "file_data", "file_url":
+	case name == "image_url" && c.Kind() == jsonscan.Null:
+		c.Skip()
+	case name == "image_url":
+		size, where = payload(c, "url", func(int64) { parts.images++ })
+		parts.raw += size
+	case name == "file_data" || name == "file_url":
 		if c.Kind() != jsonscan.Null {
 			parts.files++
 		}
-		parts.raw += int64(len(c.Raw()))
-	case "input_audio":
-		parts.raw += payload(c, "data", func(size int64) { parts.audio += size })
+		size, where = measure(c)
+		parts.raw += size
+	case name == "env": // of a shell's call: its names are the caller's
+		c.Skip()
+	case name == "input_audio":
+		size, where = payload(c, "data", func(size int64) { parts.audio += size })
+		parts.raw += size
 	default:
 		i.value(c, path)
+	}
+	if where != "" {
+		i.refuse(foreign(path + where))
 	}
 }
 
@@ -235,8 +242,10 @@ func (r *Request) takeTools(c *jsonscan.Cursor) (problem error) {
 
 func (r *Request) takeTool(c *jsonscan.Cursor, path string) error {
 	kind, typed := "", false
+	where, schema := "", ""
 	var problem error
 	for key := range c.Members() {
+		found := ""
 		switch name := string(key); {
 		case name == "type" && typed:
 			problem = invalid(path+".type", "appears more than once")
@@ -246,16 +255,18 @@ func (r *Request) takeTool(c *jsonscan.Cursor, path string) error {
 		case bytes.EqualFold(key, []byte("type")):
 			problem = invalid(path+"."+name, "must be written in lower case")
 			c.Skip()
-		case name == "container" && c.Kind() == jsonscan.Object: // one of the call's own
-			if filed := takeContainer(c, path+".container"); filed != nil {
-				problem = filed
-			}
-		case (name == "vector_store_ids" || name == "container") && c.Kind() != jsonscan.Null:
-			problem = foreign(path + "." + name)
-			c.Skip()
+		case name == "parameters":
+			schema = foreignMember(c, key)
 		default:
-			c.Skip()
+			found = foreignMember(c, key)
 		}
+		where = cmp.Or(where, found)
+	}
+	if kind != "function" && kind != "custom" { // whose schema may have any names
+		where = cmp.Or(where, schema)
+	}
+	if where != "" && problem == nil {
+		problem = foreign(path + "." + where)
 	}
 	switch kind {
 	case "function", "custom", "local_shell", "apply_patch", "computer_use_preview", "computer":
@@ -269,15 +280,4 @@ func (r *Request) takeTool(c *jsonscan.Cursor, path string) error {
 	}
 	r.Hosted = append(r.Hosted, kind)
 	return nil
-}
-
-// takeContainer refuses files in a container, whose owner is not known.
-func takeContainer(c *jsonscan.Cursor, path string) (problem error) {
-	for key := range c.Members() {
-		if string(key) == "file_ids" && c.Kind() != jsonscan.Null {
-			problem = foreign(path + ".file_ids")
-		}
-		c.Skip()
-	}
-	return problem
 }

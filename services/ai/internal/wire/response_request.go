@@ -35,7 +35,7 @@ func IsResponse(endpoint Endpoint) bool {
 
 // responseFields are the members of a request of the Responses API that Trivet reads.
 var responseFields = [...]string{
-	"model", "input", "stream", "max_output_tokens", "store", "background", "previous_response_id", "conversation", "prompt", "tools", "text", "service_tier", "max_tool_calls",
+	"model", "input", "stream", "max_output_tokens", "store", "background", "previous_response_id", "conversation", "prompt", "tools", "text", "service_tier", "max_tool_calls", "instructions",
 }
 
 // responseField returns the field of that name, as fieldOf does for the other endpoints.
@@ -69,6 +69,9 @@ func (r *Request) readResponse(c *jsonscan.Cursor, suspect RefusedFields) (probl
 		case name != "" && slices.Contains(seen, name):
 			c.Skip()
 			err = invalid(name, "appears more than once")
+		case name == "" && isForeign(key) && c.Kind() != jsonscan.Null:
+			c.Skip()
+			err = foreign(string(key))
 		default:
 			seen = append(seen, name)
 			err = r.takeResponse(c, name)
@@ -136,6 +139,13 @@ func (r *Request) takeResponse(c *jsonscan.Cursor, name string) error {
 		return nil
 	case "service_tier":
 		return r.takeServiceTier(c)
+	case "instructions":
+		known := c.Kind() == jsonscan.String || c.Kind() == jsonscan.Null
+		c.Skip()
+		if !known { // a list of items could name stored ones
+			return invalid(name, "must be a string")
+		}
+		return nil
 	case "max_tool_calls":
 		return takeCount(c, name, 0, &r.MaxToolCalls)
 	default:
@@ -165,10 +175,6 @@ func refuseObject(c *jsonscan.Cursor, name string) error {
 	}
 	c.Skip()
 	return foreign(name)
-}
-
-func foreign(name string) error {
-	return invalid(name, "names an object at the provider whose owner Trivet does not know. Send its content instead")
 }
 
 // maxObjectID bounds the id of a stored object, in bytes.
