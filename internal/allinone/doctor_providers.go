@@ -55,23 +55,6 @@ func (d *doctor) askAs(ctx context.Context, title string, at *url.URL, header ht
 	return response.StatusCode, err
 }
 
-// judge says what is wrong with the answer to a read-only call.
-func judge(title, setting, address string, status int, err error) []Finding {
-	switch {
-	case err != nil:
-		return []Finding{failure(address, fmt.Sprintf("%s cannot be reached: %v", title, err), "check the address, DNS, proxy and firewall of this machine")}
-	case status == http.StatusUnauthorized:
-		return []Finding{failure(setting, title+" refuses the key (401)", "copy a valid key from "+title+"'s dashboard")}
-	case status == http.StatusForbidden:
-		return []Finding{warning(setting, title+" refuses to show what Trivet reads (403)", "give the key the permissions that INTEGRATIONS.md lists")}
-	case status == http.StatusTooManyRequests:
-		return []Finding{warning(setting, title+" answers that its rate limit is reached (429)", "find out what else uses the key")}
-	case status != http.StatusOK:
-		return []Finding{failure(address, fmt.Sprintf("%s answered with status %d", title, status), "check the address, and the provider's status page")}
-	}
-	return nil
-}
-
 // below returns base with a path below it.
 func below(base *url.URL, path, query string) *url.URL {
 	at := *base
@@ -86,20 +69,30 @@ func (d *doctor) clerk(ctx context.Context) []Finding {
 	}
 	base := *d.config.Auth.APIURL
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
-	key := d.config.Auth.SecretKeys.Newest()
-	status, err := d.ask(ctx, "Clerk", below(&base, "/v1/users", "limit=1"), key, nil)
-	if found := judge("Clerk", "CLERK_SECRET_KEY", "CLERK_API_URL", status, err); found != nil {
-		return found
-	}
-	return d.issuer(ctx, below(&base, "/v1/jwks", ""), key)
+	var instances []instance
+	found := eachKey(d.config.Auth.SecretKeys, func(key settings.Secret, p position) ([]Finding, bool) {
+		own := instance{key: p}
+		status, err := d.ask(ctx, "Clerk", below(&base, "/v1/users", "limit=1"), key, nil)
+		if err == nil && status == http.StatusOK {
+			status, err = d.ask(ctx, "Clerk", below(&base, "/v1/jwks", ""), key, &own.keySet)
+		}
+		found := judge("Clerk", "CLERK_SECRET_KEY", "CLERK_API_URL", p, status, err)
+		if found == nil {
+			instances = append(instances, own)
+		}
+		return found, ofKey(status, err)
+	})
+	return append(found, d.issuer(ctx, instances)...)
 }
 
 func (d *doctor) openAI(ctx context.Context) []Finding {
 	if !d.real("openai") || d.config.AI.BaseURL == nil {
 		return nil
 	}
-	status, err := d.ask(ctx, "OpenAI", below(d.config.AI.BaseURL, "/models", ""), d.config.AI.Keys.Newest(), nil)
-	return judge("OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", status, err)
+	return eachKey(d.config.AI.Keys, func(key settings.Secret, p position) ([]Finding, bool) {
+		status, err := d.ask(ctx, "OpenAI", below(d.config.AI.BaseURL, "/models", ""), key, nil)
+		return judge("OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", p, status, err), ofKey(status, err)
+	})
 }
 
 // stripeEvents are the types that the webhook endpoint at Stripe must have. INTEGRATIONS.md lists all families.
@@ -114,18 +107,28 @@ func (d *doctor) stripe(ctx context.Context) []Finding {
 	if !d.real("stripe") || d.config.Billing.StripeAPIURL == nil || !d.config.Billing.StripeSecretKey.IsSet() {
 		return nil
 	}
-	key, base := d.config.Billing.StripeSecretKey.Newest(), d.config.Billing.StripeAPIURL
-	status, err := d.ask(ctx, "Stripe", below(base, "/v1/customers", "limit=1"), key, nil)
-	if found := judge("Stripe", "STRIPE_SECRET_KEY", "STRIPE_API_URL", status, err); found != nil {
+	base, accepted := d.config.Billing.StripeAPIURL, false
+	found := eachKey(d.config.Billing.StripeSecretKey, func(key settings.Secret, p position) ([]Finding, bool) {
+		status, err := d.ask(ctx, "Stripe", below(base, "/v1/customers", "limit=1"), key, nil)
+		found := judge("Stripe", "STRIPE_SECRET_KEY", "STRIPE_API_URL", p, status, err)
+		accepted = accepted || found == nil && !p.earlier()
+		return found, ofKey(status, err)
+	})
+	if !accepted {
 		return found
 	}
+	return append(found, d.endpoints(ctx, below(base, "/v1/webhook_endpoints", "limit=100"), d.config.Billing.StripeSecretKey.Newest())...)
+}
+
+// endpoints compares the webhook endpoints at Stripe with what Trivet needs.
+func (d *doctor) endpoints(ctx context.Context, at *url.URL, key settings.Secret) []Finding {
 	var endpoints struct {
 		Data []struct {
 			URL, Status string
 			Events      []string `json:"enabled_events"`
 		}
 	}
-	status, err = d.ask(ctx, "Stripe", below(base, "/v1/webhook_endpoints", "limit=100"), key, &endpoints)
+	status, err := d.ask(ctx, "Stripe", at, key, &endpoints)
 	if err != nil || status != http.StatusOK {
 		return []Finding{warning("STRIPE_SECRET_KEY", "the webhook endpoints cannot be read with this key", "let a restricted key read webhook endpoints, or compare them with INTEGRATIONS.md by hand")}
 	}

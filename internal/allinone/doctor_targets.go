@@ -28,8 +28,7 @@ func (d *doctor) targets(ctx context.Context) []Finding {
 func (d *doctor) target(ctx context.Context, t *models.Target) []Finding {
 	title := "the target " + t.Name
 	if len(t.Keys) == 0 {
-		status, err := d.askTarget(ctx, title, t, settings.Secret{})
-		return judgeTarget(title, "", status, err)
+		return d.targetKeys(ctx, t, "", nil)
 	}
 	var found []Finding
 	for _, name := range t.Keys {
@@ -39,13 +38,21 @@ func (d *doctor) target(ctx context.Context, t *models.Target) []Finding {
 			found = append(found, failure(name, err.Error(), "correct the setting"))
 		case !keys.IsSet():
 			found = append(found, failure(name, fmt.Sprintf("is not set, and %s needs it", title), fmt.Sprintf("set %s or %s_FILE", name, name)))
-		}
-		for _, key := range keys {
-			status, err := d.askTarget(ctx, title, t, key)
-			found = append(found, judgeTarget(title, name, status, err)...)
+		default:
+			found = append(found, d.targetKeys(ctx, t, name, keys)...)
 		}
 	}
 	return found
+}
+
+// targetKeys asks a target with each of the keys of a setting.
+func (d *doctor) targetKeys(ctx context.Context, t *models.Target, setting string, keys settings.Secrets) []Finding {
+	title := "the target " + t.Name
+	return eachKey(keys, func(key settings.Secret, p position) ([]Finding, bool) {
+		status, err := d.askTarget(ctx, title, t, key)
+		found := judgeTarget(title, setting, p, status, err)
+		return found, found == nil || ofKey(status, err)
+	})
 }
 
 // askTarget lists the models of a target, which costs nothing.
@@ -61,9 +68,9 @@ func (d *doctor) askTarget(ctx context.Context, title string, t *models.Target, 
 }
 
 // judgeTarget is judge for servers of which some have no list of models: those that answer so can be reached.
-func judgeTarget(title, setting string, status int, err error) []Finding {
+func judgeTarget(title, setting string, key position, status int, err error) []Finding {
 	if err == nil && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) {
 		return nil
 	}
-	return judge(title, setting, "MODELS_FILE", status, err)
+	return judge(title, setting, "MODELS_FILE", key, status, err)
 }

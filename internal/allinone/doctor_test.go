@@ -23,7 +23,7 @@ import (
 	"github.com/trivet-dev/trivet/services/auth"
 )
 
-// providers answers for all providers at once, by path.
+// providers answers for all providers at once, by path, or by path and Authorization.
 type providers struct {
 	status map[string]int
 	bodies map[string]string
@@ -37,13 +37,14 @@ func (p *providers) RoundTrip(r *http.Request) (*http.Response, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	status := http.StatusOK
-	if s, ok := p.status[r.URL.Path]; ok {
-		status = s
-	}
-	body, ok := p.bodies[r.URL.Path]
-	if !ok {
-		body = "{}"
+	status, body := http.StatusOK, "{}"
+	for _, name := range []string{r.URL.Path, r.URL.Path + " " + r.Header.Get("Authorization")} {
+		if s, ok := p.status[name]; ok {
+			status = s
+		}
+		if b, ok := p.bodies[name]; ok {
+			body = b
+		}
 	}
 	return &http.Response{
 		StatusCode: status, Header: http.Header{"Date": {p.date.UTC().Format(http.TimeFormat)}}, Body: io.NopCloser(strings.NewReader(body)), Request: r,
@@ -137,6 +138,7 @@ func TestDoctorFindings(t *testing.T) {
 		"TRIVET_ENV": "production", "CLERK_SECRET_KEY": "sk_live_" + strings.Repeat("a", 40), "STRIPE_SECRET_KEY": "sk_live_" + strings.Repeat("c", 40),
 		"CLERK_WEBHOOK_SECRET": "whsec_" + strings.Repeat("QUJD", 8), "STRIPE_WEBHOOK_SECRET": "whsec_" + strings.Repeat("d", 32),
 	}
+	const earlier = "sk_test_hunter2"
 	type change = func(t *testing.T, p *patient)
 	set := func(pairs ...string) change {
 		return func(_ *testing.T, p *patient) {
@@ -155,6 +157,9 @@ func TestDoctorFindings(t *testing.T) {
 	}
 	answers := func(path string, status int) change {
 		return func(_ *testing.T, p *patient) { p.providers.status = map[string]int{path: status} }
+	}
+	list := func(name string) change {
+		return func(_ *testing.T, p *patient) { p.values[name] += "," + earlier }
 	}
 	both := func(all ...change) change {
 		return func(t *testing.T, p *patient) {
@@ -200,6 +205,15 @@ func TestDoctorFindings(t *testing.T) {
 		{"a refused key of Clerk", answers("/v1/users", 401), "Clerk", FindingError, "CLERK_SECRET_KEY", "refuses the key"},
 		{"a refused key of OpenAI", answers("/v1/models", 401), "OpenAI", FindingError, "OPENAI_API_KEY", "refuses the key"},
 		{"a refused key of Stripe", answers("/v1/customers", 401), "Stripe", FindingError, "STRIPE_SECRET_KEY", "refuses the key"},
+		{"an earlier key that Clerk refuses", both(list("CLERK_SECRET_KEY"), answers("/v1/users Bearer "+earlier, 401)), "Clerk", FindingWarning, "CLERK_SECRET_KEY", "Clerk refuses key 2 of 2 (401)"},
+		{"an earlier key that OpenAI refuses", both(list("OPENAI_API_KEY"), answers("/v1/models Bearer "+earlier, 401)), "OpenAI", FindingWarning, "OPENAI_API_KEY", "OpenAI refuses key 2 of 2 (401)"},
+		{"an earlier key that Stripe refuses", both(list("STRIPE_SECRET_KEY"), answers("/v1/customers Bearer "+earlier, 401)), "Stripe", FindingWarning, "STRIPE_SECRET_KEY", "Stripe refuses key 2 of 2 (401)"},
+		{"the newest of two keys", both(list("OPENAI_API_KEY"), answers("/v1/models Bearer sk-"+strings.Repeat("b", 40), 401)), "OpenAI", FindingError, "OPENAI_API_KEY", "OpenAI refuses key 1 of 2 (401)"},
+		{"two keys and a server that fails", both(list("OPENAI_API_KEY"), answers("/v1/models", 500)), "OpenAI", FindingError, "OPENAI_BASE_URL", "status 500"},
+		{"an earlier key and no endpoint", both(list("STRIPE_SECRET_KEY"), answers("/v1/customers Bearer "+earlier, 401), endpoints(`{"data":[]}`)), "Stripe", FindingError, "", "no enabled webhook endpoint"},
+		{"an earlier key of another instance", both(list("CLERK_SECRET_KEY"), func(_ *testing.T, p *patient) {
+			p.providers.bodies["/v1/jwks Bearer "+earlier] = `{"keys":[{"kid":"ins_2"}]}`
+		}), "Clerk", FindingWarning, "CLERK_SECRET_KEY", "key 2 of 2 belongs to another instance"},
 		{"a restricted key", answers("/v1/models", 403), "OpenAI", FindingWarning, "OPENAI_API_KEY", "403"},
 		{"a rate limit", answers("/v1/models", 429), "OpenAI", FindingWarning, "OPENAI_API_KEY", "429"},
 		{"another server", answers("/v1/models", 404), "OpenAI", FindingError, "OPENAI_BASE_URL", "404"},
