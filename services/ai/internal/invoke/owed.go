@@ -156,7 +156,7 @@ func (c *call) evidence() tokens.Evidence {
 	embedding := c.req.Endpoint == wire.Embeddings
 	return tokens.Evidence{
 		Reported: c.meter.Reported(), Embedding: embedding, Orderly: c.stage == finished,
-		Produced: c.produced() || embedding, CountInput: c.countInput, CountOutput: c.countOutput, Bound: c.bound(),
+		Several: c.req.Choices > 1 || c.meter.Several(), Produced: c.produced() || embedding, CountInput: c.countInput, CountOutput: c.countOutput, Bound: c.bound(),
 	}
 }
 

@@ -145,6 +145,16 @@ func (m *Meter) Produced() bool { return m.produced > 0 || m.opaque }
 // Opaque reports whether output was seen that is not text, such as sound.
 func (m *Meter) Opaque() bool { return m.opaque }
 
+// Several reports whether parts of more than one choice were seen.
+func (m *Meter) Several() bool {
+	for i := range m.strands {
+		if m.strands[i].choice != m.strands[0].choice {
+			return true
+		}
+	}
+	return m.Finished() > 1
+}
+
 // Guess returns about how many output tokens there are so far. Any goroutine may call it.
 func (m *Meter) Guess() int64 { return m.guess.Load() }
 

@@ -95,12 +95,33 @@ func TestPoolForgets(t *testing.T) {
 		require.Equal(t, tokens.NothingReported(), m.Reported())
 		require.False(t, m.Hidden())
 		require.Zero(t, m.Finished())
+		require.False(t, m.Several())
 		require.Zero(t, m.Count())
 		add(t, m, delta(3, " a"))
 		add(t, m, delta(1, strings.Repeat(" b", 20_000)))
 		m.Report(tokens.Reported{Input: 1, Reasoning: 1})
 		add(t, m, `{"choices":[{"index":2,"finish_reason":"stop"}]}`)
 		pool.Put(m)
+	}
+}
+
+func TestSeveral(t *testing.T) {
+	for name, c := range map[string]struct {
+		data []string
+		want bool
+	}{
+		"nothing":                   {nil, false},
+		"one":                       {[]string{delta(0, "a"), delta(0, "b"), `{"choices":[{"index":0,"delta":{"refusal":"c"},"finish_reason":"stop"}]}`}, false},
+		"one that is not the first": {[]string{delta(1, "a"), delta(1, "b")}, false},
+		"two":                       {[]string{delta(0, "a"), delta(1, "b")}, true},
+		"two without a text":        {[]string{`{"choices":[{"index":0,"finish_reason":"stop"},{"index":1,"finish_reason":"stop"}]}`}, true},
+	} {
+		var pool meter.Pool
+		m := pool.Get(tokens.NewCounter(), o200k)
+		for _, data := range c.data {
+			add(t, m, data)
+		}
+		require.Equal(t, c.want, m.Several(), name)
 	}
 }
 

@@ -33,18 +33,29 @@ const NotReported = -1
 // Reported is what a provider reports, each number for itself; NotReported for those it does not.
 type Reported struct {
 	Input, Cached, Output, Reasoning, Total int64
+	// OfChoice tells that the output is what one choice reports. The call has more if the answer has other choices.
+	OfChoice bool
 }
 
 // NothingReported returns a Reported without a number.
 func NothingReported() Reported {
-	return Reported{NotReported, NotReported, NotReported, NotReported, NotReported}
+	return Reported{Input: NotReported, Cached: NotReported, Output: NotReported, Reasoning: NotReported, Total: NotReported}
 }
 
 // Complete reports whether the report says how much was used without a look at the text.
-func (r Reported) Complete() bool { return r.Input > 0 && r.Output > 0 }
+func (r Reported) Complete() bool { return r.Input > 0 && r.Output > 0 && !r.OfChoice }
+
+// output returns the output, which may be in the total only.
+func (r Reported) output() int64 { return max(r.Output, r.Total-max(r.Input, 0)) }
 
 // Join adds a later report: no number becomes lower.
 func (r *Reported) Join(later Reported) {
+	switch before, now := r.output(), later.output(); {
+	case now > before:
+		r.OfChoice = later.OfChoice
+	case now == before:
+		r.OfChoice = r.OfChoice && later.OfChoice
+	}
 	r.Input, r.Cached = max(r.Input, later.Input), max(r.Cached, later.Cached)
 	r.Output, r.Reasoning = max(r.Output, later.Output), max(r.Reasoning, later.Reasoning)
 	r.Total = max(r.Total, later.Total)
@@ -73,6 +84,8 @@ type Evidence struct {
 	Embedding bool
 	// Orderly tells that the answer came to its end: without that, a report may be an early one.
 	Orderly bool
+	// Several tells that the answer has more than one choice: what one choice reports is then not all of the output.
+	Several bool
 	// Produced tells that the answer has content: a report of zero is then not a fact.
 	Produced bool
 	// CountInput and CountOutput count what Trivet has seen; each is called at most once, and only if needed.
@@ -85,7 +98,7 @@ type Evidence struct {
 type Verdict struct {
 	// Usage is never above the bound.
 	Usage Usage
-	// Estimated tells that a number was counted by Trivet.
+	// Estimated tells that a number was counted by Trivet, or is one of several choices.
 	Estimated bool
 	// Excess is how much more than the bound the provider claims.
 	Excess Usage
@@ -110,6 +123,8 @@ func Judge(e Evidence) (v Verdict) {
 	v.Usage.Output = r.Output
 	if counted, needed := e.output(r); needed && counted > r.Output {
 		v.Usage.Output, v.Estimated = min(counted, e.Bound.Output), true
+	} else if needed && e.part(r) {
+		v.Estimated = true
 	}
 	v.Usage.Output = max(v.Usage.Output, 0)
 	v.Excess = Usage{Input: max(0, v.Usage.Input-e.Bound.Input), Output: max(0, v.Usage.Output-e.Bound.Output)}
@@ -121,8 +136,11 @@ func Judge(e Evidence) (v Verdict) {
 
 // output counts the output when the report is not a fact by itself.
 func (e Evidence) output(r Reported) (counted int64, needed bool) {
-	if e.Embedding || !e.Produced || e.Orderly && r.Output > 0 {
+	if e.Embedding || !e.Produced || e.Orderly && r.Output > 0 && !e.part(r) {
 		return 0, false
 	}
 	return e.CountOutput(), true
 }
+
+// part reports whether the reported output is that of one choice of several.
+func (e Evidence) part(r Reported) bool { return r.OfChoice && e.Several }

@@ -16,7 +16,7 @@ type Answer struct {
 	ID string
 	// Model is the model that the provider says it used; may be empty. It lies in the body.
 	Model []byte
-	// Reported is what the provider counted; only when HasUsage.
+	// Reported is what the provider counted, the highest where it says it twice; only when HasUsage.
 	Reported tokens.Reported
 	HasUsage bool
 	// Failed tells that the body says that something failed.
@@ -33,7 +33,7 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 	case Moderations:
 		list = "results"
 	}
-	var a Answer
+	a := Answer{Reported: tokens.NothingReported()}
 	c := jsonscan.New(body)
 	if c.Kind() != jsonscan.Object {
 		return a, false
@@ -46,13 +46,9 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 		case "model":
 			a.Model = text(&c)
 		case "usage":
-			if r, ok := readUsage(&c); ok || !a.HasUsage { // null after x_groq says nothing
-				a.Reported, a.HasUsage = r, ok
-			}
+			a.Reported.Join(readUsage(&c))
 		case "x_groq":
-			if r, ok := nestedUsage(&c); ok && !a.HasUsage {
-				a.Reported, a.HasUsage = r, true
-			}
+			a.Reported.Join(nestedUsage(&c))
 		case "error":
 			a.Failed = a.Failed || IsFailure(c.Raw())
 		case "object":
@@ -61,14 +57,17 @@ func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
 			listed, found = c.Kind() == jsonscan.Array, false
 			for range c.Elements() {
 				found = true
-				if r, ok := nestedUsage(&c); ok && !a.HasUsage { // Moonshot has it in a choice
-					a.Reported, a.HasUsage = r, true
+				if list == "choices" { // Moonshot has it there
+					a.Reported.Join(ofChoice(nestedUsage(&c)))
+				} else {
+					c.Skip()
 				}
 			}
 		default:
 			c.Skip()
 		}
 	}
+	a.HasUsage = a.Reported != tokens.NothingReported()
 	// A list without elements is an answer when the provider counted tokens for it: a repeat would cost them again.
 	return a, c.End() == nil && (found || listed && a.HasUsage && !a.Failed)
 }
@@ -102,9 +101,9 @@ func text(c *jsonscan.Cursor) []byte {
 	return raw
 }
 
-// readUsage reads the value of "usage", each number for itself; false when it has none that can be a count.
-func readUsage(c *jsonscan.Cursor) (r tokens.Reported, ok bool) {
-	r = tokens.NothingReported()
+// readUsage reads the value of "usage", each number for itself.
+func readUsage(c *jsonscan.Cursor) tokens.Reported {
+	r := tokens.NothingReported()
 	for key := range c.Members() {
 		switch string(key) {
 		case "prompt_tokens":
@@ -121,23 +120,26 @@ func readUsage(c *jsonscan.Cursor) (r tokens.Reported, ok bool) {
 			c.Skip()
 		}
 	}
-	return r, r != tokens.NothingReported()
+	return r
 }
 
-// nestedUsage reads the usage in a provider's own member, such as x_groq; false when it has none.
-func nestedUsage(c *jsonscan.Cursor) (r tokens.Reported, ok bool) {
-	if c.Kind() != jsonscan.Object {
-		c.Skip()
-		return r, false
-	}
+// nestedUsage reads the usage in a choice, or in a provider's own member such as x_groq.
+func nestedUsage(c *jsonscan.Cursor) tokens.Reported {
+	r := tokens.NothingReported()
 	for key := range c.Members() {
 		if string(key) == "usage" {
-			r, ok = readUsage(c)
+			r.Join(readUsage(c))
 		} else {
 			c.Skip()
 		}
 	}
-	return r, ok
+	return r
+}
+
+// ofChoice marks what a choice reports.
+func ofChoice(r tokens.Reported) tokens.Reported {
+	r.OfChoice = r != tokens.NothingReported()
+	return r
 }
 
 // reported passes a value and returns it when it can be a count: a whole number that is not negative, also in quotes or with a point.

@@ -39,7 +39,7 @@ type Chunk struct {
 	Choices int
 	// Finished are the choices that end with this chunk.
 	Finished ChoiceSet
-	// Reported is what the provider counted; only when HasUsage.
+	// Reported is what the provider counted, the highest where it says it twice; only when HasUsage.
 	Reported tokens.Reported
 	HasUsage bool
 	// Error is the error that the provider sends in place of the rest, as JSON; nil if none exists.
@@ -76,7 +76,7 @@ func (k *Chunk) Read(data []byte) bool {
 	if k.again(data) {
 		return true
 	}
-	*k = Chunk{Pieces: k.Pieces[:0], like: k.like}
+	*k = Chunk{Pieces: k.Pieces[:0], like: k.like, Reported: tokens.NothingReported()}
 	c := jsonscan.New(data)
 	if c.Kind() != jsonscan.Object {
 		return false
@@ -92,13 +92,9 @@ func (k *Chunk) Read(data []byte) bool {
 				k.Choices++
 			}
 		case "usage":
-			if r, ok := readUsage(&c); ok || !k.HasUsage { // null after x_groq says nothing
-				k.Reported, k.HasUsage = r, ok
-			}
+			k.Reported.Join(readUsage(&c))
 		case "x_groq":
-			if r, ok := nestedUsage(&c); ok && !k.HasUsage {
-				k.Reported, k.HasUsage = r, true
-			}
+			k.Reported.Join(nestedUsage(&c))
 		case "error":
 			if raw := c.Raw(); IsFailure(raw) {
 				k.Error = raw
@@ -120,6 +116,7 @@ func (k *Chunk) Read(data []byte) bool {
 	if c.End() != nil {
 		return false
 	}
+	k.HasUsage = k.Reported != tokens.NothingReported()
 	k.remember(data, padding)
 	return true
 }
@@ -139,9 +136,7 @@ func (k *Chunk) choice(c *jsonscan.Cursor) {
 			finished = c.Kind() == jsonscan.String
 			c.Skip()
 		case "usage": // Moonshot has it here
-			if r, ok := readUsage(c); ok && !k.HasUsage {
-				k.Reported, k.HasUsage = r, true
-			}
+			k.Reported.Join(ofChoice(readUsage(c)))
 		default:
 			c.Skip()
 		}

@@ -145,6 +145,44 @@ func TestANullReportsNothing(t *testing.T) {
 	}
 }
 
+// Where an answer says its usage more than once, each number is the highest; what only a choice reports is marked.
+func TestUsageInSeveralPlaces(t *testing.T) {
+	const none = tokens.NotReported
+	usage := func(input, output string) string {
+		return `"usage":{"prompt_tokens":` + input + `,"completion_tokens":` + output + `}`
+	}
+	groq := `"x_groq":{"id":"r",` + usage("9", "5") + `}`
+	ofChoice := func(r tokens.Reported) tokens.Reported {
+		r.OfChoice = true
+		return r
+	}
+	for members, want := range map[string]tokens.Reported{
+		`"choices":[{"index":0,` + usage("9", "4") + `}]`:                                               ofChoice(report(9, none, 4, none, none)),
+		`"choices":[{"index":0,` + usage("9", "6") + `},{` + usage("9", "4") + `,"index":1}]`:           ofChoice(report(9, none, 6, none, none)),
+		`"choices":[{"index":0,` + usage("9", "4") + `},{` + usage("9", "6") + `}],` + usage("9", "10"): report(9, none, 10, none, none),
+		usage("9", "10") + `,"choices":[{"index":0,` + usage("9", "4") + `},{` + usage("9", "6") + `}]`: report(9, none, 10, none, none),
+		`"choices":[{"usage":null},{"usage":{}},{"usage":[7]},7]`:                                       tokens.NothingReported(),
+		`"choices":[{}],` + groq + `,` + usage("8", "7"):                                                report(9, none, 7, none, none),
+		`"choices":[{}],` + usage("8", "7") + `,` + groq:                                                report(9, none, 7, none, none),
+		`"choices":[{}],` + usage("8", "4") + `,` + groq:                                                report(9, none, 5, none, none),
+		`"choices":[{}],"x_groq":{"usage":{}},` + usage("8", "4"):                                       report(8, none, 4, none, none),
+		`"choices":[{}],"x_groq":7,"usage":"many"`:                                                      tokens.NothingReported(),
+		`"choices":[{}],` + usage(`"n/a"`, `"n/a"`) + `,` + groq:                                        report(9, none, 5, none, none),
+		`"choices":[{` + usage("9", "4") + `}],` + usage("9", "null"):                                   ofChoice(report(9, none, 4, none, none)),
+	} {
+		var k wire.Chunk
+		require.True(t, k.Read([]byte(`{"id":"i",`+members+`}`)), members)
+		require.Equal(t, want, k.Reported, members)
+		require.Equal(t, want != tokens.NothingReported(), k.HasUsage, members)
+		a, ok := wire.ReadAnswer(wire.Chat, []byte(`{"id":"i",`+members+`}`))
+		require.True(t, ok, members)
+		require.Equal(t, wire.Answer{ID: "i", Reported: want, HasUsage: k.HasUsage}, a, members)
+	}
+	a, ok := wire.ReadAnswer(wire.Embeddings, []byte(`{"data":[{`+usage("3", "0")+`},{`+usage("4", "0")+`}]}`))
+	require.True(t, ok)
+	require.Equal(t, wire.Answer{Reported: tokens.NothingReported()}, a, "of several inputs each element has its own")
+}
+
 func TestWhatIsAnAnswer(t *testing.T) {
 	for body, want := range map[string]bool{
 		`{"choices":[{}]}`: true, `{"choices":[]}`: false, `{"choices":null}`: false, `{}`: false, `[]`: false, ``: false, `{"choices":[{}]`: false, `{"data":[1]}`: false,
