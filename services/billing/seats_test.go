@@ -266,3 +266,30 @@ func TestSeatsThatFollowCannotBeChosen(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// Stripe charges at most $999,999.99 at once. An organization with more members buys a year with as many seats as that pays for.
+func TestSeatsOfAYear(t *testing.T) {
+	sell(t, func(t *testing.T, h *fixture) {
+		h.apply(`
+plans:
+  - {id: free, name: Free, price: "0.00", included_credit: "0"}
+  - id: crew
+    name: Crew
+    price: "10.00"
+    yearly_price: "200000.00"
+    included_credit: "12.00"
+    seats: {min: 2, max: 6, per_member: true}
+`)
+		h.reported(1, 6)
+		list, err := h.from("gateway").ListPlans(h.as(member), &billingv1.ListPlansRequest{})
+		require.NoError(t, err)
+		seats := list.GetPlans()[1].GetSeats()
+		require.EqualValues(t, 6, seats.GetMax())
+		require.EqualValues(t, 4, seats.GetYearlyMax())
+		r := purchase("crew", "")
+		r.Interval = year
+		require.True(t, h.buy(r).GetApplied())
+		h.followed()
+		require.EqualValues(t, 4, h.subscription().GetSeats())
+	})
+}

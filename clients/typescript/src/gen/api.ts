@@ -3079,11 +3079,17 @@ export interface components {
             min: number;
             /**
              * Format: int32
-             * @description The maximum number of seats. Example: 50.
+             * @description The maximum number of seats while each month is charged. Example: 50.
              */
             max: number;
             /** @description Whether the number of seats follows the members of the organization. Example: true. */
             perMember: boolean;
+            /**
+             * Format: int32
+             * @description The maximum number of seats while each year is charged: less than max when they would cost more than Stripe charges at once. 0 when the plan has no
+             *     yearly price. Example: 50.
+             */
+            yearlyMax: number;
         };
         /** @description PlanTrial is a time without payment. */
         PlanTrial: {

@@ -128,10 +128,10 @@ func (s *Service) followSeats(ctx context.Context, accountID string, m Members) 
 	case !ok, errors.Is(err, ErrUnpaid):
 		return seatsLater, nil
 	}
-	if err := s.tellSeats(ctx, accountID, m, sub, *sale.Plan); err != nil {
+	if err := s.tellSeats(ctx, accountID, m, sub, sale); err != nil {
 		return seatsRetry, err
 	}
-	want := sale.Plan.SeatsFor(m.Count, have.Quantity)
+	want := sale.Plan.SeatsFor(sale.Interval, m.Count, have.Quantity)
 	if want > have.Quantity || want < have.Quantity && st.Access == subscriptions.Trial {
 		if waits, err := s.seatsUnpaid(ctx, accountID, m, sub, have, want); waits || err != nil {
 			return seatsLater, err
@@ -145,15 +145,17 @@ func (s *Service) followSeats(ctx context.Context, accountID string, m Members) 
 }
 
 // tellSeats tells, once a billing period, that an organization has more members than the plan has seats at most.
-func (s *Service) tellSeats(ctx context.Context, accountID string, m Members, sub subscriptions.Subscription, plan plans.Plan) error {
-	if !plan.FollowsMembers() || m.Count <= plan.MostSeats(plans.Month) {
+func (s *Service) tellSeats(ctx context.Context, accountID string, m Members, sub subscriptions.Subscription, sale plans.Sale) error {
+	plan := sale.Plan
+	if !plan.FollowsMembers() || m.Count <= plan.MostSeats(sale.Interval) {
 		return nil
 	}
+	most := plan.MostSeats(sale.Interval)
 	start, _ := sub.Period()
 	return s.Notify(ctx, accountID, notices.Notice{
-		Source: subscriptions.SourceOf(sub.ID) + fmt.Sprintf("seats_exceeded:%d:%d", start.Unix(), plan.MostSeats(plans.Month)), Kind: notices.SeatsExceeded,
+		Source: subscriptions.SourceOf(sub.ID) + fmt.Sprintf("seats_exceeded:%d:%d", start.Unix(), most), Kind: notices.SeatsExceeded,
 		Data: notices.Data{
-			Time: s.Now(), PlanID: plan.ID, PlanVersion: plan.Version, Seats: plan.MostSeats(plans.Month), Members: m.Count, SubscriptionID: sub.ID,
+			Time: s.Now(), PlanID: plan.ID, PlanVersion: plan.Version, Seats: most, Members: m.Count, SubscriptionID: sub.ID,
 		},
 	})
 }
@@ -260,7 +262,7 @@ func (s *Service) changeSeats(ctx context.Context, accountID string, m Members, 
 // that is not needed any more. A schedule that Trivet did not make stays as it is: one with more than one later phase, with a price that is not in the
 // catalog, or that cancels the subscription at its end.
 func (s *Service) scheduleSeats(ctx context.Context, m Members, sub subscriptions.Subscription, have subscriptions.Item, sale plans.Sale) error {
-	next := nextItem{price: have.Price.ID, quantity: have.Quantity, plan: *sale.Plan}
+	next := nextItem{price: have.Price.ID, quantity: have.Quantity, sale: sale}
 	_, end := sub.Period()
 	scheduled := false
 	if sub.Schedule != "" {
@@ -284,7 +286,7 @@ func (s *Service) scheduleSeats(ctx context.Context, m Members, sub subscription
 			next = item
 		}
 	}
-	want := next.plan.SeatsFor(m.Count, next.quantity)
+	want := next.sale.Plan.SeatsFor(next.sale.Interval, m.Count, next.quantity)
 	p := Preview{Subscription: sub.ID, FromPrice: have.Price.ID, Price: next.price, Quantity: want, Effective: end}
 	switch {
 	case want == next.quantity:
@@ -305,7 +307,7 @@ func (s *Service) scheduleSeats(ctx context.Context, m Members, sub subscription
 type nextItem struct {
 	price    string
 	quantity int64
-	plan     plans.Plan
+	sale     plans.Sale
 }
 
 // laterPhases returns the phases of a schedule that begin with the next period or later, by Stripe's clock.
@@ -322,7 +324,7 @@ func laterPhases(schedule subscriptions.Schedule, end time.Time) (later []subscr
 func (s *Service) itemOf(phase subscriptions.Phase) (nextItem, bool) {
 	for _, i := range phase.Items {
 		if sale, ok := s.Catalog.ByPrice(i.Price); ok && sale.Plan != nil {
-			return nextItem{i.Price, i.Quantity, *sale.Plan}, true
+			return nextItem{i.Price, i.Quantity, sale}, true
 		}
 	}
 	return nextItem{}, false
@@ -341,7 +343,7 @@ func (s *Service) members(ctx context.Context, r *Request) error {
 	if err != nil {
 		return err
 	}
-	n := offer.Plan.SeatsFor(m.Count, 0)
+	n := offer.Plan.SeatsFor(r.Interval, m.Count, 0)
 	if r.Seats != 0 && r.Seats != n {
 		return &SeatsError{Min: n, Max: n}
 	}

@@ -143,6 +143,10 @@ func followed(t *testing.T, test func(t *testing.T, o *team, follow func() error
 		}
 		offers = append(offers, plans.Offer{Plan: &p, Current: true, Prices: map[plans.Interval]string{plans.Month: "price_" + id}})
 	}
+	offers = append(offers, plans.Offer{ // Stripe charges at most $999,999.99 at once: four seats of a year
+		Plan:    &plans.Plan{ID: "annual", Version: 1, Price: 20 * plans.Cent, YearlyPrice: 200_000_00 * plans.Cent, Seats: &plans.Seats{Min: 1, Max: 9, PerMember: true}},
+		Current: true, Prices: map[plans.Interval]string{plans.Month: "price_monthly", plans.Year: "price_annual"},
+	})
 	catalog.Set(offers)
 	databasetest.Each(t, job.Migrations(), func(t *testing.T, db *database.DB) {
 		clock := billingtest.NewClock(time.Date(2026, 11, 29, 9, 0, 0, 0, time.UTC))
@@ -160,6 +164,7 @@ func followed(t *testing.T, test func(t *testing.T, o *team, follow func() error
 func TestSeatsOfSchedules(t *testing.T) {
 	for name, c := range map[string]struct {
 		members int64
+		full    bool // all nine seats are taken now
 		late    bool // this clock is at the period's end, and Stripe's is not
 		phases  func(o *team) []string
 		called  []string
@@ -167,6 +172,7 @@ func TestSeatsOfSchedules(t *testing.T) {
 	}{
 		"none":                     {members: 2, called: []string{"schedule 2 of price_crew"}, wait: time.Hour},
 		"a change of plan":         {members: 2, phases: func(o *team) []string { return []string{o.begins(0, "price_small", 3)} }, called: []string{"schedule 2 of price_small"}, wait: time.Hour},
+		"a change to a year":       {members: 9, full: true, phases: func(o *team) []string { return []string{o.begins(0, "price_annual", 3)} }, called: []string{"schedule 4 of price_annual"}, wait: time.Hour},
 		"fewer seats":              {members: 3, phases: func(o *team) []string { return []string{o.begins(0, "price_crew", 2)} }, called: []string{"release"}, wait: time.Hour},
 		"the present phase":        {members: 2, phases: func(o *team) []string { return []string{o.begins(-20, "price_small", 3)} }, called: []string{"schedule 2 of price_crew"}, wait: time.Hour},
 		"an unknown price":         {members: 2, phases: func(o *team) []string { return []string{o.begins(0, "price_other", 3)} }, wait: time.Hour},
@@ -178,6 +184,9 @@ func TestSeatsOfSchedules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			followed(t, func(t *testing.T, o *team, follow func() error) {
 				o.members.Count = c.members
+				if c.full {
+					o.seats = 9
+				}
 				if c.phases != nil {
 					o.phases = strings.Join(append([]string{o.begins(-30, "price_crew", 3)}, c.phases(o)...), ",")
 				}
@@ -227,20 +236,27 @@ func TestTheKeyOfAChangeOfSeats(t *testing.T) {
 // More members than the plan has seats at most: the account is told, and pays for the maximum.
 func TestMoreMembersThanSeats(t *testing.T) {
 	for _, c := range []struct {
+		plan    string
 		members int64
 		called  []string
 		told    int
-	}{{9, []string{"change to 9"}, 0}, {12, []string{"change to 9"}, 1}} {
+		most    int64
+	}{
+		{"crew", 9, []string{"change to 9"}, 0, 9},
+		{"crew", 12, []string{"change to 9"}, 1, 9},
+		{"annual", 4, []string{"change to 4"}, 0, 4},
+		{"annual", 12, []string{"change to 4"}, 1, 4},
+	} {
 		followed(t, func(t *testing.T, o *team, follow func() error) {
-			o.members.Count = c.members
+			o.plan, o.members.Count = c.plan, c.members
 			require.NoError(t, follow())
 			require.Equal(t, c.called, o.called)
 			require.Len(t, o.told, c.told)
 			for _, n := range o.told {
 				start := o.period.AddDate(0, -1, 0)
 				require.Equal(t, notices.Notice{
-					AccountID: "org_1", Source: fmt.Sprintf("sub:sub_1:seats_exceeded:%d:9", start.Unix()), Kind: notices.SeatsExceeded,
-					Data: notices.Data{Time: o.Now(), PlanID: "crew", PlanVersion: 1, Seats: 9, Members: 12, SubscriptionID: "sub_1"},
+					AccountID: "org_1", Source: fmt.Sprintf("sub:sub_1:seats_exceeded:%d:%d", start.Unix(), c.most), Kind: notices.SeatsExceeded,
+					Data: notices.Data{Time: o.Now(), PlanID: c.plan, PlanVersion: 1, Seats: c.most, Members: 12, SubscriptionID: "sub_1"},
 				}, n)
 			}
 		})

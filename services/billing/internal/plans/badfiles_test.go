@@ -124,6 +124,7 @@ func TestMostSeats(t *testing.T) {
 		p := plans.Plan{Price: c.price * plans.Cent, YearlyPrice: c.yearly * plans.Cent, Seats: &plans.Seats{Min: 1, Max: c.most, PerMember: true}}
 		require.Equal(t, c.month, p.MostSeats(plans.Month), name)
 		require.Equal(t, c.year, p.MostSeats(plans.Year), name)
-		require.Equal(t, c.month, p.SeatsFor(1_000_000, 1), name)
+		require.Equal(t, c.month, p.SeatsFor(plans.Month, 1_000_000, 1), name)
+		require.Equal(t, c.year, p.SeatsFor(plans.Year, 1_000_000, 1), name)
 	}
 }

@@ -124,11 +124,11 @@ func (p Plan) Sold() bool { return p.Price > 0 }
 func (p Plan) FollowsMembers() bool { return p.Seats != nil && p.Seats.PerMember }
 
 // SeatsFor returns one seat for each member, within the plan's bounds. When the seats do not follow the members, it returns now.
-func (p Plan) SeatsFor(members, now int64) int64 {
+func (p Plan) SeatsFor(interval Interval, members, now int64) int64 {
 	if !p.FollowsMembers() {
 		return now
 	}
-	return min(max(members, p.Seats.Min), p.MostSeats(Month))
+	return min(max(members, p.Seats.Min), p.MostSeats(interval))
 }
 
 // MostSeats is the maximum of seats of a plan that is sold by seat. Stripe charges at most maxPrice at once.

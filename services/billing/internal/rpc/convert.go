@@ -43,6 +43,9 @@ func toPlan(p plans.Plan) *billingv1.Plan {
 	}
 	if p.Seats != nil {
 		out.Seats = &billingv1.PlanSeats{Min: saturate.Int32(p.Seats.Min), Max: saturate.Int32(p.MostSeats(plans.Month)), PerMember: p.Seats.PerMember}
+		if p.YearlyPrice > 0 {
+			out.Seats.YearlyMax = saturate.Int32(p.MostSeats(plans.Year))
+		}
 	}
 	if p.Trial != nil {
 		out.Trial = &billingv1.PlanTrial{Days: saturate.Int32(p.Trial.Days), CreditNanoUsd: p.Trial.Credit, CardRequired: p.Trial.CardRequired}

@@ -1644,10 +1644,13 @@ type PlanSeats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The minimum number of seats. Example: 1.
 	Min int32 `protobuf:"varint,1,opt,name=min,proto3" json:"min,omitempty"`
-	// The maximum number of seats. Example: 50.
+	// The maximum number of seats while each month is charged. Example: 50.
 	Max int32 `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`
 	// Whether the number of seats follows the members of the organization. Example: true.
-	PerMember     bool `protobuf:"varint,3,opt,name=per_member,json=perMember,proto3" json:"per_member,omitempty"`
+	PerMember bool `protobuf:"varint,3,opt,name=per_member,json=perMember,proto3" json:"per_member,omitempty"`
+	// The maximum number of seats while each year is charged: less than max when they would cost more than Stripe charges at once. 0 when the plan has no
+	// yearly price. Example: 50.
+	YearlyMax     int32 `protobuf:"varint,4,opt,name=yearly_max,json=yearlyMax,proto3" json:"yearly_max,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1701,6 +1704,13 @@ func (x *PlanSeats) GetPerMember() bool {
 		return x.PerMember
 	}
 	return false
+}
+
+func (x *PlanSeats) GetYearlyMax() int32 {
+	if x != nil {
+		return x.YearlyMax
+	}
+	return 0
 }
 
 // PlanTrial is a time without payment.
@@ -2890,12 +2900,14 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\aoverage\x18\f \x01(\v2\x1e.trivet.billing.v1.PlanOverageR\aoverage\"/\n" +
 	"\vPlanOverage\x12 \n" +
 	"\fcap_nano_usd\x18\x01 \x01(\x03R\n" +
-	"capNanoUsd\"N\n" +
+	"capNanoUsd\"m\n" +
 	"\tPlanSeats\x12\x10\n" +
 	"\x03min\x18\x01 \x01(\x05R\x03min\x12\x10\n" +
 	"\x03max\x18\x02 \x01(\x05R\x03max\x12\x1d\n" +
 	"\n" +
-	"per_member\x18\x03 \x01(\bR\tperMember\"l\n" +
+	"per_member\x18\x03 \x01(\bR\tperMember\x12\x1d\n" +
+	"\n" +
+	"yearly_max\x18\x04 \x01(\x05R\tyearlyMax\"l\n" +
 	"\tPlanTrial\x12\x12\n" +
 	"\x04days\x18\x01 \x01(\x05R\x04days\x12&\n" +
 	"\x0fcredit_nano_usd\x18\x02 \x01(\x03R\rcreditNanoUsd\x12#\n" +

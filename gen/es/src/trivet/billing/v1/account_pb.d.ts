@@ -629,7 +629,7 @@ export declare type PlanSeats = Message<"trivet.billing.v1.PlanSeats"> & {
   min: number;
 
   /**
-   * The maximum number of seats. Example: 50.
+   * The maximum number of seats while each month is charged. Example: 50.
    *
    * @generated from field: int32 max = 2;
    */
@@ -641,6 +641,14 @@ export declare type PlanSeats = Message<"trivet.billing.v1.PlanSeats"> & {
    * @generated from field: bool per_member = 3;
    */
   perMember: boolean;
+
+  /**
+   * The maximum number of seats while each year is charged: less than max when they would cost more than Stripe charges at once. 0 when the plan has no
+   * yearly price. Example: 50.
+   *
+   * @generated from field: int32 yearly_max = 4;
+   */
+  yearlyMax: number;
 };
 
 /**
