@@ -5,7 +5,7 @@ import { useApi } from '../app/api';
 import { minorUnits, usd } from '../lib/money';
 import { formatDate } from '../lib/time';
 import { Dialog } from './dialog';
-import { Seats } from './seats';
+import { mostSeats, Seats } from './seats';
 import { Button, Failure, Loading } from './ui';
 
 type Preview = Schemas['SubscriptionPreview'];
@@ -14,8 +14,9 @@ type Preview = Schemas['SubscriptionPreview'];
 export function ChangePlan({ plan, interval, from, onClose }: { plan: Schemas['Plan']; interval: Preview['interval']; from: Schemas['Subscription']; onClose: () => void }) {
   const { trivet, scope } = useApi();
   const queries = useQueryClient();
-  const [seats, setSeats] = useState(plan.seats ? Math.min(Math.max(from.seats, plan.seats.min), plan.seats.max) : 0);
-  const valid = !plan.seats || (Number.isInteger(seats) && seats >= plan.seats.min && seats <= plan.seats.max);
+  const most = plan.seats ? mostSeats(plan.seats, interval) : 0;
+  const [seats, setSeats] = useState(plan.seats ? Math.min(Math.max(from.seats, plan.seats.min), most) : 0);
+  const valid = !plan.seats || (Number.isInteger(seats) && seats >= plan.seats.min && seats <= most);
   const same = plan.id === from.planId && interval === from.interval && seats === from.seats;
   const wanted = useSettled(seats);
   const preview = useQuery({
@@ -36,10 +37,10 @@ export function ChangePlan({ plan, interval, from, onClose }: { plan: Schemas['P
   });
   return (
     <Dialog title={plan.seats ? `Change to ${plan.name || plan.id}, seats` : `Change to ${plan.name || plan.id}`} onClose={onClose}>
-      {plan.seats && <div className="mb-4 w-40"><Seats bounds={plan.seats} value={seats} onChange={setSeats} /></div>}
+      {plan.seats && <div className="mb-4 w-40"><Seats bounds={plan.seats} interval={interval} value={seats} onChange={setSeats} /></div>}
       {same && <p className="text-sm text-mute">That is the plan as it is now. Choose another number of seats.</p>}
       {valid && !same && !shown && !preview.isError && <Loading label="Working out the change" rows={3} />}
-      {!valid && plan.seats && <Failure error={`Choose from ${plan.seats.min} to ${plan.seats.max} seats.`} />}
+      {!valid && plan.seats && <Failure error={`Choose from ${plan.seats.min} to ${most} seats.`} />}
       {valid && !same && preview.isError && <Failure error={preview.error} retry={() => void preview.refetch()} />}
       {shown && <Facts preview={shown} />}
       {change.isError && <div className="mt-3"><Failure error={change.error} retry={() => { change.reset(); void preview.refetch(); }} /></div>}

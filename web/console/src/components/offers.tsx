@@ -76,7 +76,7 @@ function PlanCard({ plan, interval, mine, subscription, disabled, buy, change }:
       </ul>
       {price > 0n && !subscription && (
         <form className="mt-3 space-y-3" onSubmit={(e) => { e.preventDefault(); buy(seats); }}>
-          {plan.seats && <Seats bounds={plan.seats} value={seats} onChange={setSeats} />}
+          {plan.seats && <Seats bounds={plan.seats} interval={interval} value={seats} onChange={setSeats} />}
           <Button type="submit" className="w-full" disabled={disabled}>Subscribe to {name}</Button>
         </form>
       )}

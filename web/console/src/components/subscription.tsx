@@ -6,6 +6,7 @@ import { usePlanName } from '../app/names';
 import { usePortal } from '../app/purchase';
 import { formatDate } from '../lib/time';
 import { CancelPlan, useResume } from './cancelplan';
+import { mostSeats } from './seats';
 import { Badge, Button, Card, Failure, Loading, type Tone } from './ui';
 
 type Access = Schemas['SubscriptionAccess'];
@@ -88,7 +89,7 @@ function laterPlan(change: Schemas['ScheduledChange'], plan: string): string {
 /** How many seats the account has, how many of them its members use, and the maximum. */
 function seatsOf(s: Schemas['Subscription'], seats: Schemas['PlanSeats'], members: number | undefined): string {
   const used = members === undefined ? '' : `, ${members.toLocaleString()} used`;
-  return `${s.seats.toLocaleString()} of at most ${seats.max.toLocaleString()}${used}${seats.perMember ? ', their number follows the members' : ''}`;
+  return `${s.seats.toLocaleString()} of at most ${mostSeats(seats, s.interval).toLocaleString()}${used}${seats.perMember ? ', their number follows the members' : ''}`;
 }
 
 function facts(s: Schemas['Subscription'], planName: (id: string) => string, seats: Schemas['PlanSeats'] | undefined, members: number | undefined): [string, string][] {
