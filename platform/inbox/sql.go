@@ -15,7 +15,7 @@ type statements struct {
 	hold, done, dead, again   string
 	drop, lease, extend       string
 	failed, trim, failures    string
-	orphans, exclusive, clock string
+	orphans, exclusive        string
 }
 
 // columns are a Record's, as scanRecord takes them.
@@ -91,6 +91,5 @@ func (s *statements) forPostgres() {
 		SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS BIGINT)
 		WHERE pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/inbox/' || CAST($1 AS TEXT) || '/' || CAST($2 AS TEXT), 0))
 		ON CONFLICT DO NOTHING`
-	s.clock = `SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)`
 	s.exclusive = `SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/inbox', 1))`
 }

@@ -23,11 +23,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
-	"github.com/trivet-dev/trivet/platform/wait"
 )
 
 //go:embed migrations
@@ -78,10 +77,13 @@ type Options struct {
 	// Aside says that this run does part of the job only: when it ends, the job does not count as finished and the progress
 	// stays as the function saved it.
 	Aside bool
-	// Now is the clock of the leases. The clocks of all processes should agree within a small part of Lease. Default time.Now.
+	// Now is the clock of the leases. The clocks of all processes should agree within a small part of Lease. With Renew, Run corrects it by the clock
+	// of the PostgreSQL server, so that the machines of several processes may differ. Default time.Now.
 	Now func() time.Time
 	// Process identifies the process; tests set it to play several. Default: a random text.
 	Process string
+
+	local func() time.Time // the machine's clock; tests set it
 }
 
 func (o Options) withDefaults() Options {
@@ -94,6 +96,9 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.local == nil {
+		o.local = time.Now
+	}
 	return o
 }
 
@@ -104,6 +109,9 @@ func Run(ctx context.Context, db *database.DB, name string, o Options, fn func(c
 		return errors.New("job: Run needs a name")
 	}
 	h := &Holder{db: db, name: name, id: rand.Text(), options: o.withDefaults()}
+	if err := h.compareClocks(ctx); err != nil {
+		return fmt.Errorf("job %s: compare the machine's clock with the database server's: %w", name, err)
+	}
 	if err := h.acquire(ctx); err != nil {
 		if errors.Is(err, database.ErrCommitUnknown) { // this run may hold the job: the next one must not wait for it
 			err = errors.Join(err, h.release(ctx, false))
@@ -119,41 +127,15 @@ func Run(ctx context.Context, db *database.DB, name string, o Options, fn func(c
 	return nil
 }
 
-// run calls fn, and renews the lease meanwhile with Options.Renew.
-func (h *Holder) run(ctx context.Context, fn func(ctx context.Context, h *Holder) error) error {
-	if !h.options.Renew {
-		return fn(ctx, h)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	var renewing sync.WaitGroup
-	defer renewing.Wait()
-	defer cancel(nil)
-	renewing.Go(func() { h.renew(ctx, cancel) })
-	err := fn(ctx, h)
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrLost) && !errors.Is(err, cause) {
-		err = fmt.Errorf("%w (%w)", err, cause)
-	}
-	return err
-}
-
-// renew renews the lease until ctx ends, which it ends when another run has taken the job. What fails otherwise is tried again.
-func (h *Holder) renew(ctx context.Context, lost context.CancelCauseFunc) {
-	for wait.For(ctx, h.options.Lease/3) == nil {
-		if err := h.extend(ctx, h.options.Now()); errors.Is(err, ErrLost) {
-			lost(ErrLost)
-			return
-		}
-	}
-}
-
 // Holder holds a job during one run. It is not safe for concurrent use.
 type Holder struct {
 	db      *database.DB
 	name    string
 	id      string
 	options Options
-	saved   []byte    // what Load reads
-	renewed time.Time // when the lease was last renewed
+	saved   []byte       // what Load reads
+	renewed time.Time    // when the lease was last renewed
+	behind  atomic.Int64 // what options.Now must add to be the database server's clock; a time.Duration
 }
 
 // Load decodes what Save stored last, in this run or in an earlier one that did not finish, into state, a pointer. It
@@ -174,7 +156,7 @@ func (h *Holder) SaveTx(ctx context.Context, tx database.Tx, state any) error {
 	if err != nil {
 		return fmt.Errorf("job %s: encode the progress: %w", h.name, err)
 	}
-	now := h.options.Now()
+	now := h.now()
 	err = h.update(ctx, tx, `UPDATE job_lease SET progress = $3, lease_time = $4 WHERE name = $1 AND holder = $2`,
 		h.name, h.id, raw, h.leaseEnd(now))
 	if err != nil {
@@ -187,7 +169,7 @@ func (h *Holder) SaveTx(ctx context.Context, tx database.Tx, state any) error {
 // Keep renews the lease when an eighth of it has passed. Call it before every step that may take a while; it is cheap. The
 // error is ErrLost when another run has taken the job.
 func (h *Holder) Keep(ctx context.Context) error {
-	now := h.options.Now()
+	now := h.now()
 	if age := now.Sub(h.renewed); age >= 0 && age < h.options.Lease/renewalShare {
 		return nil
 	}
@@ -207,7 +189,7 @@ func (h *Holder) extend(ctx context.Context, now time.Time) error {
 
 // acquire takes the job, or says why not.
 func (h *Holder) acquire(ctx context.Context) error {
-	now := h.options.Now()
+	now := h.now()
 	doneBefore := int64(math.MaxInt64)
 	if h.options.Interval > 0 {
 		doneBefore = now.Add(-h.options.Interval).UnixMicro()
@@ -247,7 +229,7 @@ func (h *Holder) acquireTx(ctx context.Context, tx database.Tx, now time.Time, d
 func (h *Holder) release(ctx context.Context, finished bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	now := h.options.Now().UnixMicro()
+	now := h.now().UnixMicro()
 	return h.write(ctx, func(ctx context.Context, tx database.Tx) error {
 		if finished && !h.options.Aside {
 			return h.update(ctx, tx, `UPDATE job_lease SET holder = '', process = '', lease_time = $3, done_time = $3, progress = $4

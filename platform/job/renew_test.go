@@ -74,3 +74,56 @@ func TestTheDefaultLeases(t *testing.T) {
 		}
 	})
 }
+
+// TestClocksOfProcessesMayDiffer: a run whose machine's clock is wrong by more than a lease takes no job of another that works, and nobody takes its job.
+// All processes of a SQLite file are on one machine, which has one clock.
+func TestClocksOfProcessesMayDiffer(t *testing.T) {
+	for _, wrong := range []time.Duration{time.Minute, -time.Minute} {
+		t.Run(wrong.String(), func(t *testing.T) {
+			each(t, func(e *env) {
+				if e.db.Dialect() != database.Postgres {
+					return
+				}
+				right := job.Options{Renew: true, Lease: 30 * time.Second}
+				other := right.WithMachineClock(func() time.Time { return time.Now().Add(wrong) })
+				for _, pair := range [][2]job.Options{{right, other}, {other, right}} {
+					require.NoError(e, job.Run(e.Context(), e.db, "compare", pair[0], func(ctx context.Context, h *job.Holder) error {
+						require.ErrorIs(e, job.Run(ctx, e.db, "compare", pair[1], nothing), job.ErrBusy)
+						require.NoError(e, h.Save(ctx, "saved"))
+						require.ErrorIs(e, job.Run(ctx, e.db, "compare", pair[1], nothing), job.ErrBusy)
+						require.Less(e, time.Until(e.leaseEnd()).Abs(), 45*time.Second, "the lease is by the server's clock")
+						return nil
+					}))
+				}
+			})
+		})
+	}
+}
+
+// TestAClockIsSetDuringARun: a long run notices that the machine's clock was set.
+func TestAClockIsSetDuringARun(t *testing.T) {
+	each(t, func(e *env) {
+		if e.db.Dialect() != database.Postgres {
+			return
+		}
+		var wrong atomic.Int64
+		o := job.Options{Renew: true, Lease: 3 * time.Second}.WithMachineClock(func() time.Time { return time.Now().Add(time.Duration(wrong.Load())) })
+		require.NoError(e, job.Run(e.Context(), e.db, "compare", o, func(ctx context.Context, h *job.Holder) error {
+			wrong.Store(int64(time.Hour))
+			for begun := time.Now(); ; {
+				require.NoError(e, h.Save(ctx, "saved"))
+				if time.Until(e.leaseEnd()) < 30*time.Minute {
+					return nil
+				}
+				require.Less(e, time.Since(begun), time.Minute, "the leases end in an hour")
+			}
+		}))
+	})
+}
+
+func (e *env) leaseEnd() time.Time {
+	e.Helper()
+	var end int64
+	require.NoError(e, e.db.Read().QueryRowContext(e.Context(), "SELECT lease_time FROM job_lease WHERE name = 'compare'").Scan(&end))
+	return time.UnixMicro(end)
+}
