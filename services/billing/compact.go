@@ -53,12 +53,13 @@ func (s *Service) pruneNotices(ctx context.Context, keep func(context.Context) e
 	}
 }
 
-// runJob runs a job, unless another replica does.
+// runJob runs a job, unless another replica does. A job with a short lease that Run renews loses it when the process freezes, which needs no word: the
+// next run repeats what is harmless. The others lose theirs when a step lasts too long.
 func (s *Service) runJob(ctx context.Context, name string, options job.Options, fn func(context.Context, *job.Holder) error) {
 	options.Alone, options.Now = s.db.Dialect() == database.SQLite, s.now
 	err := job.Run(ctx, s.db, name, options, fn)
 	switch {
-	case err == nil, errors.Is(err, job.ErrBusy), errors.Is(err, job.ErrNotDue), errors.Is(err, job.ErrLost), ctx.Err() != nil:
+	case err == nil, errors.Is(err, job.ErrBusy), errors.Is(err, job.ErrNotDue), options.Renew && errors.Is(err, job.ErrLost), ctx.Err() != nil:
 	default:
 		s.log.ErrorContext(ctx, "a job of the ledger failed; retrying", slog.String("job", name), slog.Any("error", err))
 	}
