@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
-	"strings"
 )
 
 // member is a member of an object whose order is kept.
@@ -42,7 +41,7 @@ type answer struct {
 	id, model string
 	tier      string // the service tier that the chat names; "" for none
 	created   int64
-	usage     json.RawMessage
+	usage     usage
 	finish    string
 	items     []*item
 }
@@ -52,47 +51,11 @@ func (x *Exchange) learn(a *answer, c *completion) {
 	a.id, a.model = cmp.Or(a.id, textOf(c.ID)), cmp.Or(a.model, textOf(c.Model))
 	a.created = cmp.Or(a.created, numberOf(c.Created))
 	a.tier = cmp.Or(textOf(c.ServiceTier), a.tier) // the end of a stream knows best
-	if counts(c.Usage) {
-		if outputOfUsage(c.Usage) >= outputOfUsage(a.usage) { // a later usage never lowers an earlier one
-			a.usage = c.Usage
-		}
-		return
-	}
-	var groq struct {
-		Usage json.RawMessage `json:"usage"`
-	}
-	if present(c.XGroq) && json.Unmarshal(c.XGroq, &groq) == nil && present(groq.Usage) {
-		a.usage = groq.Usage
-	}
+	a.usage.join(c.Usage)
+	a.usage.join(within(c.XGroq, "usage"))
 	for i := range c.Choices {
-		if usage := c.Choices[i].Usage; a.usage == nil && counts(usage) {
-			a.usage = usage
-		}
+		a.usage.join(c.Choices[i].Usage)
 	}
-	if a.usage == nil && present(c.Usage) {
-		a.usage = c.Usage
-	}
-}
-
-// outputOfUsage returns the output tokens that a usage names.
-func outputOfUsage(usage json.RawMessage) int64 {
-	var u struct {
-		Output json.RawMessage `json:"completion_tokens"`
-	}
-	if json.Unmarshal(usage, &u) != nil {
-		return 0
-	}
-	return number(u.Output)
-}
-
-// counts reports whether a usage has a number. One without is empty, and says nothing.
-func counts(usage json.RawMessage) bool {
-	var u struct {
-		Input  json.RawMessage `json:"prompt_tokens"`
-		Output json.RawMessage `json:"completion_tokens"`
-		Total  json.RawMessage `json:"total_tokens"`
-	}
-	return json.Unmarshal(usage, &u) == nil && (present(u.Input) || present(u.Output) || present(u.Total))
 }
 
 // identify completes what the provider has left out.
@@ -137,7 +100,7 @@ func (x *Exchange) response(a *answer, ended bool) json.RawMessage {
 	output := empty
 	if ended {
 		status, details = a.status()
-		usage, completed = usageOf(a.usage), null
+		usage, completed = a.usage.write(), null
 		if status == "completed" {
 			completed = raw(max(a.created, x.now().Unix()))
 		}
@@ -238,57 +201,4 @@ func (a *answer) output() json.RawMessage {
 	}
 	b.WriteByte(']')
 	return b.Bytes()
-}
-
-// usageOf translates a usage. A chat without a usage gives null.
-func usageOf(usage json.RawMessage) json.RawMessage {
-	if !present(usage) {
-		return null
-	}
-	var u struct {
-		Input   json.RawMessage `json:"prompt_tokens"`
-		Output  json.RawMessage `json:"completion_tokens"`
-		Total   json.RawMessage `json:"total_tokens"`
-		Inputs  json.RawMessage `json:"prompt_tokens_details"`
-		Outputs json.RawMessage `json:"completion_tokens_details"`
-	}
-	if json.Unmarshal(usage, &u) != nil {
-		return null
-	}
-	input, output := number(u.Input), number(u.Output)
-	total := number(u.Total)
-	if total == 0 {
-		total = input + output
-	}
-	return write(
-		member{"input_tokens", raw(input)}, member{"input_tokens_details", detailsOf(u.Inputs, "cached_tokens", "cache_write_tokens")},
-		member{"output_tokens", raw(output)}, member{"output_tokens_details", detailsOf(u.Outputs, "reasoning_tokens")},
-		member{"total_tokens", raw(total)},
-	)
-}
-
-// detailsOf writes the numbers that a response always has, and those of tokens that are not text if the chat has them: they
-// have prices of their own.
-func detailsOf(value json.RawMessage, always ...string) json.RawMessage {
-	var details object
-	_ = json.Unmarshal(value, &details) // anything but an object has no details
-	var members []member
-	for _, name := range always {
-		members = append(members, member{name, raw(number(details[name]))})
-	}
-	for _, kind := range []string{"audio_tokens", "image_tokens"} {
-		if value := details[kind]; present(value) {
-			members = append(members, member{kind, raw(number(value))})
-		}
-	}
-	return write(members...)
-}
-
-// number reads a count, which some providers write as a text or with a point; 0 for anything else.
-func number(value json.RawMessage) int64 {
-	n, err := strconv.ParseFloat(strings.Trim(string(value), `"`), 64)
-	if err != nil || n < 0 || n > 1<<53 {
-		return 0
-	}
-	return int64(n)
 }

@@ -44,11 +44,14 @@ func (c *choice) turn() *turn {
 // whole translates a completion. Any other body, such as an error, stays as it is.
 func (x *Exchange) whole(body []byte) []byte {
 	var c completion
-	if json.Unmarshal(body, &c) != nil || len(c.Choices) == 0 && !present(c.Usage) || failed(&c) && len(c.Choices) == 0 {
+	if json.Unmarshal(body, &c) != nil {
 		return body
 	}
 	a := &answer{}
 	x.learn(a, &c)
+	if len(c.Choices) == 0 && (a.usage == nil || failed(&c)) {
+		return body
+	}
 	x.identify(a)
 	if len(c.Choices) > 0 {
 		a.finish = textOf(c.Choices[0].FinishReason)

@@ -148,13 +148,15 @@ func reported(c *jsonscan.Cursor) int64 {
 		c.Skip()
 		return tokens.NotReported
 	}
-	return countOf(bytes.Trim(c.Raw(), `"`))
+	return Count(c.Raw())
 }
 
 // maxCount bounds a count that is not written as a whole number: up to it, each whole number has a float64 of its own.
 const maxCount = 1 << 53
 
-func countOf(text []byte) int64 {
+// Count returns a JSON value as a count; tokens.NotReported if it cannot be one. Some providers write counts as texts or with a point.
+func Count(value []byte) int64 {
+	text := bytes.Trim(value, `"`)
 	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil {
 		if n < 0 {
 			return tokens.NotReported
