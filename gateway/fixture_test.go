@@ -56,6 +56,8 @@ type options struct {
 	proxied func(grpc.ClientConnInterface) grpc.ClientConnInterface
 	// way is how the edge reaches the services: "" over an in-process channel, "TCP", or "plain" for Relay as a function.
 	way string
+	// prover proves that the edge is one of the services; nil means one with the services' secret and clock.
+	prover *peer.Prover
 	// development holds what trivet dev adds.
 	development gateway.Development
 }
@@ -85,6 +87,9 @@ func (e *testEdge) build(t testing.TB, o options) *gateway.Gateway {
 	require.NoError(t, err)
 	prover, err := peer.NewProver("gateway", peerSecret, time.Now)
 	require.NoError(t, err)
+	if o.prover != nil {
+		prover = o.prover
+	}
 	e.auth = &fakeAuth{issuer: issuer}
 	meter := noop.NewMeterProvider().Meter("test")
 	server, err := grpcserver.New(grpcserver.Config{Logger: slog.New(slog.DiscardHandler), Meter: meter, Passports: verifier, Peers: peers})

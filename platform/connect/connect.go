@@ -5,6 +5,7 @@ package connect
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/trivet-dev/trivet/platform/peer"
+	"github.com/trivet-dev/trivet/platform/ratelog"
 )
 
 // maxMessage is the largest message taken; above what a server sends.
@@ -55,7 +57,8 @@ func Dial(address string, prover *peer.Prover, tls credentials.TransportCredenti
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	c := &Conn{inner: conn, client: conn, prover: prover, close: conn.Close}
+	c := newConn(conn, prover, conn.Close)
+	c.client = conn
 	c.batches = map[string]*batcher{}
 	for _, rpc := range batched {
 		if c.batches[rpc.stream] == nil {
@@ -67,7 +70,11 @@ func Dial(address string, prover *peer.Prover, tls credentials.TransportCredenti
 
 // InProcess wraps a server's in-process channel.
 func InProcess(channel grpc.ClientConnInterface, prover *peer.Prover) *Conn {
-	return &Conn{inner: channel, prover: prover, close: func() error { return nil }}
+	return newConn(channel, prover, func() error { return nil })
+}
+
+func newConn(inner grpc.ClientConnInterface, prover *peer.Prover, end func() error) *Conn {
+	return &Conn{inner: inner, prover: prover, close: end, log: slog.New(slog.DiscardHandler), lines: ratelog.New(nil)}
 }
 
 // Conn is a connection that says who is calling.
@@ -79,10 +86,17 @@ type Conn struct {
 	close  func() error
 	// batches are the streams of calls that travel together, by RPC; empty in process.
 	batches map[string]*batcher
+	log     *slog.Logger
+	lines   *ratelog.Limiter
 }
 
-// Invoke makes a unary call. A call that may be repeated moves on to another replica when the first one does not answer.
+// Invoke makes a unary call. A call that may be repeated moves on to another replica when the first one does not answer. If the other
+// service refuses this one, the error is SERVICE_UNAVAILABLE: the person whose request this service serves did nothing wrong.
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return c.seen(ctx, method, c.call(ctx, method, args, reply, opts...))
+}
+
+func (c *Conn) call(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if rpc, ok := batched[method]; ok && c.client != nil && plain(opts) {
 		if made, err := c.batches[rpc.stream].invoke(ctx, rpc.name, args, reply); made {
 			return err
@@ -107,13 +121,18 @@ func plain(opts []grpc.CallOption) bool {
 	return true
 }
 
-// NewStream begins a stream. One with a single request moves on to another replica when the first one does not accept it.
+// NewStream begins a stream. One with a single request moves on to another replica when the first one does not accept it. Errors are
+// those of Invoke.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if !desc.ClientStreams && c.client != nil {
 		return c.open(ctx, desc, method, opts)
 	}
 	c.awaitConnected(ctx)
-	return c.inner.NewStream(c.outgoing(ctx), desc, method, opts...)
+	stream, err := c.inner.NewStream(c.outgoing(ctx), desc, method, opts...)
+	if err != nil {
+		return nil, c.seen(ctx, method, err)
+	}
+	return &seenStream{ClientStream: stream, conn: c, ctx: ctx, method: method}, nil
 }
 
 // awaitConnected gives a process that is just starting a moment to listen. Without it, every call fails at once until

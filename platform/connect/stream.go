@@ -38,7 +38,7 @@ type movingStream struct {
 func (c *Conn) open(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
 	s := &movingStream{conn: c, ctx: ctx, desc: desc, method: method, opts: opts}
 	if err := s.begin(); err != nil {
-		return nil, err
+		return nil, c.seen(ctx, method, err)
 	}
 	return s, nil
 }
@@ -125,13 +125,13 @@ func (s *movingStream) Header() (metadata.MD, error) {
 func (s *movingStream) RecvMsg(message any) error {
 	s.settle()
 	if s.failure != nil {
-		return s.failure
+		return s.conn.seen(s.ctx, s.method, s.failure)
 	}
 	err := s.ClientStream.RecvMsg(message)
 	if err != nil {
 		s.end()
 	}
-	return err
+	return s.conn.seen(s.ctx, s.method, err)
 }
 
 // settle waits until a replica has the request, or none can get it.

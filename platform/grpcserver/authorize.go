@@ -141,20 +141,16 @@ func (c *chain) checkPeer(md metadata.MD, m *method) error {
 		return err
 	}
 	if proof == "" {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "Only Trivet's own services may call this.")
+		return peer.RefuseStranger()
 	}
 	name, err := c.config.Peers.Verify(proof)
 	if err != nil {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "Only Trivet's own services may call this.").Cause(err)
+		return peer.RefuseProof(err)
 	}
 	if !slices.Contains(m.rule.GetPeers(), name) {
-		return notForPeer(name)
+		return peer.RefuseName(name)
 	}
 	return nil
-}
-
-func notForPeer(name string) *errs.Error {
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "The service %q may not call this.", name)
 }
 
 // single returns a metadata value that may be there at most once: a second one could smuggle an identity past a proxy.

@@ -285,7 +285,7 @@ func TestBatchedCallsAreAsCallsAlone(t *testing.T) {
 	t.Run("another service", func(t *testing.T) {
 		batchedAndAlone(t, "gateway", func(t *testing.T, _ *ledger, _ *billingServer, reserve reserving) {
 			_, err := reserve(t.Context(), reserveRequest("call_1"))
-			require.Equal(t, codes.PermissionDenied, status.Code(err))
+			require.Equal(t, codes.Unavailable, status.Code(err))
 			require.ErrorContains(t, err, `The service "gateway" may not call this.`)
 		})
 	})

@@ -13,6 +13,7 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/peer"
 	"github.com/trivet-dev/trivet/platform/requestid"
 )
 
@@ -21,7 +22,7 @@ const longestTimeout = time.Hour
 
 // batched makes one call of a batch with the same recovery, rule, deadline, count of running calls, validation, metrics, trace and
 // errors as a call that comes alone. The peer was verified when its stream began.
-func (c *chain) batched(ctx context.Context, m *method, peer string, call *billingv1.BatchedCall) (out any, err error) {
+func (c *chain) batched(ctx context.Context, m *method, name string, call *billingv1.BatchedCall) (out any, err error) {
 	c.inflight.Add(1)
 	defer c.inflight.Done()
 	start := time.Now()
@@ -39,8 +40,8 @@ func (c *chain) batched(ctx context.Context, m *method, peer string, call *billi
 	if m.rule.GetCaller() != accessv1.Caller_CALLER_INTERNAL {
 		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, "Only calls between services may be made in a batch.")
 	}
-	if !slices.Contains(m.rule.GetPeers(), peer) {
-		return nil, notForPeer(peer)
+	if !slices.Contains(m.rule.GetPeers(), name) {
+		return nil, peer.RefuseName(name)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err // nobody waits any more

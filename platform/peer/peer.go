@@ -37,6 +37,10 @@ const window = 2 * time.Minute
 // ErrInvalid is the root of every verification error.
 var ErrInvalid = errors.New("invalid peer proof")
 
+// ErrTime says that a proof was made with the shared secret and is not good now: the clocks of the two machines differ by more than a minute,
+// or somebody repeats an old proof. It wraps ErrInvalid.
+var ErrTime = fmt.Errorf("%w: made at another time; compare the clocks of the machines", ErrInvalid)
+
 // CheckSecret refuses a secret that could be guessed.
 func CheckSecret(secret []byte) error {
 	if len(secret) < MinSecret {
@@ -148,7 +152,7 @@ func (v *Verifier) Verify(proof string) (string, error) {
 		return "", fmt.Errorf("%w: malformed", ErrInvalid)
 	}
 	if age := v.now().Sub(time.Unix(minute*60, 0)); age > window || age < -window {
-		return "", fmt.Errorf("%w: made at another time", ErrInvalid)
+		return "", ErrTime
 	}
 	return name, nil
 }

@@ -89,6 +89,7 @@ func NewProcess(ctx context.Context, program Program, env settings.Env, stderr i
 		if p.conns[name], err = connect.Dial(at.address, prover, host.mutual.Client(name)); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", at.setting, err), p.Close())
 		}
+		p.conns[name].LogTo(host.Logger)
 	}
 	return p, nil
 }

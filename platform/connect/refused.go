@@ -1,0 +1,60 @@
+package connect
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/peer"
+	"github.com/trivet-dev/trivet/platform/requestid"
+)
+
+// fixes say what to do when another service refuses this one, by peer.Refusal.
+var fixes = map[string]string{ //nolint:gochecknoglobals // never changes
+	peer.WrongSecret: "another service refused this one: their TRIVET_INTERNAL_SECRET differ; give all processes the same list",
+	peer.WrongTime:   "another service refused this one: their clocks differ by more than a minute; set the clocks of the machines",
+	peer.WrongName:   "another service refused this one: its version does not let this service make the call; run the same version everywhere",
+}
+
+// LogTo writes an error to log when another service refuses this one, one line a second at most of each cause. Call it before the first call.
+func (c *Conn) LogTo(log *slog.Logger) { c.log = log }
+
+// seen is what the caller sees of an error. A refusal of this service is Trivet's own failure: PERMISSION_DENIED would
+// tell a person whose request the service serves to ask for more rights.
+func (c *Conn) seen(ctx context.Context, method string, err error) error {
+	if err == nil {
+		return nil
+	}
+	why := peer.Refusal(err)
+	if why == "" {
+		return err
+	}
+	text, known := fixes[why]
+	if !known {
+		text = "another service refused this one; compare TRIVET_INTERNAL_SECRET, the clocks and the versions of the two"
+		why = ""
+	}
+	if suppressed, write := c.lines.Next(why); write {
+		c.log.LogAttrs(ctx, slog.LevelError, text, slog.String("rpc", method), slog.Any("error", err),
+			slog.String("request_id", requestid.From(ctx)), slog.Int("suppressed", suppressed))
+	}
+	return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, "Service temporarily unavailable. Please try again later.").
+		After(time.Second).Cause(err)
+}
+
+// seenStream is a stream whose errors are as the caller may see them.
+type seenStream struct {
+	grpc.ClientStream
+	conn   *Conn
+	ctx    context.Context //nolint:containedctx // the caller's, as gRPC's streams have it
+	method string
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s *seenStream) RecvMsg(message any) error {
+	return s.conn.seen(s.ctx, s.method, s.ClientStream.RecvMsg(message))
+}
