@@ -1,6 +1,7 @@
 package allinone
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -25,7 +26,9 @@ import (
 
 	"github.com/trivet-dev/trivet/gen"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
+	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/sandbox"
+	"github.com/trivet-dev/trivet/sandbox/clerk"
 )
 
 // schema is the part of JSON Schema from which bodies are generated.
@@ -121,6 +124,8 @@ var valid = map[string]string{
 	"/api/v1/billing/checkoutSessions":    `{"planId":"pro","successUrl":"https://app.example.com/x","cancelUrl":"https://app.example.com/x"}`,
 	"/api/v1/billing/portalSessions":      `{"returnUrl":"https://app.example.com/x"}`,
 	"/api/v1/billing/subscription:cancel": `{}`,
+	"/api/v1/auth:reconcile":              `{}`,
+	"/api/v1/billing:reconcile":           `{}`,
 }
 
 // body returns a valid body, often with one generated property, or a generated body.
@@ -175,6 +180,10 @@ func newFaultySandbox(t *testing.T, now func() time.Time) *faultySandbox {
 		require.NoError(t, box.Close(context.Background()))
 		server.Close()
 	})
+	for _, known := range []passport.Claims{person, operator, member, admin} { // else a reconciliation would take it for another instance of Clerk
+		_, err := box.Clerk().MintToken(t.Context(), clerk.TokenSpec{User: known.UserID, Org: known.OrganizationID})
+		require.NoError(t, err)
+	}
 	return &faultySandbox{Sandbox: box, t: t}
 }
 
@@ -222,7 +231,8 @@ func (b *faultySandbox) environment() map[string]string {
 // Bodies and parameters of the right shape and with any values are answered, never with a failure that the document does not name,
 // on both databases, while no provider can be reached and while the providers of the sandbox fail in every way. 501 to 504 are right
 // answers then, and so is CONFIGURATION_ERROR, because a key is refused or Stripe is off. While the providers work, nothing
-// is answered with a 5xx. The streams are left out: they wait.
+// is answered with a 5xx, or with a stream that breaks off. Only then are both stores reconciled, and the stream of the status is read, until its first event:
+// while providers fail, a reconciliation waits and tries again.
 func TestGeneratedRequests(t *testing.T) {
 	standing := func() time.Time { return time.Date(2027, 1, 15, 8, 0, 30, 0, time.UTC) }
 	for _, postgres := range []bool{false, true} {
@@ -243,10 +253,13 @@ func TestGeneratedRequests(t *testing.T) {
 			env := settings(t, newFaultySandbox(t, standing).environment())
 			env["DEFAULT_PLAN"] = "unlimited"
 			f := newForger(t, env)
-			f.fuzz(t, 4*rounds, func() (works bool) {
+			reached := f.fuzz(t, 4*rounds, func() (works bool) {
 				f.sell(t)
 				return true
 			})
+			for _, pattern := range []string{"/api/v1/auth:reconcile", "/api/v1/billing:reconcile", "/api/v1/status/stream"} {
+				require.True(t, reached[pattern], pattern)
+			}
 		})
 		t.Run(database+", failing providers", func(t *testing.T) {
 			box := newFaultySandbox(t, standing)
@@ -262,7 +275,8 @@ func TestGeneratedRequests(t *testing.T) {
 }
 
 // fuzz sends generated requests to every route in rounds, and calls before at the start of each, which reports whether the providers work.
-func (f *forger) fuzz(t *testing.T, rounds int, before func() (works bool)) {
+// It returns the routes that succeeded while they worked.
+func (f *forger) fuzz(t *testing.T, rounds int, before func() (works bool)) (reached map[string]bool) {
 	t.Helper()
 	var document struct {
 		Paths      map[string]map[string]operation `json:"paths"`
@@ -273,27 +287,25 @@ func (f *forger) fuzz(t *testing.T, rounds int, before func() (works bool)) {
 	require.NoError(t, json.Unmarshal(gen.OpenAPI(), &document))
 	session := f.session("user_operator", nil)
 	var wrong []string
-	answers, reached, worked := map[string]int{}, map[string]bool{}, false
+	reached = map[string]bool{}
+	answers, worked := map[string]int{}, false
 	for round := range rounds {
 		works := before()
 		worked = worked || works
 		for _, route := range restRoutes(t) {
-			if strings.HasSuffix(route.pattern, ":reconcile") || strings.HasSuffix(route.pattern, "/stream") {
+			endless := route.pattern == "/api/v1/status/stream"
+			if !works && (endless || strings.HasSuffix(route.pattern, ":reconcile")) {
 				continue
 			}
 			w := &writer{rand.New(rand.NewPCG(uint64(round), uint64(len(route.pattern)))), document.Components.Schemas}
 			request := w.request(t, route, document.Paths[route.pattern][strings.ToLower(route.method)], f.edge, session)
-			response, err := http.DefaultClient.Do(request)
-			require.NoError(t, err)
-			answer, err := io.ReadAll(response.Body)
-			require.NoError(t, err)
-			require.NoError(t, response.Body.Close())
-			answers[strconv.Itoa(response.StatusCode)+" "+errorCode(answer, response.StatusCode)]++
-			if works && response.StatusCode < http.StatusMultipleChoices {
+			status, answer := exchange(t, request, endless)
+			answers[strconv.Itoa(status)+" "+errorCode(answer, status)]++
+			if works && status < http.StatusMultipleChoices {
 				reached[route.pattern] = true
 			}
-			if !documented(response.StatusCode, answer) || works && response.StatusCode >= http.StatusInternalServerError {
-				wrong = append(wrong, fmt.Sprintf("%s %s (round %d): %d %s", route.method, request.URL, round, response.StatusCode, answer))
+			if !documented(status, answer) || works && status >= http.StatusInternalServerError {
+				wrong = append(wrong, fmt.Sprintf("%s %s (round %d): %d %s", route.method, request.URL, round, status, answer))
 			}
 		}
 	}
@@ -302,6 +314,28 @@ func (f *forger) fuzz(t *testing.T, rounds int, before func() (works bool)) {
 	for pattern := range forms {
 		require.Equal(t, worked, reached[pattern], "a form of %s must reach a provider that works", pattern)
 	}
+	return reached
+}
+
+// exchange sends a request and reads its answer, of a stream that does not end the first event. An answer that breaks off or takes more than a minute fails the test.
+func exchange(t *testing.T, request *http.Request, endless bool) (status int, answer []byte) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(request.Context(), time.Minute)
+	defer cancel()
+	response, err := http.DefaultClient.Do(request.WithContext(ctx))
+	require.NoError(t, err, "%s %s", request.Method, request.URL)
+	defer func() { require.NoError(t, response.Body.Close()) }()
+	if !endless {
+		answer, err = io.ReadAll(response.Body)
+		require.NoError(t, err, "%s %s: %s", request.Method, request.URL, answer)
+		return response.StatusCode, answer
+	}
+	for events := bufio.NewReader(response.Body); !bytes.HasSuffix(answer, []byte("\n\n")); {
+		line, err := events.ReadBytes('\n')
+		require.NoError(t, err, "%s %s: %s", request.Method, request.URL, answer)
+		answer = append(answer, line...)
+	}
+	return response.StatusCode, answer
 }
 
 var codeOfError = regexp.MustCompile(`"code":\s*"([A-Za-z_]+)"`)
