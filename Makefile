@@ -73,6 +73,10 @@ drill: ## Break each provider, PostgreSQL, Redis and the mail server in turn und
 dashboard: ## Let a Prometheus read a running Trivet, evaluate every query of the dashboard, and print how many series each has
 	go test -count=1 -v -run '^TestDashboardOverARealRun$$' ./test/e2e
 
+.PHONY: promtool
+promtool: ## Check the alerts and the dashboard's queries with Prometheus's promtool, run the tests of the alerts, and print what it says
+	go test -count=1 -v -run '^TestPromtool$$' ./platform/alert
+
 .PHONY: test-calls
 test-calls: ## Run the tests of the all-in-one with plain calls that copy and check their messages
 	go test -tags checkcalls ./platform/grpcserver ./gateway ./internal/allinone

@@ -20,18 +20,34 @@ import (
 
 const root = "../.."
 
-// promtool runs Prometheus's checker.
-func promtool(t *testing.T, args ...string) {
+// promtool runs Prometheus's checker in the root folder, and returns and logs what it prints.
+func promtool(t *testing.T, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
 	skip.Unless(t, "Prometheus rules", err, "install Debian's package prometheus: make deps")
-	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	command := exec.CommandContext(t.Context(), path, args...)
+	command.Dir = root
+	out, err := command.CombinedOutput()
+	t.Logf("promtool %s\n%s", strings.Join(args, " "), out)
+	require.NoError(t, err)
+	return string(out)
 }
 
+// promtool takes the rules and the queries of the dashboard, the rules pass its tests, and docs/operations.md shows its results.
 func TestPromtool(t *testing.T) {
-	promtool(t, "check", "rules", root+"/deploy/prometheus/rules.yaml", root+"/deploy/grafana/queries.yaml")
-	promtool(t, append([]string{"test", "rules"}, scenarioFiles(t)...)...)
+	printed := promtool(t, "check", "rules", "deploy/prometheus/rules.yaml", "deploy/grafana/queries.yaml")
+	tests := []string{"test", "rules"}
+	for _, path := range scenarioFiles(t) {
+		inside, err := filepath.Rel(root, path)
+		require.NoError(t, err)
+		tests = append(tests, inside)
+	}
+	printed += promtool(t, tests...)
+	page, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
+	require.NoError(t, err)
+	for line := range strings.Lines(printed) {
+		require.Contains(t, string(page), strings.TrimSpace(line), "run `make promtool` and write its results into docs/operations.md")
+	}
 }
 
 // Every alert fires in a test of Prometheus's rules, and is silent in another moment.
