@@ -32,6 +32,7 @@ func newRoot(p program) *cobra.Command {
 	root.Version = serve.Version()
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(explainFlag)
+	root.SetHelpCommand(help())
 	checkUsage(root)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	return root
@@ -43,15 +44,35 @@ func group(use, short, example string, subcommands ...*cobra.Command) *cobra.Com
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			text += "; did you mean " + strings.Join(near, " or ") + "?"
-		}
-		return usagef("%s\nRun '%s --help' for the list", text, cmd.CommandPath())
+		return unknownCommand(cmd, args[0])
 	}}
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(subcommands...)
 	return cmd
+}
+
+func unknownCommand(of *cobra.Command, name string) error {
+	text := fmt.Sprintf("unknown command %q for %q", name, of.CommandPath())
+	if near := of.SuggestionsFor(name); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usagef("%s\nRun '%s --help' for the list", text, of.CommandPath())
+}
+
+// help replaces Cobra's command, which prints the general help for an unknown command and succeeds.
+func help() *cobra.Command {
+	return &cobra.Command{Use: "help [COMMAND]", Short: "Print the help of a command", Example: "  trivet help events list", RunE: func(cmd *cobra.Command, args []string) error {
+		of, rest, err := cmd.Root().Find(args)
+		switch {
+		case err != nil:
+			return usageError{err}
+		case len(rest) > 0:
+			return unknownCommand(of, rest[0])
+		}
+		of.InitDefaultHelpFlag()
+		of.InitDefaultVersionFlag()
+		return of.Help()
+	}}
 }
 
 // development returns the settings with those of .dev.vars below them. A mistake in that file is an error.

@@ -38,6 +38,9 @@ func TestUnknownCommandsFail(t *testing.T) {
 		"users lst":            `unknown command "lst" for "trivet users"; did you mean list?`,
 		"users bogus":          `unknown command "bogus" for "trivet users"`,
 		"events bogus":         `unknown command "bogus" for "trivet events"`,
+		"help bogus":           "unknown command \"bogus\" for \"trivet\"\nRun 'trivet --help' for the list",
+		"help event":           `unknown command "event" for "trivet"; did you mean events?`,
+		"help events lst":      `unknown command "lst" for "trivet events"; did you mean list?`,
 		"users list extra":     `unknown command "extra"`,
 		"version extra":        `unknown command "extra"`,
 		"dev --allow":          "unknown flag",
@@ -63,6 +66,14 @@ func TestUnknownCommandsFail(t *testing.T) {
 		err := run(t.Context(), strings.Fields(args), program{env: noSettings(), stdout: &out, stderr: &errs})
 		require.ErrorContains(t, err, says, args)
 		require.Equal(t, 2, exitStatus(err), args)
+	}
+}
+
+func TestHelpIsThatOfTheCommand(t *testing.T) {
+	for args, says := range map[string]string{"help": "Trivet is the back end", "help events list": "trivet events list [flags]", "help help": "trivet help [COMMAND]"} {
+		var out bytes.Buffer
+		require.NoError(t, run(t.Context(), strings.Fields(args), program{env: noSettings(), stdout: &out, stderr: io.Discard}), args)
+		require.Contains(t, out.String(), says, args)
 	}
 }
 
