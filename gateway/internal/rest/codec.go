@@ -141,8 +141,23 @@ func invalidField(name, problem string) error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", name, problem).Field(name, problem)
 }
 
-// inAddress finds the field name in grpc-gateway's errors about path and query values.
-var inAddress = regexp.MustCompile(`(?:field|list|parameter:?) "?([a-z][a-z0-9_]*)"?`)
+// grpc-gateway has no typed errors about path and query values, so these patterns read its texts. The name of the field comes before the caller's value.
+var (
+	inAddress     = regexp.MustCompile(`(?:field|list|parameter:?) "?([a-z][a-z0-9_]*)"?`)
+	givenTwice    = regexp.MustCompile(`^(?:too many values for|duplicate) field `)
+	excludedQuery = regexp.MustCompile(`^field already set for oneof `)
+	ofKind        = regexp.MustCompile(`^(?:parsing (?:field|list) "[a-z0-9_]+"|type mismatch, parameter: [a-z0-9_.]+, error): (.*)$`)
+)
+
+// kinds say what a path or query value must be, by the beginning of the error about it.
+var kinds = []struct{ begin, want string }{
+	{"strconv.ParseBool:", "must be true or false"},
+	{"strconv.ParseInt:", "must be a whole number"},
+	{"strconv.ParseUint:", "must be a whole number, 0 or more"},
+	{"strconv.ParseFloat:", "must be a number"},
+	{"parsing time ", `must be a time such as "2030-01-31T12:00:00Z"`},
+	{"time: ", `must be a duration such as "600s"`},
+}
 
 // asArgument gives such an error a reason and a readable text. Errors from services stay as they are.
 func asArgument(err error) error {
@@ -150,10 +165,39 @@ func asArgument(err error) error {
 	if _, own := errors.AsType[*errs.Error](err); own || !ok || st.Code() != codes.InvalidArgument || len(st.Details()) > 0 {
 		return err
 	}
-	if found := inAddress.FindStringSubmatch(st.Message()); found != nil {
-		return invalidField(lowerCamel(found[1]), "has an invalid value")
+	return wrongValue(st.Message(), err)
+}
+
+// wrongValue names the parameter of the path or the query that grpc-gateway's text is about, and says what it must be.
+func wrongValue(text string, cause error) error {
+	if excludedQuery.MatchString(text) {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The query sets two parameters that exclude each other.").Cause(cause)
 	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The path or the query contains an invalid value.").Cause(err)
+	found := inAddress.FindStringSubmatch(text)
+	if found == nil {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The path or the query contains an invalid value.").Cause(cause)
+	}
+	return invalidField(lowerCamel(found[1]), problemOf(text))
+}
+
+func problemOf(text string) string {
+	if givenTwice.MatchString(text) {
+		return "is given twice"
+	}
+	if found := ofKind.FindStringSubmatch(text); found != nil {
+		for _, kind := range kinds {
+			if strings.HasPrefix(found[1], kind.begin) {
+				if strings.HasSuffix(text, ": value out of range") {
+					return kind.want + " in the range of its type"
+				}
+				return kind.want
+			}
+		}
+		if strings.HasSuffix(text, " is not a valid value") {
+			return expected("enum")
+		}
+	}
+	return "has an invalid value"
 }
 
 // lowerCamel returns the JSON name of a field.

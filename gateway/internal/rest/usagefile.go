@@ -14,8 +14,6 @@ import (
 	"github.com/trivet-dev/trivet/gateway/internal/call"
 	"github.com/trivet-dev/trivet/gateway/internal/csv"
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
-	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/errs"
 )
 
 // UsageFile serves BillingService.ExportUsage as a CSV file. It is written while it is read, so that its size does not matter.
@@ -35,7 +33,7 @@ func (h *UsageFile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	state := call.From(r.Context())
 	request := &billingv1.ExportUsageRequest{}
 	if err := runtime.PopulateQueryParameters(request, r.URL.Query(), utilities.NewDoubleArray(nil)); err != nil {
-		state.Fail(r.Context(), w, unreadableQuery(err))
+		state.Fail(r.Context(), w, wrongValue(err.Error(), err))
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -91,12 +89,4 @@ func usageCells(row *billingv1.UsageRow) []string {
 func dollars(nano int64) string {
 	const billion = 1_000_000_000
 	return fmt.Sprintf("%d.%09d", nano/billion, nano%billion)
-}
-
-// unreadableQuery names the parameter that cannot be read.
-func unreadableQuery(err error) error {
-	if found := inAddress.FindStringSubmatch(err.Error()); found != nil {
-		return invalidField(lowerCamel(found[1]), "has an invalid value")
-	}
-	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The query contains an invalid value.").Cause(err)
 }
