@@ -79,6 +79,8 @@ func TestJoin(t *testing.T) {
 		"role in every chunk": {[]string{chunk(`"role":"assistant","content":"a"`), chunk(`"role":"assistant","content":"b"`)}, `{"role":"assistant","content":"ab"}`},
 		"no content":          {[]string{chunk(`"refusal":"no"`)}, `{"role":"assistant","content":null,"refusal":"no"}`},
 		"null, then text":     {[]string{chunk(`"content":null`), chunk(`"content":"a"`), chunk(`"content":null`)}, `{"role":"assistant","content":"a"}`},
+		"a text, then false":  {[]string{chunk(`"refusal":"no"`), chunk(`"refusal":false`)}, `{"role":"assistant","content":null,"refusal":"no"}`},
+		"false, then a text":  {[]string{chunk(`"refusal":false`), chunk(`"refusal":"no"`)}, `{"role":"assistant","content":null,"refusal":"no"}`},
 		"halves of an emoji":  {[]string{chunk(`"content":"\ud83d"`), chunk(`"content":"\ude00"`)}, `{"role":"assistant","content":"😀"}`},
 		"lists":               {[]string{chunk(`"content":[{"type":"text","text":"a"}]`), chunk(`"content":[{"type":"text","text":"b"}]`)}, `{"role":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}`},
 		"objects":             {[]string{chunk(`"audio":{"id":"x","transcript":"a"}`), chunk(`"audio":{"transcript":"b","expires_at":1}`)}, `{"role":"assistant","content":null,"audio":{"id":"x","transcript":"ab","expires_at":1}}`},

@@ -156,6 +156,7 @@ func add(into *node, key string, value *node) {
 	case old == nil, old.is(jsonscan.Null):
 		into.set(key, value)
 	case value.is(jsonscan.Null):
+	case old.is(jsonscan.String) && value.is(jsonscan.Bool): // such as "refusal": false behind a text
 	case old.is(jsonscan.String) && value.is(jsonscan.String):
 		if slices.Contains(labels, key) {
 			if len(old.raw) == 0 {

@@ -18,7 +18,7 @@ type turn struct {
 func (t *turn) UnmarshalJSON(raw []byte) error {
 	c := jsonscan.New(raw)
 	if c.Kind() != jsonscan.Object {
-		t.words, t.thoughts = wire.Words(nil, nil, &c)
+		t.words, t.thoughts = wire.Texts(nil, nil, &c)
 		return c.Err()
 	}
 	var within []byte // thoughts among the content
@@ -27,7 +27,7 @@ func (t *turn) UnmarshalJSON(raw []byte) error {
 		case string(key) == "content":
 			t.words, within = wire.Words(t.words, within, &c)
 		case string(key) == "refusal":
-			t.refusal, _ = wire.Words(t.refusal, nil, &c)
+			t.refusal, _ = wire.Texts(t.refusal, nil, &c)
 		case string(key) == "tool_calls", string(key) == "function_call":
 			if err := t.take(c.Raw()); err != nil {
 				return err

@@ -69,7 +69,7 @@ func (p *pieces) choice(out *aiv1.ChatStreamResponse, raw []byte) {
 		case "delta", "message":
 			p.delta(out, &c)
 		case "text": // of a server that takes a chat for a completion
-			p.say(out, &c)
+			p.say(out, &c, wire.Texts)
 		case "finish_reason":
 			if reason := text(&c); reason != "" {
 				p.finish = reason
@@ -82,14 +82,16 @@ func (p *pieces) choice(out *aiv1.ChatStreamResponse, raw []byte) {
 
 func (p *pieces) delta(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 	if c.Kind() != jsonscan.Object { // a text alone
-		p.say(out, c)
+		p.say(out, c, wire.Texts)
 		return
 	}
 	var thought wire.Thought
 	for key := range c.Members() {
 		switch {
-		case string(key) == "content", string(key) == "refusal":
-			p.say(out, c)
+		case string(key) == "content":
+			p.say(out, c, wire.Words)
+		case string(key) == "refusal":
+			p.say(out, c, wire.Texts)
 		case string(key) == "tool_calls" && c.Kind() == jsonscan.Array:
 			for range c.Elements() {
 				p.tool(out, c)
@@ -108,9 +110,9 @@ func (p *pieces) delta(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 	p.think(out, thought)
 }
 
-// say adds a content, whatever its form, to what the model says.
-func (p *pieces) say(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
-	words, thoughts := wire.Words(nil, nil, c)
+// say adds what read finds in a value, whatever its form, to what the model says.
+func (p *pieces) say(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor, read func(words, thoughts []byte, c *jsonscan.Cursor) (w, t []byte)) {
+	words, thoughts := read(nil, nil, c)
 	out.Delta += p.content.text(words)
 	p.think(out, thoughts)
 }

@@ -35,6 +35,7 @@ func TestChunk(t *testing.T) {
 		"index last":      {`{"choices":[{"delta":{"content":"a"},"index":3}]}`, []piece{{3, 0, wire.Content, "a"}}, 1},
 		"two choices":     {`{"choices":[{"index":1,"delta":{"content":"a"}},{"index":0,"delta":{"refusal":"b"}}]}`, []piece{{1, 0, wire.Content, "a"}, {0, 0, wire.Refusal, "b"}}, 2},
 		"nothing":         {`{"choices":[{"index":0,"delta":{"content":"","refusal":null}}]}`, nil, 1},
+		"a number":        {`{"choices":[{"delta":{"content":42,"refusal":false}},{"index":1,"message":{"refusal":7,"content":true}}]}`, []piece{{0, 0, wire.Content, "42"}, {1, 0, wire.Content, "true"}}, 2},
 		"reasoning":       {`{"choices":[{"delta":{"reasoning_content":"x"}}]}`, []piece{{0, 0, wire.Reasoning, "x"}}, 1},
 		"tools":           {`{"choices":[{"index":2,"delta":{"tool_calls":[{"index":1,"id":"i","function":{"name":"f","arguments":"{\""}},{"function":{"arguments":"z"},"index":5}]}}]}`, []piece{{2, 1, wire.ToolName, "f"}, {2, 1, wire.ToolArguments, `{"`}, {2, 5, wire.ToolArguments, "z"}}, 1},
 		"old calls":       {`{"choices":[{"delta":{"function_call":{"name":"f","arguments":"{}"}}}]}`, []piece{{0, 0, wire.ToolName, "f"}, {0, 0, wire.ToolArguments, "{}"}}, 1},

@@ -18,7 +18,11 @@ func (k *Chunk) delta(c *jsonscan.Cursor) {
 	for key := range c.Members() {
 		switch {
 		case string(key) == "content":
-			k.value(c, Content)
+			if kind := c.Kind(); kind == jsonscan.Number || kind == jsonscan.Bool { // what a text of JSON alone was read as, see Words
+				k.Pieces = append(k.Pieces, Piece{Kind: Content, Raw: c.Raw()})
+			} else {
+				k.value(c, Content)
+			}
 		case string(key) == "refusal":
 			k.value(c, Refusal)
 		case string(key) == "tool_calls" && c.Kind() == jsonscan.Object: // one of them, without a list

@@ -3,29 +3,43 @@ package wire
 import "github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 
 // Words passes the content of a message and appends what the model says to words, and what it thinks to thoughts, each as the
-// inside of a JSON string. Content is a text, a part with a text or with thoughts, or a list of them.
+// inside of a JSON string. Content is a text, a part with a text or with thoughts, or a list of them. A number or a boolean is
+// what a text of JSON alone was read as.
 func Words(words, thoughts []byte, c *jsonscan.Cursor) (w, t []byte) {
+	if kind := c.Kind(); kind == jsonscan.Number || kind == jsonscan.Bool {
+		return append(words, c.Raw()...), thoughts
+	}
+	return say(words, thoughts, c, Words)
+}
+
+// Texts is Words for other members, such as a refusal, whose numbers and booleans are not said.
+func Texts(words, thoughts []byte, c *jsonscan.Cursor) (w, t []byte) {
+	return say(words, thoughts, c, Texts)
+}
+
+// say appends what a value says; read reads what lies within.
+func say(words, thoughts []byte, c *jsonscan.Cursor, read func(words, thoughts []byte, c *jsonscan.Cursor) (w, t []byte)) (w, t []byte) {
 	switch c.Kind() {
 	case jsonscan.String:
 		raw, _ := c.String()
 		words = append(words, raw...)
 	case jsonscan.Array:
 		for range c.Elements() {
-			words, thoughts = Words(words, thoughts, c)
+			words, thoughts = read(words, thoughts, c)
 		}
 	case jsonscan.Object:
 		for key := range c.Members() {
 			switch {
-			case string(key) == "text", string(key) == "value", string(key) == "refusal":
-				words, thoughts = Words(words, thoughts, c)
+			case string(key) == "text", string(key) == "value":
+				words, thoughts = read(words, thoughts, c)
+			case string(key) == "refusal":
+				words, thoughts = Texts(words, thoughts, c)
 			case isReasoning(key):
 				thoughts = Thoughts(thoughts, c)
 			default:
 				c.Skip()
 			}
 		}
-	case jsonscan.Number, jsonscan.Bool: // what a text of JSON alone was read as
-		words = append(words, c.Raw()...)
 	default:
 		c.Skip()
 	}
