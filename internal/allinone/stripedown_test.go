@@ -6,15 +6,18 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 // While Stripe is down, the edge answers what needs it with 503, and says in a header and in the body when to try again. The rest works. The table of all
 // RPCs is in services/billing.
 func TestStripeIsDownThroughTheEdge(t *testing.T) {
-	s, _ := newSeller(t)
+	s, env := newSeller(t)
 	var applied struct{}
 	s.must("user_operator", http.MethodPost, "/plans:apply", planFileBody("", ""), &applied)
 	s.subscribe("user_ann", "pro")
@@ -55,4 +58,6 @@ func TestStripeIsDownThroughTheEdge(t *testing.T) {
 	}
 	status, answer := s.send("user_operator", http.MethodGet, "/planVersions", nil)
 	require.Equal(t, http.StatusOK, status, answer)
+	var found strings.Builder
+	require.NoError(t, VerifyLedger(t.Context(), settings.Env{Get: withDatabase(func(name string) string { return env[name] })}, &found), "%s", &found)
 }

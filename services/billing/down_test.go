@@ -110,6 +110,7 @@ func TestStripeIsDown(t *testing.T) {
 					require.GreaterOrEqual(t, e.RetryAfter, c.least, rpc)
 				}
 			}
+			h.sound()
 		})
 	}
 }

@@ -157,6 +157,7 @@ func TestMailsAreSentOnce(t *testing.T) {
 	b.awaitDrained()
 	require.Len(t, p.mailed(), refunds+1)
 	require.NotContains(t, in.log.String(), "ann@example.test")
+	in.verifyLedger()
 }
 
 // mails lists the queue of mails.
