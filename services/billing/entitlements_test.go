@@ -12,6 +12,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	inboxv1 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
+	"github.com/trivet-dev/trivet/services/billing"
 )
 
 // included asks a replica what the plan of org_1 is, and whether it includes a feature.
@@ -23,8 +24,9 @@ func (h *fixture) included(feature string) (planID string, included bool) {
 }
 
 // A change that one replica commits is what the next answer of another one says, also when that one has not yet read the plans that were applied. What was
-// applied for free accounts is seen as soon as a replica looks again for applied plans.
+// applied for free accounts is seen as soon as a replica looks again for applied plans: within a second, which leaves half of it for the reading.
 func TestEntitlementsAtAnotherReplica(t *testing.T) {
+	require.LessOrEqual(t, billing.CatalogInterval, 500*time.Millisecond)
 	env := maps.Clone(selling)
 	env["STRIPE_WEBHOOK_SECRET"] = webhookSecret
 	each(t, env, func(t *testing.T, h *fixture) {

@@ -16,3 +16,6 @@ func (s *Service) BuyTopUps(ctx context.Context) error {
 func (s *Service) FollowSeats(ctx context.Context) error {
 	return s.checkout.FollowSeats(ctx, func(context.Context) error { return nil })
 }
+
+// CatalogInterval is how often a replica looks for plans that another one has applied.
+const CatalogInterval = catalogInterval
