@@ -31,7 +31,8 @@ func newToken() int64 {
 type want struct {
 	source string
 	free   int
-	limit  int  // events of a job
+	limit  int // events of a job
+	lease  time.Duration
 	fresh  bool // subjects that nobody has looked at come first
 }
 
@@ -50,9 +51,8 @@ type want struct {
 // every round and keep the other waiting forever. So each gets half of the free workers, the first turn alternates, and what
 // one kind leaves the other may take.
 type claim struct {
-	in    *Inbox
-	now   time.Time
-	until int64 // the leases' end
+	in  *Inbox
+	now time.Time
 
 	groups []*group
 	more   bool      // there is more work than free workers
@@ -68,7 +68,7 @@ func (in *Inbox) claim(ctx context.Context, total int, wants []want) (*claim, er
 	c := &claim{}
 	err := in.db.Write(ctx, "inbox claim", func(ctx context.Context, tx database.Tx) error {
 		now := in.now()
-		*c = claim{in: in, now: now, until: now.Add(in.options.Lease).UnixMicro()}
+		*c = claim{in: in, now: now}
 		for _, w := range wants {
 			w.free = min(w.free, total-len(c.groups))
 			if w.free <= 0 {
@@ -86,6 +86,9 @@ func (in *Inbox) claim(ctx context.Context, total int, wants []want) (*claim, er
 	}
 	return c, nil
 }
+
+// until is the end of the leases that are taken now.
+func (c *claim) until(w want) int64 { return c.now.Add(w.lease).UnixMicro() }
 
 func (c *claim) claim(ctx context.Context, tx database.Tx, w want) error {
 	full := len(c.groups) + w.free
@@ -141,7 +144,7 @@ func (c *claim) takeDue(ctx context.Context, tx database.Tx, w want, full int) e
 	}
 	for _, d := range due {
 		g := &group{source: w.source, subject: d.subject, token: newToken()}
-		if _, err := exec(ctx, tx, c.in.sql.lease, g.source, g.subject, g.token, c.until); err != nil {
+		if _, err := exec(ctx, tx, c.in.sql.lease, g.source, g.subject, g.token, c.until(w)); err != nil {
 			return err
 		}
 		if d.token != 0 {
@@ -246,7 +249,7 @@ func (c *claim) own(ctx context.Context, tx database.Tx, w want, s *readySubject
 		return err == nil, err
 	}
 	g := &group{source: w.source, subject: s.subject, token: newToken()}
-	inserted, err := exec(ctx, tx, c.in.sql.insert, g.source, g.subject, g.token, c.until)
+	inserted, err := exec(ctx, tx, c.in.sql.insert, g.source, g.subject, g.token, c.until(w))
 	if err != nil || inserted == 0 {
 		return false, err
 	}

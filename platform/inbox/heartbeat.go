@@ -61,8 +61,9 @@ func (h *heartbeat) stop() {
 
 // extend gives a lease its whole length again.
 func (in *Inbox) extend(ctx context.Context, g *group) error {
+	h, _ := in.handler(g.source)
 	return in.db.Write(ctx, g.subject, func(ctx context.Context, tx database.Tx) error {
-		n, err := exec(ctx, tx, in.sql.extend, g.source, g.subject, g.token, in.now().Add(in.options.Lease).UnixMicro())
+		n, err := exec(ctx, tx, in.sql.extend, g.source, g.subject, g.token, in.now().Add(h.Lease).UnixMicro())
 		if err == nil && n == 0 {
 			return ErrLeaseLost
 		}

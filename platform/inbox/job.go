@@ -72,7 +72,7 @@ func (j *Job) complete(ctx context.Context, effect func(ctx context.Context, tx 
 				return err
 			}
 		}
-		left, err = in.passOn(ctx, tx, g, j.h.limit(), now, j.w.keepsOn())
+		left, err = in.passOn(ctx, tx, g, j.h, now, j.w.keepsOn())
 		return err
 	})
 	j.completed, j.unknown, j.rest = err == nil, errors.Is(err, database.ErrCommitUnknown), left
@@ -112,7 +112,7 @@ type rest struct {
 
 // passOn ends a lease whose events have ended. What comes next of the subject is leased to the same worker if it keeps on;
 // else anybody may take it.
-func (in *Inbox) passOn(ctx context.Context, tx database.Tx, g *group, limit int, now time.Time, keepOn bool) (rest, error) {
+func (in *Inbox) passOn(ctx context.Context, tx database.Tx, g *group, h Handler, now time.Time, keepOn bool) (rest, error) {
 	dropped, err := exec(ctx, tx, in.sql.drop, g.source, g.subject)
 	if err != nil || dropped > 0 {
 		return rest{}, err
@@ -122,10 +122,10 @@ func (in *Inbox) passOn(ctx context.Context, tx database.Tx, g *group, limit int
 		return rest{waits: true}, err
 	}
 	next := &group{source: g.source, subject: g.subject, token: newToken()}
-	until := now.Add(in.options.Lease).UnixMicro()
+	until := now.Add(h.Lease).UnixMicro()
 	if _, err := exec(ctx, tx, in.sql.lease, g.source, g.subject, next.token, until); err != nil {
 		return rest{}, err
 	}
-	next.events, err = in.take(ctx, tx, g.source, g.subject, now, limit)
+	next.events, err = in.take(ctx, tx, g.source, g.subject, now, h.limit())
 	return rest{next: next}, err
 }

@@ -66,6 +66,51 @@ func TestAnotherTakesOver(t *testing.T) {
 	})
 }
 
+// TestASourceMayHaveLongerLeases: each lease of its subjects lasts that long, and nobody takes one over before.
+func TestASourceMayHaveLongerLeases(t *testing.T) {
+	each(t, func(f *fixture) {
+		entered, leave := make(chan *inbox.Job), make(chan struct{})
+		f.beforeStop = append(f.beforeStop, sync.OnceFunc(func() { close(leave) }))
+		h := inbox.Handler{Lease: 5 * time.Minute, Handle: func(ctx context.Context, j *inbox.Job) error {
+			if j.Subject == "x" {
+				entered <- j
+				<-leave
+			}
+			return apply(ctx, j)
+		}}
+		until := func() { f.T.Helper(); require.Equal(f, f.clock.now().Add(5*time.Minute), f.due("x")) }
+		first := f.handle(h, one)
+		f.put(first, event("a", "x"), event("b", "x"))
+		receive(t, entered)
+		until()
+		leave <- struct{}{}
+		b := receive(t, entered)
+		require.Equal(f, "b", b.ID)
+		until()
+		f.clock.advance(time.Minute)
+		second := f.handle(h)
+		second.Wake()
+		f.settled(second)
+		require.Equal(f, 1, f.get(second, "b").Attempts)
+		require.NoError(f, b.Extend(f.Context()))
+		until()
+		f.clock.advance(5 * time.Minute)
+		second.Wake()
+		require.Equal(f, 2, receive(t, entered).Attempts)
+		until()
+	})
+}
+
+// TestALeaseOfASourceIsNotShorter: that of the inbox is the least.
+func TestALeaseOfASourceIsNotShorter(t *testing.T) {
+	each(t, func(f *fixture) {
+		h := f.hung()
+		f.put(f.handle(inbox.Handler{Handle: h.handle, Lease: time.Second}), event("a", "x"))
+		receive(t, h.entered)
+		require.Equal(f, f.clock.now().Add(time.Minute), f.due("x"))
+	})
+}
+
 // TestTakenOverInSmallerJobs: a deployment that stops coalescing takes over a job of several events, one by one.
 func TestTakenOverInSmallerJobs(t *testing.T) {
 	each(t, func(f *fixture) {

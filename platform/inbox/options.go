@@ -15,9 +15,13 @@ import (
 
 const (
 	day = 24 * time.Hour
+	// aloneLease is the default of Options.Lease with Alone: a slow disk must not end it.
+	aloneLease = 15 * time.Second
 	// sharedLease and sharedPoll are the defaults where other processes work on the database: they wait for the leases of one that froze.
 	sharedLease = 3 * time.Second
 	sharedPoll  = 2 * time.Second
+	// CallLease is a Handler.Lease for handlers that have others do something: another worker would repeat the call of a process that froze for longer.
+	CallLease = 15 * time.Second
 )
 
 // Options say how an inbox works. All have defaults.
@@ -92,6 +96,9 @@ type Handler struct {
 	// Workers bounds how many of the inbox's workers this source may have at once, so that a slow provider leaves some to
 	// the others. Default: all.
 	Workers int
+	// Lease is as in Options, for the subjects of this source. Set CallLease where Handle has others do something that they may do twice. Default, and
+	// the least: Options.Lease.
+	Lease time.Duration
 	// MaxAttempts, Timeout, Retention and PayloadRetention are as in Options.
 	MaxAttempts                          int
 	Timeout, Retention, PayloadRetention time.Duration
@@ -114,7 +121,7 @@ func (o Options) withDefaults() Options {
 	if !o.Alone {
 		o.Lease, o.PollInterval = cmp.Or(o.Lease, sharedLease), cmp.Or(o.PollInterval, sharedPoll)
 	}
-	o.Lease = cmp.Or(o.Lease, 15*time.Second)
+	o.Lease = cmp.Or(o.Lease, aloneLease)
 	o.Heartbeat = cmp.Or(o.Heartbeat, o.Lease/3)
 	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 25)
@@ -148,6 +155,7 @@ func atLeast[T int | time.Duration](name string, value, least T) error {
 
 func (h Handler) withDefaults(o Options) Handler {
 	h.Workers = min(cmp.Or(h.Workers, o.Workers), o.Workers)
+	h.Lease = max(h.Lease, o.Lease)
 	h.MaxAttempts = cmp.Or(h.MaxAttempts, o.MaxAttempts)
 	h.Timeout = cmp.Or(h.Timeout, o.Timeout)
 	h.Retention = cmp.Or(h.Retention, o.Retention)

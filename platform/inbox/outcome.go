@@ -78,13 +78,13 @@ const recordFor = time.Minute
 // record writes an outcome, if need be again and again. What can't be written, the next worker finds out.
 func (w *worker) record(j *Job, o outcome) outcome {
 	o.tokens = append(o.tokens, j.group.token)
-	end := time.Now().Add(max(w.in.options.Lease, recordFor))
+	end := time.Now().Add(max(j.h.Lease, recordFor))
 	for pause := 50 * time.Millisecond; !o.written; pause = min(2*pause, time.Second) {
 		var err error
 		if o.kind == completed {
 			o.rest, err = j.complete(w.life, nil)
 		} else {
-			err = w.in.finish(w.life, w, j.group, j.h.limit(), &o)
+			err = w.in.finish(w.life, w, j.group, j.h, &o)
 		}
 		switch {
 		case err == nil:
@@ -103,7 +103,7 @@ func (w *worker) record(j *Job, o outcome) outcome {
 }
 
 // finish gives the events of a lease back or up, and the subject on.
-func (in *Inbox) finish(ctx context.Context, w *worker, g *group, limit int, o *outcome) error {
+func (in *Inbox) finish(ctx context.Context, w *worker, g *group, h Handler, o *outcome) error {
 	now := in.now()
 	due := now.Add(o.pause)
 	text, uncount := "", 1
@@ -135,7 +135,7 @@ func (in *Inbox) finish(ctx context.Context, w *worker, g *group, limit int, o *
 			_, err := exec(ctx, tx, in.sql.lease, g.source, g.subject, 0, due.UnixMicro())
 			return err
 		}
-		o.rest, err = in.passOn(ctx, tx, g, limit, now, w.keepsOn())
+		o.rest, err = in.passOn(ctx, tx, g, h, now, w.keepsOn())
 		return err
 	})
 }

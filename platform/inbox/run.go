@@ -204,7 +204,7 @@ func (d *dispatcher) wants() (total int, wants []want, ends int) {
 	d.starved = d.free == 0
 	for _, s := range slices.Concat(sources[d.turn:], sources[:d.turn]) {
 		h := d.in.handlers[s]
-		wants = append(wants, want{source: s, free: min(d.free, h.Workers-d.busy[s]), limit: h.limit(), fresh: d.fresh[s]})
+		wants = append(wants, want{source: s, free: min(d.free, h.Workers-d.busy[s]), limit: h.limit(), lease: h.Lease, fresh: d.fresh[s]})
 	}
 	return d.free, wants, d.ends
 }

@@ -49,12 +49,14 @@ func (s *Syncer) Handle(eraser *erasure.Eraser) error {
 			Handle:      func(ctx context.Context, job *inbox.Job) error { return s.erase(ctx, eraser, job) },
 			MaxAttempts: forever,
 			Workers:     erasers,
+			Lease:       inbox.CallLease,
 			Timeout:     eraseTimeout,
 		}),
 		s.Inbox.Handle(LateErasure, inbox.Handler{
 			Handle:      func(ctx context.Context, job *inbox.Job) error { return s.eraseLate(ctx, eraser, job) },
 			MaxAttempts: forever,
 			Workers:     1,
+			Lease:       inbox.CallLease,
 			Timeout:     eraseTimeout,
 		}),
 	)

@@ -81,7 +81,7 @@ type Mailer struct{ Options }
 // New makes a Mailer and sets it as the inbox's handler.
 func New(o Options) (*Mailer, error) {
 	m := &Mailer{o}
-	return m, o.Inbox.Handle(Source, inbox.Handler{Handle: m.handle, Workers: workers, Timeout: timeout, MaxAttempts: maxAttempts})
+	return m, o.Inbox.Handle(Source, inbox.Handler{Handle: m.handle, Workers: workers, Lease: inbox.CallLease, Timeout: timeout, MaxAttempts: maxAttempts})
 }
 
 // Queue queues the mail of a notice, in the transaction that writes the notice. The row names the notice only.

@@ -66,7 +66,7 @@ type Sender struct{ Options }
 // New makes a Sender and sets it as the inbox's handler.
 func New(o Options) (*Sender, error) {
 	s := &Sender{o}
-	return s, o.Inbox.Handle(Source, inbox.Handler{Handle: s.handle, Workers: workers, Timeout: timeout, MaxAttempts: maxAttempts})
+	return s, o.Inbox.Handle(Source, inbox.Handler{Handle: s.handle, Workers: workers, Lease: inbox.CallLease, Timeout: timeout, MaxAttempts: maxAttempts})
 }
 
 // Queue queues the webhook of a notice, in the transaction that writes the notice. The row names the notice only: what it says is read when it is sent, so
