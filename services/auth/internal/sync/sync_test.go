@@ -49,6 +49,7 @@ type fixture struct {
 
 	mu     sync.Mutex
 	erased []string
+	leases []time.Duration // under which they were erased
 }
 
 // newFixture uses a database that holds nothing of earlier copies.
@@ -76,10 +77,15 @@ func newFixtureWith(t authtest.TB, db *database.DB, instance *authtest.Clerk, op
 	return f
 }
 
-func (f *fixture) erase(_ context.Context, userID string) error {
+func (f *fixture) erase(ctx context.Context, userID string) error {
+	var end int64
+	row := f.db.Reader().QueryRowContext(ctx, "SELECT max(due_time) FROM inbox_subject WHERE source LIKE 'erasure%' AND token <> 0")
+	if err := row.Scan(&end); err != nil {
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.erased = append(f.erased, userID)
+	f.erased, f.leases = append(f.erased, userID), append(f.leases, time.UnixMicro(end).Sub(f.Now().Truncate(time.Microsecond)))
 	return nil
 }
 
@@ -446,6 +452,7 @@ func TestAnErasureIsRepeated(t *testing.T) {
 		require.Equal(t, 1, times())
 		f.Pass(2 * time.Minute)
 		require.Eventually(t, func() bool { return times() == 2 }, 30*time.Second, time.Millisecond)
+		require.Equal(t, 15*time.Second, f.leases[0], "a process that freezes for some seconds must not have others erase again")
 		require.Eventually(t, func() bool {
 			counts, err := f.inbox.Counts(t.Context())
 			return err == nil && len(counts) == 0
