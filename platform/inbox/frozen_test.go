@@ -77,8 +77,8 @@ func TestAFrozenProcessHoldsNoEvent(t *testing.T) {
 	})
 }
 
-// TestClocksOfProcessesMayDiffer: a process whose machine's clock is wrong by more than a lease takes no lease of another that works, and its own
-// leases are as long as they should be. All processes of a SQLite file are on one machine, which has one clock.
+// TestClocksOfProcessesMayDiffer: a process whose machine's clock is wrong by more than a lease takes no lease of another that works, and no
+// other takes its own. All processes of a SQLite file are on one machine, which has one clock.
 func TestClocksOfProcessesMayDiffer(t *testing.T) {
 	for _, wrong := range []time.Duration{time.Minute, -time.Minute} {
 		t.Run(wrong.String(), func(t *testing.T) {
@@ -87,18 +87,45 @@ func TestClocksOfProcessesMayDiffer(t *testing.T) {
 					return
 				}
 				machine := func() time.Time { return time.Now().Add(wrong) }
-				in, err := inbox.New(f.db, inbox.Options{Now: machine})
-				require.NoError(f, err)
-				in.WithMachineClock(machine)
 				h := f.hung()
-				require.NoError(f, in.Handle("s", inbox.Handler{Handle: h.handle}))
-				f.run(in)
-				f.put(in, event("a", "x"))
+				handle := func(ctx context.Context, j *inbox.Job) error {
+					if j.Subject == "quick" {
+						return apply(ctx, j)
+					}
+					return h.handle(ctx, j)
+				}
+				start := func(source string, now func() time.Time) *inbox.Inbox {
+					in, err := inbox.New(f.db, inbox.Options{Now: now, Lease: 30 * time.Second})
+					require.NoError(f, err)
+					in.WithMachineClock(now)
+					require.NoError(f, in.Handle("s", inbox.Handler{Handle: handle}))
+					require.NoError(f, in.Handle(source, inbox.Handler{Handle: handle}))
+					f.run(in)
+					return in
+				}
+				// claims has each process look for work, by an event that no other may handle.
+				claims := func(in *inbox.Inbox, source string) {
+					f.put(in, inbox.Event{Source: source, ID: "q", Type: "thing.changed", Subject: "quick", Payload: []byte("{}")})
+					f.eventually(func() bool {
+						r, err := in.Get(f.Context(), source, "q")
+						return err == nil && r.State == inbox.Done
+					}, "%s is not handled", source)
+				}
+				right := start("right", time.Now)
+				f.put(right, event("a", "x"))
 				receive(t, h.entered)
-				ahead := time.Until(f.due("x"))
-				require.Less(f, ahead.Abs(), 30*time.Second, "the lease is by the server's clock")
-				require.Less(f, time.Until(in.Time()).Abs(), 30*time.Second)
+				other := start("wrong", machine)
+				claims(other, "wrong")
+				f.put(other, event("b", "y"))
+				receive(t, h.entered)
+				claims(right, "right")
+				for id, subject := range map[string]string{"a": "x", "b": "y"} {
+					require.Equal(f, 1, f.get(right, id).Attempts, "%s was taken from another that works", id)
+					require.Less(f, time.Until(f.due(subject)).Abs(), 45*time.Second, "the lease is by the server's clock")
+				}
+				require.Less(f, time.Until(other.Time()).Abs(), 30*time.Second)
 				h.release()
+				require.NoError(f, receive(t, h.result))
 				require.NoError(f, receive(t, h.result))
 			})
 		})
