@@ -26,8 +26,12 @@ func TestCallersOfARefusedEdgeGet503(t *testing.T) {
 				require.NoError(t, err)
 				edge := newEdge(t, options{way: way, prover: prover})
 				for _, request := range []struct{ method, path, body string }{
-					{http.MethodGet, "/api/v1/me", ""}, {http.MethodPost, "/api/v1/chat", `{}`}, {http.MethodGet, "/v1/models", ""},
-					{http.MethodPost, chatPath, `{}`}, {http.MethodPost, "/api/webhooks/clerk", `{}`}, {http.MethodPost, "/api/webhooks/stripe", `{}`},
+					{http.MethodGet, "/api/v1/me", ""},
+					{http.MethodPost, "/api/v1/chat", `{}`},
+					{http.MethodGet, "/v1/models", ""},
+					{http.MethodPost, chatPath, `{}`},
+					{http.MethodPost, "/api/webhooks/clerk", `{}`},
+					{http.MethodPost, "/api/webhooks/stripe", `{}`},
 				} {
 					got := edge.do(t, request.method, request.path, request.body)
 					require.Equal(t, http.StatusServiceUnavailable, got.status, "%s: %s", request.path, got.body)

@@ -78,7 +78,7 @@ func TestASourceMayHaveLongerLeases(t *testing.T) {
 			}
 			return apply(ctx, j)
 		}}
-		until := func() { f.T.Helper(); require.Equal(f, f.clock.now().Add(5*time.Minute), f.due("x")) }
+		until := func() { f.Helper(); require.Equal(f, f.clock.now().Add(5*time.Minute), f.due("x")) }
 		first := f.handle(h, one)
 		f.put(first, event("a", "x"), event("b", "x"))
 		receive(t, entered)
