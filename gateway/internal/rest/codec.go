@@ -3,7 +3,6 @@ package rest
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -11,8 +10,6 @@ import (
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -139,74 +136,4 @@ func fieldAt(data []byte, line, column string) string {
 
 func invalidField(name, problem string) error {
 	return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "%s %s.", name, problem).Field(name, problem)
-}
-
-// grpc-gateway has no typed errors about path and query values, so these patterns read its texts. The name of the field comes before the caller's value.
-var (
-	inAddress     = regexp.MustCompile(`(?:field|list|parameter:?) "?([a-z][a-z0-9_]*)"?`)
-	givenTwice    = regexp.MustCompile(`^(?:too many values for|duplicate) field `)
-	excludedQuery = regexp.MustCompile(`^field already set for oneof `)
-	ofKind        = regexp.MustCompile(`^(?:parsing (?:field|list) "[a-z0-9_]+"|type mismatch, parameter: [a-z0-9_.]+, error): (.*)$`)
-)
-
-// kinds say what a path or query value must be, by the beginning of the error about it.
-var kinds = []struct{ begin, want string }{
-	{"strconv.ParseBool:", "must be true or false"},
-	{"strconv.ParseInt:", "must be a whole number"},
-	{"strconv.ParseUint:", "must be a whole number, 0 or more"},
-	{"strconv.ParseFloat:", "must be a number"},
-	{"parsing time ", `must be a time such as "2030-01-31T12:00:00Z"`},
-	{"time: ", `must be a duration such as "600s"`},
-}
-
-// asArgument gives such an error a reason and a readable text. Errors from services stay as they are.
-func asArgument(err error) error {
-	st, ok := status.FromError(err)
-	if _, own := errors.AsType[*errs.Error](err); own || !ok || st.Code() != codes.InvalidArgument || len(st.Details()) > 0 {
-		return err
-	}
-	return wrongValue(st.Message(), err)
-}
-
-// wrongValue names the parameter of the path or the query that grpc-gateway's text is about, and says what it must be.
-func wrongValue(text string, cause error) error {
-	if excludedQuery.MatchString(text) {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The query sets two parameters that exclude each other.").Cause(cause)
-	}
-	found := inAddress.FindStringSubmatch(text)
-	if found == nil {
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The path or the query contains an invalid value.").Cause(cause)
-	}
-	return invalidField(lowerCamel(found[1]), problemOf(text))
-}
-
-func problemOf(text string) string {
-	if givenTwice.MatchString(text) {
-		return "is given twice"
-	}
-	if found := ofKind.FindStringSubmatch(text); found != nil {
-		for _, kind := range kinds {
-			if strings.HasPrefix(found[1], kind.begin) {
-				if strings.HasSuffix(text, ": value out of range") {
-					return kind.want + " in the range of its type"
-				}
-				return kind.want
-			}
-		}
-		if strings.HasSuffix(text, " is not a valid value") {
-			return expected("enum")
-		}
-	}
-	return "has an invalid value"
-}
-
-// lowerCamel returns the JSON name of a field.
-func lowerCamel(name string) string {
-	parts := strings.Split(name, "_")
-	for i, part := range parts[1:] {
-		if part != "" {
-			parts[i+1] = strings.ToUpper(part[:1]) + part[1:]
-		}
-	}
-	return strings.Join(parts, "")
 }
