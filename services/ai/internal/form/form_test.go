@@ -92,6 +92,31 @@ func TestJoin(t *testing.T) {
 		"tools without anything": {[]string{
 			chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{"}}]`), chunk(`"tool_calls":[{"id":"","function":{"arguments":"}"}}]`),
 		}, `{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{}"},"id":""}]}`},
+		"a call, then no old call": {
+			[]string{chunk(`"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"}}],"function_call":{"name":"","arguments":""}`), chunk(`"function_call":{}`)},
+			`{"role":"assistant","content":null,"tool_calls":[{"id":"t","function":{"name":"f","arguments":"{}"}}]}`,
+		},
+		"no call without a list, then a call": {
+			[]string{chunk(`"tool_calls":{}`), chunk(`"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"}}]`)},
+			`{"role":"assistant","content":null,"tool_calls":[{"id":"t","function":{"name":"f","arguments":"{}"}}]}`,
+		},
+		"a call, then one without a list": {
+			[]string{chunk(`"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"}}]`), chunk(`"tool_calls":{"id":"u","name":"g","arguments":"{}"}`)},
+			`{"role":"assistant","content":null,"tool_calls":[{"id":"t","function":{"name":"f","arguments":"{}"}},{"id":"u","name":"g","arguments":"{}"}]}`,
+		},
+		"calls that say nothing": {
+			[]string{chunk(`"content":"a","tool_calls":[{"index":0,"type":"function","id":"","function":{"name":"","arguments":""}}],"function_call":{"name":""}`), chunk(`"content":"b"`)},
+			`{"role":"assistant","content":"ab"}`,
+		},
+		"a call that begins empty": {
+			[]string{chunk(`"tool_calls":[{"index":0,"type":"function","function":{"name":"","arguments":""}}]`), chunk(`"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{}"}}]`)},
+			`{"role":"assistant","content":null,"tool_calls":[{"type":"function","function":{"name":"f","arguments":"{}"}}]}`,
+		},
+		"an old call": {
+			[]string{chunk(`"function_call":{"name":"f","arguments":""}`), chunk(`"function_call":{"arguments":"{"}`), chunk(`"function_call":{"arguments":"}"}`)},
+			`{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}}`,
+		},
+		"a custom call": {[]string{chunk(`"tool_calls":[{"index":0,"type":"custom","custom":{"name":"","input":"x"}}]`)}, `{"role":"assistant","content":null,"tool_calls":[{"type":"custom","custom":{"name":"","input":"x"}}]}`},
 		"a name in every chunk": {[]string{
 			chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{\"a\":"}}]`), chunk(`"tool_calls":[{"function":{"name":"f","arguments":"1}"}}]`),
 			chunk(`"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]`),

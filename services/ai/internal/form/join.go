@@ -87,18 +87,22 @@ func merge(into, delta *node) {
 		return
 	}
 	for i, key := range delta.keys {
-		if key == "tool_calls" && delta.values[i].is(jsonscan.Array) {
+		value := delta.values[i]
+		if key == "tool_calls" && (value.is(jsonscan.Array) || value.is(jsonscan.Object)) {
 			calls := into.get(key)
 			if !calls.is(jsonscan.Array) {
 				calls = array()
 				into.set(key, calls)
 			}
-			for _, call := range delta.values[i].values {
+			if value.is(jsonscan.Object) { // one of them, without a list
+				value = &node{kind: jsonscan.Array, values: []*node{value}}
+			}
+			for _, call := range value.values {
 				joinCall(calls, call)
 			}
 			continue
 		}
-		add(into, key, delta.values[i])
+		add(into, key, value)
 	}
 }
 
@@ -186,7 +190,7 @@ func (j *Joiner) Completion() []byte {
 	for _, index := range j.order {
 		choice := j.choices[index]
 		if !j.Text {
-			complete(choice.get("message"))
+			choice.set("message", complete(choice.get("message")))
 		}
 		choices.values = append(choices.values, choice)
 	}
@@ -198,8 +202,8 @@ func (j *Joiner) Completion() []byte {
 	return j.whole.append(nil)
 }
 
-// complete gives a message what every message has, and takes from tool calls the index that only chunks have.
-func complete(message *node) {
+// complete gives a message what every message has, takes from tool calls the index that only chunks have, and leaves out calls that say nothing.
+func complete(message *node) *node {
 	if message.get("role").text() == "" {
 		message.set("role", str("assistant"))
 	}
@@ -207,9 +211,29 @@ func complete(message *node) {
 		message.set("content", null())
 	}
 	if calls := message.get("tool_calls"); calls.is(jsonscan.Array) {
+		calls.values = slices.DeleteFunc(calls.values, func(call *node) bool { return blank(call.without("index", "type")) })
 		for i, call := range calls.values {
 			calls.values[i] = call.without("index")
 		}
+		if len(calls.values) == 0 {
+			message = message.without("tool_calls")
+		}
+	}
+	if call := message.get("function_call"); call.is(jsonscan.Object) && blank(call) {
+		message = message.without("function_call")
+	}
+	return message
+}
+
+// blank reports whether a value has no text, number or boolean.
+func blank(n *node) bool {
+	switch n.kind { //nolint:exhaustive // the others have a value
+	case jsonscan.Object, jsonscan.Array:
+		return !slices.ContainsFunc(n.values, func(value *node) bool { return !blank(value) })
+	case jsonscan.String:
+		return len(n.raw) == 0
+	default:
+		return n.is(jsonscan.Null)
 	}
 }
 

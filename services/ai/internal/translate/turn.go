@@ -1,7 +1,9 @@
 package translate
 
 import (
+	"bytes"
 	"encoding/json"
+	"slices"
 
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 	"github.com/trivet-dev/trivet/services/ai/internal/wire"
@@ -21,15 +23,20 @@ func (t *turn) UnmarshalJSON(raw []byte) error {
 		t.words, t.thoughts = wire.Texts(nil, nil, &c)
 		return c.Err()
 	}
-	var within []byte // thoughts among the content
+	var within []byte  // thoughts among the content
+	var old []toolCall // the function_call
 	for key := range c.Members() {
 		switch {
 		case string(key) == "content":
 			t.words, within = wire.Words(t.words, within, &c)
 		case string(key) == "refusal":
 			t.refusal, _ = wire.Texts(t.refusal, nil, &c)
-		case string(key) == "tool_calls", string(key) == "function_call":
-			if err := t.take(c.Raw()); err != nil {
+		case string(key) == "tool_calls":
+			if err := take(&t.calls, c.Raw()); err != nil {
+				return err
+			}
+		case string(key) == "function_call":
+			if err := take(&old, c.Raw()); err != nil {
 				return err
 			}
 		case t.thoughts.Take(key, &c):
@@ -40,19 +47,28 @@ func (t *turn) UnmarshalJSON(raw []byte) error {
 	if len(t.thoughts) == 0 {
 		t.thoughts = within
 	}
+	for i := range old {
+		if !slices.ContainsFunc(t.calls, old[i].same) { // some servers say a call in both ways
+			t.calls = append(t.calls, old[i])
+		}
+	}
 	return c.Err()
 }
 
-// take reads the calls of tools: a list, or one of them.
-func (t *turn) take(raw json.RawMessage) error {
-	if len(raw) > 0 && raw[0] == '{' {
-		t.calls = make([]toolCall, 1)
-		return json.Unmarshal(raw, &t.calls[0])
-	}
-	if !present(raw) || raw[0] != '[' {
+// take adds calls of tools: a list, or one of them. A call that says nothing is left out.
+func take(calls *[]toolCall, raw json.RawMessage) error {
+	var read []toolCall
+	switch {
+	case len(raw) > 0 && raw[0] == '{':
+		raw = slices.Concat([]byte{'['}, raw, []byte{']'})
+	case len(raw) == 0 || raw[0] != '[':
 		return nil
 	}
-	return json.Unmarshal(raw, &t.calls)
+	if err := json.Unmarshal(raw, &read); err != nil {
+		return err
+	}
+	*calls = append(*calls, slices.DeleteFunc(read, func(c toolCall) bool { return c.blank() })...)
+	return nil
 }
 
 // toolCall is a call of a function, or a part of one.
@@ -77,6 +93,16 @@ func (c *toolCall) UnmarshalJSON(data []byte) error {
 		c.Function = read.called
 	}
 	return nil
+}
+
+// blank reports whether a call says nothing.
+func (c *toolCall) blank() bool {
+	return len(insideOf(c.ID))+len(insideOf(c.Function.Name))+len(argumentsOf(c.Function.Arguments)) == 0
+}
+
+// same reports whether two calls have the same name and arguments.
+func (c *toolCall) same(other toolCall) bool {
+	return bytes.Equal(insideOf(c.Function.Name), insideOf(other.Function.Name)) && bytes.Equal(argumentsOf(c.Function.Arguments), argumentsOf(other.Function.Arguments))
 }
 
 // called is what is called.

@@ -2,6 +2,7 @@ package typed
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -86,26 +87,29 @@ func (p *pieces) delta(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 		return
 	}
 	var thought wire.Thought
+	var calls, old []toolPart
 	for key := range c.Members() {
 		switch {
 		case string(key) == "content":
 			p.say(out, c, wire.Words)
 		case string(key) == "refusal":
 			p.say(out, c, wire.Texts)
-		case string(key) == "tool_calls" && c.Kind() == jsonscan.Array:
-			for range c.Elements() {
-				p.tool(out, c)
-			}
-		case string(key) == "tool_calls", string(key) == "function_call": // one of them, without a list
-			if c.Kind() == jsonscan.Object {
-				p.tool(out, c)
-			} else {
-				c.Skip()
-			}
+		case string(key) == "tool_calls":
+			calls = readTools(calls, c)
+		case string(key) == "function_call":
+			old = readTools(old, c)
 		case thought.Take(key, c):
 		default:
 			c.Skip()
 		}
+	}
+	for _, part := range old {
+		if !slices.ContainsFunc(calls, part.same) { // some servers say a call in both ways
+			calls = append(calls, part)
+		}
+	}
+	for _, part := range calls {
+		p.tool(out, part)
 	}
 	p.think(out, thought)
 }
@@ -127,44 +131,17 @@ func (p *pieces) think(out *aiv1.ChatStreamResponse, raw []byte) {
 	}
 }
 
-func (p *pieces) tool(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
-	index, id, name := int32(-1), "", ""
-	var arguments [][]byte // as the inside of a JSON string
-	take := func(key []byte) {
-		switch string(key) {
-		case "name":
-			name = text(c)
-		case "arguments":
-			arguments = append(arguments, inside(c))
-		default:
-			c.Skip()
-		}
-	}
-	for key := range c.Members() {
-		switch string(key) {
-		case "index":
-			index = number(c, -1)
-		case "id":
-			id = text(c)
-		case "function":
-			for key := range c.Members() {
-				take(key)
-			}
-		default: // some servers have the function's members beside the id
-			take(key)
-		}
-	}
-	call := p.call(index, id, name)
-	piece := &aiv1.ToolCallDelta{Index: call.index, Id: id, Name: name}
-	if index < 0 && name == call.name { // repeated
+// tool adds a part of a call.
+func (p *pieces) tool(out *aiv1.ChatStreamResponse, part toolPart) {
+	call := p.call(part.index, part.id, part.name)
+	piece := &aiv1.ToolCallDelta{Index: call.index, Id: part.id, Name: part.name}
+	if part.index < 0 && part.name == call.name { // repeated
 		piece.Name = ""
 	}
-	call.name = cmp.Or(call.name, name)
-	for _, raw := range arguments {
-		piece.Arguments += call.arguments.text(raw)
-		if index < 0 && !p.whole {
-			call.said = append(call.said, raw...)
-		}
+	call.name = cmp.Or(call.name, part.name)
+	piece.Arguments = call.arguments.text(part.arguments)
+	if part.index < 0 && !p.whole {
+		call.said = append(call.said, part.arguments...)
 	}
 	if piece.GetId() != "" || piece.GetName() != "" || piece.GetArguments() != "" {
 		out.ToolCalls = append(out.ToolCalls, piece)
@@ -211,35 +188,6 @@ func (p *pieces) rest(out *aiv1.ChatStreamResponse) {
 			out.ToolCalls = append(out.ToolCalls, &aiv1.ToolCallDelta{Index: call.index, Arguments: left})
 		}
 	}
-}
-
-// inside passes a value and returns the inside of the JSON string that holds it: arguments are a text of JSON, and some
-// providers send the JSON itself.
-func inside(c *jsonscan.Cursor) []byte {
-	switch c.Kind() {
-	case jsonscan.String:
-		raw, _ := c.String()
-		return raw
-	case jsonscan.Object, jsonscan.Array:
-		return quoteInside(c.Raw())
-	default:
-		c.Skip()
-		return nil
-	}
-}
-
-func quoteInside(raw []byte) (out []byte) {
-	for _, b := range raw {
-		switch b {
-		case '"', '\\':
-			out = append(out, '\\', b)
-		case '\n', '\r', '\t': // white space between values
-			out = append(out, ' ')
-		default:
-			out = append(out, b)
-		}
-	}
-	return out
 }
 
 func text(c *jsonscan.Cursor) string {

@@ -95,6 +95,26 @@ func TestNoPieceIsDropped(t *testing.T) {
 			"",
 			[]*aiv1.ToolCallDelta{call(0, "t1", "f", "{}"), call(1, "t2", "g", `{"a":1}`)},
 		},
+		"a call, and no old call": {
+			[]string{chunk(`"tool_calls":[{"index":0,"id":"t1","function":{"name":"f","arguments":"{}"}}],"function_call":{"name":"","arguments":""}`), chunk(`"function_call":{}`)},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "t1", "f", "{}")},
+		},
+		"no old call, then calls": {
+			[]string{chunk(`"function_call":{}`), chunk(`"tool_calls":{}`), chunk(`"tool_calls":[{"index":0,"id":"","function":{"name":"","arguments":""}},null]`), chunk(`"tool_calls":[{"id":"t1","function":{"name":"f","arguments":"{}"}}]`)},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "t1", "f", "{}")},
+		},
+		"the same call in both ways": {
+			[]string{chunk(`"function_call":{"name":"f","arguments":""},"tool_calls":[{"index":0,"id":"t1","function":{"name":"f","arguments":""}}]`), chunk(`"tool_calls":[{"index":0,"function":{"arguments":"{}"}}],"function_call":{"arguments":"{}"}`)},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "t1", "f", "{}")},
+		},
+		"another call in the old way": {
+			[]string{chunk(`"function_call":{"name":"g","arguments":"{}"},"tool_calls":[{"index":0,"id":"t1","function":{"name":"f","arguments":"{}"}}]`)},
+			"",
+			[]*aiv1.ToolCallDelta{call(0, "t1", "f", "{}"), call(1, "", "g", "{}")},
+		},
 		"tools without index": {
 			[]string{chunk(`"tool_calls":[{"id":"t1","function":{"name":"f","arguments":"{}"}},{"id":"t2","function":{"name":"g","arguments":"{"}}]`), chunk(`"tool_calls":[{"function":{"arguments":"}"}}]`)},
 			"",

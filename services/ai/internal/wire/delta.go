@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"math"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ func (k *Chunk) delta(c *jsonscan.Cursor) {
 		return
 	}
 	var reasoning [2]int // from and to in Pieces
+	first, old := len(k.Pieces), []byte(nil)
 	for key := range c.Members() {
 		switch {
 		case string(key) == "content":
@@ -32,7 +34,7 @@ func (k *Chunk) delta(c *jsonscan.Cursor) {
 				k.toolCall(c, int64(n))
 			}
 		case string(key) == "function_call":
-			k.function(c)
+			old = c.Raw()
 		case string(key) == "audio":
 			k.audio(c)
 		case isReasoning(key):
@@ -44,6 +46,25 @@ func (k *Chunk) delta(c *jsonscan.Cursor) {
 			c.Skip()
 		default:
 			k.value(c, Other)
+		}
+	}
+	if old != nil {
+		k.oldCall(old, first)
+	}
+}
+
+// oldCall reads a function_call. Some servers say a call both there and in tool_calls, whose pieces begin at first; it counts once.
+func (k *Chunk) oldCall(raw []byte, first int) {
+	from := len(k.Pieces)
+	c := jsonscan.New(raw)
+	k.function(&c)
+	call := k.Pieces[from:]
+	for i := first; i+len(call) <= from; i++ {
+		if slices.EqualFunc(call, k.Pieces[i:i+len(call)], func(a, b Piece) bool {
+			return a.Kind == b.Kind && b.Tool == k.Pieces[i].Tool && bytes.Equal(a.Raw, b.Raw)
+		}) {
+			k.Pieces = k.Pieces[:from]
+			return
 		}
 	}
 }
