@@ -105,14 +105,18 @@ func (p *refusingProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func refusalModels(t *testing.T, provider string) string {
 	t.Helper()
 	var targets, models strings.Builder
-	add := func(name string) {
-		fmt.Fprintf(&targets, "  %s: {kind: compatible, base_url: %q, first_byte_timeout: 1s}\n", name, provider+"/"+name)
+	add := func(name string, silent bool) {
+		wait := ""
+		if silent {
+			wait = ", first_byte_timeout: 1s"
+		}
+		fmt.Fprintf(&targets, "  %s: {kind: compatible, base_url: %q%s}\n", name, provider+"/"+name, wait)
 		fmt.Fprintf(&models, "  %s: {provider: test, kind: chat, context_tokens: 8192, max_output_tokens: 1024, default_output_tokens: 256, input: \"1.00\", cached_input: \"1.00\", output: \"2.00\", targets: [{target: %s}]}\n", name, name)
 	}
-	add("works")
+	add("works", false)
 	for _, f := range refusals() {
 		for _, form := range refusalForms() {
-			add(f.name + "-" + form)
+			add(f.name+"-"+form, f.status == 0)
 		}
 	}
 	path := filepath.Join(t.TempDir(), "models.yaml")
