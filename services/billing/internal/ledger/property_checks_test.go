@@ -2,8 +2,10 @@ package ledger_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -151,6 +153,71 @@ func (m *model) checkGrants(t *rapid.T, a ledger.Account, now time.Time) {
 		owed += m.checkPaid(t, c, grants)
 	}
 	require.Equal(t, a.Debt, owed, "debt is what calls owe")
+	m.checkUsed(t, grants)
+}
+
+// checkUsed: what a grant does not have any more has paid for calls, is over, or was taken back. A gift is never taken back.
+func (m *model) checkUsed(t *rapid.T, grants []ledger.Grant) {
+	entries, err := m.b.store.Entries(t.Context(), m.account, "", 100_000)
+	require.NoError(t, err)
+	paid, expired, early := map[string]int64{}, map[string]int64{}, map[string]int64{}
+	for _, c := range m.calls {
+		for _, burn := range c.paid {
+			paid[burn.GrantID] += burn.Amount
+		}
+	}
+	ends := map[string]time.Time{}
+	for _, g := range grants {
+		ends[g.ID] = g.ExpireTime
+	}
+	for _, e := range entries {
+		if e.Kind == ledger.KindExpiry {
+			expired[e.Reference] += e.Amount
+			if e.CreateTime.Before(ends[e.Reference]) {
+				early[e.Reference] += e.Amount
+			}
+		}
+	}
+	taken := m.takenBack(t, grants)
+	for _, g := range grants {
+		require.Equal(t, g.Amount-g.Remaining, paid[g.ID]+expired[g.ID], "%+v", g)
+		source, _, _ := strings.Cut(g.Source, ":return:")
+		taken[source] -= early[g.ID]
+	}
+	for source, left := range taken {
+		require.GreaterOrEqual(t, left, int64(0), "%s lost credit before its time was over", source)
+	}
+}
+
+// takenBack is what was taken back in all of each purchase, by the source of its grant: what is gone, and what was returned.
+func (m *model) takenBack(t *rapid.T, grants []ledger.Grant) map[string]int64 {
+	taken := map[string]int64{}
+	payments := []string{}
+	for n := range m.bought {
+		payments = append(payments, fmt.Sprintf("pi_%s_%d", m.account, n+1))
+	}
+	if m.sold != nil {
+		payments = append(payments, m.sold.paid...)
+	}
+	require.NoError(t, m.b.store.Write(t.Context(), m.account, func(ctx context.Context, tx ledger.Tx) error {
+		clear(taken)
+		for _, paid := range payments {
+			purchases, err := tx.Purchases(ctx, paid)
+			if err != nil {
+				return err
+			}
+			for _, p := range purchases {
+				taken[p.Source] += p.Clawed
+			}
+		}
+		return nil
+	}))
+	for _, g := range grants {
+		if source, _, returned := strings.Cut(g.Source, ":return:"); returned {
+			taken[source] += g.Amount
+		}
+	}
+	return taken
 }
 
 // checkPaid: a call is paid from credit that was good when it was made; what is not paid is owed. It returns that.
@@ -162,6 +229,7 @@ func (m *model) checkPaid(t *rapid.T, c *modelCall, grants []ledger.Grant) int64
 	require.NoError(t, err)
 	require.Equal(t, c.open, h.State == ledger.StateOpen)
 	require.Equal(t, c.cost, h.Cost)
+	c.paid = h.PaidBy
 	paid := int64(0)
 	for _, burn := range h.PaidBy {
 		i := slices.IndexFunc(grants, func(g ledger.Grant) bool { return g.ID == burn.GrantID })

@@ -54,8 +54,9 @@ type modelCall struct {
 	overage  int64 // the part of it that is invoiced
 	final    bool  // settled, not only swept
 	open     bool
-	gone     bool // its hold is deleted
-	changes  int  // of limits, when it was made
+	gone     bool          // its hold is deleted
+	paid     []ledger.Burn // which grants have paid, also when its hold is deleted
+	changes  int           // of limits, when it was made
 	answered ledger.Closing
 }
 
