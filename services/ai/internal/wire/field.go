@@ -24,7 +24,6 @@ const (
 	fieldResponseFormat
 	fieldServiceTier
 	fieldPrompt
-	fieldAudio
 
 	fieldEnd
 
@@ -60,8 +59,6 @@ func (f field) name() string {
 		return "service_tier"
 	case fieldPrompt:
 		return "prompt"
-	case fieldAudio:
-		return "audio"
 	case fieldMaxOutputTokens:
 		return "max_output_tokens"
 	default:
@@ -134,8 +131,6 @@ func (r *Request) takeValue(c *jsonscan.Cursor, f field) error {
 		return r.takePrompt(c)
 	case fieldTools:
 		return takeChatTools(c)
-	case fieldAudio:
-		return takeAudio(c)
 	default:
 		c.Skip()
 		return nil

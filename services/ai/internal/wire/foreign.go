@@ -108,6 +108,20 @@ func takeChatTools(c *jsonscan.Cursor) error {
 	return nil
 }
 
+// takeOther passes a member that Trivet does not read, and refuses what names such an object.
+func takeOther(c *jsonscan.Cursor, key []byte) error {
+	switch {
+	case isNamed(key, "audio"):
+		return takeAudio(c)
+	case isForeign(key) && c.Kind() != jsonscan.Null:
+		c.Skip()
+		return foreign(string(key))
+	default:
+		c.Skip()
+		return nil
+	}
+}
+
 // takeAudio passes how a chat is to be spoken.
 func takeAudio(c *jsonscan.Cursor) (problem error) {
 	for key := range c.Members() {

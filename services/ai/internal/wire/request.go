@@ -140,13 +140,13 @@ func (r *Request) read(c *jsonscan.Cursor, suspect RefusedFields) (problem error
 		if err == nil && f&r.seen != 0 {
 			err = invalid(f.name(), "appears more than once")
 		}
-		if err == nil && r.wants(f) {
+		switch {
+		case err == nil && r.wants(f):
 			r.seen |= f
 			err = r.take(c, f)
-		} else if err == nil && f == 0 && isForeign(key) && c.Kind() != jsonscan.Null {
-			err = foreign(string(key))
-			c.Skip()
-		} else {
+		case err == nil && f == 0:
+			err = takeOther(c, key)
+		default:
 			c.Skip()
 		}
 		if problem == nil && err != nil {
