@@ -184,6 +184,11 @@ func (c *Cursor) Skip() {
 func (c *Cursor) Raw() []byte {
 	start := c.Pos()
 	c.Skip()
+	return c.Since(start)
+}
+
+// Since returns the bytes from start, which Pos has returned, to the end of what was passed; nil after an error.
+func (c *Cursor) Since(start int) []byte {
 	if c.err != nil {
 		return nil
 	}

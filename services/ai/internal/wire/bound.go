@@ -14,8 +14,6 @@ const (
 	imageTokens = 4_096
 	// miniImageTokens is gpt-4o-mini's: 2,833 and 5,667 for each of at most eight tiles.
 	miniImageTokens = 48_169
-	// audioBytes is the fewest bytes of base64 that make a token: ten tokens a second at 8 kbit/s would be 136.
-	audioBytes = 64
 	// messageTokens frame a message, callTokens a call of a tool, and replyTokens the answer.
 	messageTokens = 4
 	callTokens    = 8
@@ -79,7 +77,7 @@ func (r *Request) frame(m models.Model) int64 {
 		image = miniImageTokens
 	}
 	sum := r.parts.messages*messageTokens + r.parts.calls*callTokens + replyTokens +
-		r.parts.images*image + (r.parts.audio+audioBytes-1)/audioBytes + r.parts.files*m.ContextTokens
+		r.parts.images*image + r.parts.audio + r.parts.files*m.ContextTokens
 	if r.tools.len()+r.functions.len() > 0 {
 		sum += schemaTokens
 	}

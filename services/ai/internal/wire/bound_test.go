@@ -1,6 +1,8 @@
 package wire_test
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
@@ -33,6 +35,14 @@ func count(t testing.TB, counter *tokens.Counter, r *wire.Request, m models.Mode
 	return r.CountInput(m, budget)
 }
 
+// sound is the content of a message with an uncompressed sound of one byte a sample.
+func sound(rate, samples int) string {
+	file := []byte("RIFF....WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00....----\x01\x00\x08\x00data....")
+	binary.LittleEndian.PutUint32(file[24:], uint32(rate))
+	file = append(file, make([]byte, samples)...)
+	return `[{"type":"input_audio","input_audio":{"data":"` + base64.StdEncoding.EncodeToString(file) + `","format":"wav"}}]`
+}
+
 func TestInputIsBounded(t *testing.T) {
 	counter := tokens.NewCounter()
 	image := `{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("A", 100_000) + `"}}`
@@ -50,7 +60,13 @@ func TestInputIsBounded(t *testing.T) {
 		"parts":          {message(`[{"type":"text","text":"hello"},{"type":"text","text":"world"}]`), model, 3 + 4 + 2, 130},
 		"image":          {message(`[` + image + `]`), model, 3 + 4 + 4096, 4300},
 		"image, mini":    {message(`[` + image + `]`), models.Model{ID: "gpt-4o-mini", Vocabulary: models.VocabularyO200k, ContextTokens: 128_000}, 3 + 4 + 48169, 48_400},
-		"audio":          {message(`[{"type":"input_audio","input_audio":{"data":"` + strings.Repeat("A", 64_000-2) + `","format":"wav"}}]`), model, 3 + 4 + 1000, 1200},
+		"audio":          {message(sound(16_000, 48_000)), model, 3 + 4 + 1001, 1200},
+		"slow audio":     {message(sound(100, 1_000)), model, 3 + 4 + 11*32, 500},
+		"audio as a URL": {message(strings.Replace(sound(100, 1_000), `"data":"`, `"data":"data:audio\/wav;base64,`, 1)), model, 3 + 4 + 11*32, 500},
+		"two sounds":     {message(`[` + strings.Trim(sound(100, 1_000), "[]") + `,` + strings.Trim(sound(100, 1_000), "[]") + `]`), model, 3 + 4 + 2*11*32, 900},
+		"other audio":    {message(`[{"type":"input_audio","input_audio":{"data":"T2dnUw==","format":"wav"}}]`), model, 400_000, 400_000},
+		"no base64":      {message(`[{"type":"input_audio","input_audio":{"data":"????","format":"wav"}}]`), model, 400_000, 400_000},
+		"audio, no text": {message(`[{"type":"input_audio","input_audio":{"data":[1,2]}}]`), model, 400_000, 400_000},
 		"file":           {message(`[{"type":"file","file":{"file_data":"f"}}]`), model, 400_000, 400_000},
 		"name and tools": {`{"model":"m","messages":[{"role":"user","name":"ann","content":"hello"}],"tools":[{"a":"hello"}]}`, model, 3 + 4 + 1 + 1 + 64 + 7, 200},
 		"calls of tools": {`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"xxxxxxxxxxxxxxx","function":{"name":"hello","arguments":"world"}}]}]}`, model, 3 + 4 + 8 + 3 + 2, 200},
@@ -93,9 +109,10 @@ func TestOnlyPayloadsAreLeftOut(t *testing.T) {
 func TestTextBesideAPayloadCounts(t *testing.T) {
 	counter := tokens.NewCounter()
 	long := strings.Repeat("word ", 2_000)
+	wav := strings.Split(sound(8_000, 100), `"`)[9]
 	for name, part := range map[string]string{
 		"image": `{"type":"image_url","image_url":{"url":"data:x","caption":%q}}`,
-		"audio": `{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav","transcript":%q}}`,
+		"audio": `{"type":"input_audio","input_audio":{"data":"` + wav + `","format":"wav","transcript":%q}}`,
 		"key":   `{"type":"image_url","image_url":{"url":"data:x",%q:1}}`,
 		"label": `{"type":"image_url","image_url":{"url":"data:x","detail":%q}}`,
 	} {

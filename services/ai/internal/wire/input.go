@@ -12,7 +12,7 @@ type parts struct {
 	calls    int64 // calls of tools
 	images   int64
 	files    int64
-	audio    int64 // bytes of base64
+	audio    int64 // tokens of sound, at most
 	raw      int64 // bytes of the body that are not text: images, audio and files
 }
 
@@ -86,15 +86,16 @@ func (p *parts) part(c *jsonscan.Cursor) (where string) {
 		found := ""
 		switch string(key) {
 		case "image_url":
-			size, found = payload(c, "url", func(int64) { p.images++ })
+			size, found = payload(c, "url", func([]byte) { p.images++ })
 			p.raw += size
 		case "input_audio":
-			size, found = payload(c, "data", func(size int64) { p.audio += size })
+			size, found = payload(c, "data", func(raw []byte) { p.audio += soundBound(raw) })
 			p.raw += size
 		case "file":
-			size, found = measure(c)
+			var raw []byte
+			raw, found = measure(c)
 			p.files++
-			p.raw += size
+			p.raw += int64(len(raw))
 		default:
 			if at := foreignMember(c, key); at != "" && where == "" {
 				where = "." + at
@@ -108,22 +109,22 @@ func (p *parts) part(c *jsonscan.Cursor) (where string) {
 }
 
 // payload passes the value of a content part's member: the payload itself, or an object that holds it under name. It
-// tells found the size of each payload and returns the size of all, and where the value names an object whose owner is not known.
-func payload(c *jsonscan.Cursor, name string, found func(size int64)) (sum int64, where string) {
+// tells found each payload and returns the size of all, and where the value names an object whose owner is not known.
+func payload(c *jsonscan.Cursor, name string, found func(raw []byte)) (sum int64, where string) {
 	if c.Kind() != jsonscan.Object {
-		size, where := measure(c)
-		found(size)
-		return size, where
+		raw, where := measure(c)
+		found(raw)
+		return int64(len(raw)), where
 	}
 	for key := range c.Members() {
 		at := ""
 		if string(key) == name {
-			var size int64
-			if size, at = measure(c); at != "" {
+			var raw []byte
+			if raw, at = measure(c); at != "" {
 				at = name + at
 			}
-			found(size)
-			sum += size
+			found(raw)
+			sum += int64(len(raw))
 		} else {
 			at = foreignMember(c, key)
 		}
@@ -134,11 +135,11 @@ func payload(c *jsonscan.Cursor, name string, found func(size int64)) (sum int64
 	return sum, where
 }
 
-// measure passes a value and returns its size, and where it names an object whose owner is not known.
-func measure(c *jsonscan.Cursor) (size int64, where string) {
+// measure passes a value and returns its bytes, and where it names an object whose owner is not known.
+func measure(c *jsonscan.Cursor) (raw []byte, where string) {
 	start := c.Pos()
 	where = foreignIn(c)
-	return int64(c.Offset() - start), where
+	return c.Since(start), where
 }
 
 // takeInput checks the input of an embeddings request: a text, a list of texts, or token numbers in either place.

@@ -147,18 +147,19 @@ func (i *item) member(c *jsonscan.Cursor, key []byte, path string) {
 	case name == "image_url" && c.Kind() == jsonscan.Null:
 		c.Skip()
 	case name == "image_url":
-		size, where = payload(c, "url", func(int64) { parts.images++ })
+		size, where = payload(c, "url", func([]byte) { parts.images++ })
 		parts.raw += size
 	case name == "file_data" || name == "file_url":
 		if c.Kind() != jsonscan.Null {
 			parts.files++
 		}
-		size, where = measure(c)
-		parts.raw += size
+		var raw []byte
+		raw, where = measure(c)
+		parts.raw += int64(len(raw))
 	case name == "env": // of a shell's call: its names are the caller's
 		c.Skip()
 	case name == "input_audio":
-		size, where = payload(c, "data", func(size int64) { parts.audio += size })
+		size, where = payload(c, "data", func(raw []byte) { parts.audio += soundBound(raw) })
 		parts.raw += size
 	default:
 		i.value(c, path)
