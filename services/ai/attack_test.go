@@ -67,7 +67,7 @@ func (in *independent) value(v any, keys bool) {
 			if keys {
 				in.text(k)
 			}
-			if k != "image_url" {
+			if k != "image_url" && k != "input_audio" && k != "file" {
 				in.value(e, keys)
 			}
 		}

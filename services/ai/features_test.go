@@ -43,6 +43,7 @@ models:
   paint: {kind: image, provider: x, context_tokens: 9000, input: "0", images: {"standard/1024x1024": "0.04", "hd/1024x1024": "0.08"}, targets: [{target: a}, {target: b, priority: 2}]}
   hear: {kind: transcription, provider: x, context_tokens: 4096, input: "0", minute: "0.006", max_audio_seconds: 60, targets: [{target: a}, {target: b, priority: 2}]}
   listen: {kind: transcription, provider: x, context_tokens: 16000, max_output_tokens: 2000, input: "2", audio_input: "6", output: "10", max_audio_seconds: 600, targets: [{target: a}, {target: b, priority: 2}]}
+  say: {kind: speech, provider: x, context_tokens: 4096, input: "0", characters: "15", targets: [{target: a}, {target: b, priority: 2}]}
 `
 
 // usageOf is an answer to a chat with that usage.

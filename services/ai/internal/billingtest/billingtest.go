@@ -224,6 +224,13 @@ func (f *Fake) Balance() int64 {
 	return f.balance
 }
 
+// SetBalance sets what is left, in nano-dollars, holds not deducted.
+func (f *Fake) SetBalance(nanos int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.balance = nanos
+}
+
 // Checkpoints returns the checkpoints in the order they came.
 func (f *Fake) Checkpoints() []*billingv1.CheckpointRequest {
 	f.mu.Lock()
