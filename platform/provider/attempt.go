@@ -8,9 +8,15 @@ import (
 	"time"
 )
 
-// Attempt is the last call to a provider that was made for a request, so that the request's own log line can tell of it. The
-// zero value is ready. It is safe for concurrent use, and a nil *Attempt drops what it is told.
+// message is the text of the line of a call.
+const message = "provider call"
+
+// Attempt is the last call to a provider that was made for a request, so that the request's own log line can tell of it. Begin and End
+// make it tell of a part of the work for a request. The zero value is ready. It is safe for concurrent use, and a nil *Attempt drops what
+// it is told.
 type Attempt struct {
+	around *Attempt // of the request; nil for none
+
 	mu     sync.Mutex
 	taken  bool
 	made   bool
@@ -73,18 +79,67 @@ func (a *Attempt) Refused(code string) {
 	a.code = LogCode(code)
 }
 
-// note takes a call that has ended. It reports false when nobody will tell of it any more.
-func (a *Attempt) note(r record) bool {
+// note takes a call that has ended. It reports false when nobody will tell of it any more. Earlier has the attributes of the call before
+// it, if that went well and so has no line yet; else it is nil.
+func (a *Attempt) note(r record) (earlier []slog.Attr, noted bool) {
 	if a == nil {
-		return false
+		return nil, false
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.taken {
-		return false
+		return nil, false
+	}
+	if a.made {
+		if a.call.outcome.fine() {
+			earlier = a.attrs()
+		}
+		a.tokens, a.code = 0, ""
 	}
 	a.made, a.call = true, r
-	return true
+	return earlier, true
+}
+
+// attrs are the attributes of the call. The caller holds mu.
+func (a *Attempt) attrs() []slog.Attr {
+	attrs := a.call.attrs(a.code)
+	if a.tokens > 0 {
+		attrs = append(attrs, slog.Int64("tokens_used", a.tokens))
+	}
+	return attrs
+}
+
+// Begin returns a context whose calls are noted in a, and not in the attempt that ctx may have. Call End when it is known how many tokens
+// they used.
+func (a *Attempt) Begin(ctx context.Context) context.Context {
+	a.around = AttemptOf(ctx)
+	return WithAttempt(ctx, a)
+}
+
+// End tells of the last call: in the attempt around this one, or in a line of its own if there is none, or if its line is already written.
+// A call that failed has its line already.
+func (a *Attempt) End(ctx context.Context, log *slog.Logger) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.taken = true
+	if !a.made {
+		return
+	}
+	earlier, noted := a.around.note(a.call)
+	tell(ctx, log, earlier)
+	if noted {
+		a.around.Used(a.tokens)
+		a.around.Refused(a.code)
+	} else if a.call.outcome.fine() {
+		tell(ctx, log, a.attrs())
+	}
+}
+
+// tell writes the line of a call that went well; none without attributes.
+func tell(ctx context.Context, log *slog.Logger, attrs []slog.Attr) {
+	if attrs != nil && log.Enabled(ctx, slog.LevelInfo) {
+		log.LogAttrs(ctx, slog.LevelInfo, message, attrs...)
+	}
 }
 
 // Take returns the attempt as the attribute "provider"; false when no call has ended. A call that ends later, because its
@@ -96,9 +151,5 @@ func (a *Attempt) Take() (slog.Attr, bool) {
 	if !a.made {
 		return slog.Attr{}, false
 	}
-	attrs := a.call.attrs(a.code)
-	if a.tokens > 0 {
-		attrs = append(attrs, slog.Int64("tokens_used", a.tokens))
-	}
-	return slog.Attr{Key: "provider", Value: slog.GroupValue(attrs...)}, true
+	return slog.Attr{Key: "provider", Value: slog.GroupValue(a.attrs()...)}, true
 }

@@ -74,6 +74,53 @@ func TestAnAttemptTellsTheProvidersOwnCode(t *testing.T) {
 	require.NotContains(t, got, "tokens_used")
 }
 
+// A part of the work for a request tells of its calls with what they used: in the request's line while that waits, else in lines of their own.
+func TestAPartTellsWhatItsCallsUsed(t *testing.T) {
+	status := http.StatusOK
+	r := newFixture(t, provider.Config{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+	log := slog.New(slog.NewJSONHandler(r, nil))
+	part := func(ctx context.Context, statuses ...int) {
+		t.Helper()
+		var a provider.Attempt
+		own := a.Begin(ctx)
+		for _, status = range statuses {
+			response, err := r.get(t, own, "/x")
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			provider.AttemptOf(own).Used(int64(status))
+			provider.AttemptOf(own).Refused("some_code")
+		}
+		a.End(ctx, log)
+	}
+	used := func(from int) (all []any) {
+		for _, line := range r.lines(t)[from:] {
+			require.Equal(t, "provider call", line["msg"])
+			require.Equal(t, "openai", line["integration"])
+			all = append(all, line["level"], line["tokens_used"])
+		}
+		return all
+	}
+	part(t.Context(), 200)
+	require.Equal(t, []any{"INFO", 200.0}, used(0))
+	part(t.Context())
+	part(t.Context(), 503)
+	require.Equal(t, []any{"WARN", nil}, used(1), "its only line was written at once")
+	part(t.Context(), 201, 503, 202)
+	require.Equal(t, []any{"INFO", 201.0, "WARN", nil, "INFO", 202.0}, used(2), "each call has one line")
+
+	request := &provider.Attempt{}
+	ctx, written := provider.WithAttempt(t.Context(), request), len(r.lines(t))
+	part(ctx, 200)
+	require.Len(t, r.lines(t), written, "the request's line tells of it")
+	part(ctx, 202)
+	require.Equal(t, []any{"INFO", 200.0}, used(written), "the request's line has room for one call")
+	got := facts(t, request)
+	require.Equal(t, int64(202), got["status"])
+	require.Equal(t, int64(202), got["tokens_used"])
+	part(ctx, 203)
+	require.Equal(t, []any{"INFO", 200.0, "INFO", 203.0}, used(written), "the request's line is written")
+}
+
 func TestNobodyTellsOfARequestWithoutACall(t *testing.T) {
 	_, ok := new(provider.Attempt).Take()
 	require.False(t, ok)

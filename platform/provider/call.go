@@ -185,7 +185,8 @@ func (c *call) log(out outcome, err error, took time.Duration) {
 	if err != nil {
 		r.err = withoutURL(err)
 	}
-	noted := AttemptOf(c.ctx).note(r)
+	earlier, noted := AttemptOf(c.ctx).note(r)
+	tell(c.ctx, c.t.log, earlier)
 	level := slog.LevelInfo
 	if !out.fine() {
 		level = slog.LevelWarn
@@ -193,7 +194,7 @@ func (c *call) log(out outcome, err error, took time.Duration) {
 		return
 	}
 	if c.t.log.Enabled(c.ctx, level) {
-		c.t.log.LogAttrs(c.ctx, level, "provider call", r.attrs("")...)
+		c.t.log.LogAttrs(c.ctx, level, message, r.attrs("")...)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/stored"
@@ -186,6 +187,9 @@ func (r *Runner) lose(ctx context.Context, running *stored.Running, reason error
 
 // End cancels a response, settles it, and returns once that is done, so that it can be deleted. A response that is settled is not an error.
 func (r *Runner) End(ctx context.Context, id string) error {
+	var attempt provider.Attempt
+	ctx = attempt.Begin(ctx)
+	defer attempt.End(ctx, r.Logger)
 	running, err := r.Store.Running(ctx, id)
 	if errors.Is(err, stored.ErrNotFound) {
 		return nil

@@ -14,6 +14,8 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
+	"github.com/trivet-dev/trivet/platform/provider"
+	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/platform/wait"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/stored"
@@ -171,6 +173,9 @@ func (r *Runner) poll(ctx context.Context, running *stored.Running) {
 
 // check reads a response and settles it if it has ended. missing is since when the provider does not know it.
 func (r *Runner) check(ctx context.Context, running *stored.Running) (done bool, missingSince time.Time, err error) {
+	var attempt provider.Attempt // the line of a response that has ended tells what it has used
+	ctx = attempt.Begin(requestid.With(ctx, running.Request))
+	defer attempt.End(ctx, r.Logger)
 	r.extend(ctx, running)
 	if r.tooOld(running) {
 		if status, _, err := r.cancel(ctx, running); err == nil && status == http.StatusOK {

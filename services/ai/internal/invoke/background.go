@@ -9,6 +9,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/platform/requestid"
 	"github.com/trivet-dev/trivet/services/ai/internal/hold"
 	"github.com/trivet-dev/trivet/services/ai/internal/stored"
@@ -182,7 +183,8 @@ type Ending struct {
 	Hold *hold.Hold
 }
 
-// Ending reads a response in one piece. Its error tells that the body is not a response.
+// Ending reads a response in one piece. The attempt of ctx learns what an ended one has used. The error tells that the body is not a
+// response.
 func (i *Invoker) Ending(ctx context.Context, r *stored.Running, body []byte) (e Ending, err error) {
 	c, err := i.revive(ctx, r)
 	if err != nil {
@@ -199,6 +201,7 @@ func (i *Invoker) Ending(ctx context.Context, r *stored.Running, body []byte) (e
 	}
 	c.finish()
 	e.Final, e.Kept = c.ending(), c.keptNow()
+	provider.AttemptOf(ctx).Used(e.Final.Usage.Total())
 	return e, nil
 }
 

@@ -56,6 +56,7 @@ type call struct {
 	input   int64                   // counted input tokens; 0 when not counted
 	up      context.Context         //nolint:containedctx // the call's own; it has the values of the caller's
 	cancel  context.CancelCauseFunc // of up
+	attempt provider.Attempt        // the log line of its request to the provider, which tells what was used
 
 	// They belong to the call's goroutine until done is closed.
 	stage     stage
@@ -105,7 +106,7 @@ func (i *Invoker) newCall(ctx context.Context, account string, req *wire.Request
 		invoker: i, account: account, req: req, model: m, began: i.deps.Now(), meter: i.meters.Get(i.deps.Counter, m.Vocabulary), hold: r.hold, ticket: ticket, input: r.input,
 		done: make(chan struct{}), gone: make(chan struct{}), sink: sink,
 	}
-	c.up, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	c.up, c.cancel = context.WithCancelCause(context.WithoutCancel(c.attempt.Begin(ctx)))
 	return c
 }
 
@@ -158,7 +159,8 @@ func (c *call) end() {
 	} else {
 		c.ticket.Done(c.final.Usage.Total() + c.unsettled)
 	}
-	provider.AttemptOf(c.up).Used(c.final.Usage.Total())
+	c.attempt.Used(c.final.Usage.Total())
+	c.attempt.End(c.up, c.invoker.deps.Logger)
 	c.noteReasoning()
 	c.detach()
 	c.cancel(nil)
@@ -301,7 +303,7 @@ func (c *call) limit() int64 {
 // refuse passes on an error that the provider answered.
 func (c *call) refuse(answer *Answer, r *Refusal) error {
 	c.stage, c.status = refused, answer.Status
-	provider.AttemptOf(c.up).Refused(r.Code)
+	c.attempt.Refused(r.Code)
 	if r.Ours { // the log says what to do
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, "Configuration error. Please contact support.")
 	}

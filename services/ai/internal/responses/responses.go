@@ -15,6 +15,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/modelname"
 	"github.com/trivet-dev/trivet/platform/passport"
+	"github.com/trivet-dev/trivet/platform/provider"
 	"github.com/trivet-dev/trivet/services/ai/internal/background"
 	"github.com/trivet-dev/trivet/services/ai/internal/invoke"
 	"github.com/trivet-dev/trivet/services/ai/internal/stored"
@@ -182,6 +183,9 @@ var objectPaths = map[wire.Endpoint]objectPath{
 
 // object passes on a request about a response.
 func (f *Front) object(ctx context.Context, claims *passport.Claims, in *aiv1.RelayRequest, path objectPath, sink invoke.Sink) error {
+	var attempt provider.Attempt // of a response that ends, the line tells what it has used
+	ctx = attempt.Begin(ctx)
+	defer attempt.End(ctx, f.Logger)
 	query, err := queryOf(in.GetEndpoint(), in.GetQuery())
 	if err != nil {
 		return err
