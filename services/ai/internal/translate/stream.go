@@ -151,7 +151,7 @@ func (s *stream) event(data []byte) {
 			continue
 		}
 		s.begin()
-		s.delta(c.Choices[i].turn())
+		s.delta(c.Choices[i].turn(false))
 		if reason := textOf(c.Choices[i].FinishReason); reason != "" {
 			s.answer.finish = reason
 		}

@@ -16,6 +16,9 @@ type turn struct {
 	calls          []toolCall
 }
 
+// blank reports whether a turn says nothing.
+func (t *turn) blank() bool { return len(t.words)+len(t.refusal)+len(t.thoughts)+len(t.calls) == 0 }
+
 // UnmarshalJSON implements json.Unmarshaler. A turn may also be a text alone.
 func (t *turn) UnmarshalJSON(raw []byte) error {
 	c := jsonscan.New(raw)

@@ -63,6 +63,13 @@ func TestTurns(t *testing.T) {
 		"other arguments in the old way": {`"message":{"tool_calls":[` + call + `],"function_call":{"name":"f","arguments":"{\"a\":1}"}}`, `call f {}; call f {"a":1}`},
 		"calls twice":                    {`"message":{"tool_calls":{"id":"u","name":"g","arguments":"{}"},"tool_calls":[` + call + `]}`, "call g {}; call f {}"},
 		"a call with its name only":      {`"message":{"tool_calls":[{"function":{"name":"f"}}]}`, "call f "},
+		"a text":                         {`"text":"Hi"`, "output_text Hi"},
+		"a text and a message":           {`"text":"Hi","message":{"content":"Hi","tool_calls":[` + call + `]}`, "output_text Hi; call f {}"},
+		"a text and a call":              {`"text":"Hi","message":{"content":null,"tool_calls":[` + call + `]}`, "output_text Hi; call f {}"},
+		"a text and a refusal":           {`"message":{"refusal":"No"},"text":"No"`, "refusal No"},
+		"a text and an empty delta":      {`"delta":{},"text":"Hi"`, "output_text Hi"},
+		"a text and a delta":             {`"delta":{"content":"Hi"},"text":"Hi"`, "output_text Hi"},
+		"an empty text, and a delta":     {`"delta":{"content":"Hi"},"text":""`, "output_text Hi"},
 	} {
 		chat := `{"id":"1","model":"m","choices":[{"index":0,` + c.choice + `,"finish_reason":"stop"}]}`
 		require.Equal(t, c.want, itemsIn(t, translated(t, ``, chat)), name)
@@ -91,5 +98,19 @@ func TestCallsThatBeginEmpty(t *testing.T) {
 		},
 	} {
 		require.Equal(t, c.want, itemsIn(t, translated(t, ``, c.chat+"data: [DONE]\n\n")), name)
+	}
+}
+
+// TestMessagesBesideDeltas: an answer in one piece has a message, a chunk has a delta; the other one counts only without it.
+func TestMessagesBesideDeltas(t *testing.T) {
+	for choice, want := range map[string]struct{ whole, streamed string }{
+		`"message":{"content":"Hi you"},"delta":{"content":"you"}`: {"output_text Hi you", "output_text you"},
+		`"message":{"content":"Hi you"},"delta":{}`:                {"output_text Hi you", ""},
+		`"message":{"content":"Hi"},"delta":null`:                  {"output_text Hi", "output_text Hi"},
+		`"message":{},"delta":{"content":"Hi"}`:                    {"output_text Hi", "output_text Hi"},
+	} {
+		chat := `{"id":"1","model":"m","choices":[{"index":0,` + choice + `,"finish_reason":"stop"}]}`
+		require.Equal(t, want.whole, itemsIn(t, translated(t, ``, chat)), choice)
+		require.Equal(t, want.streamed, itemsIn(t, translated(t, ``, "data: "+chat+"\n\ndata: [DONE]\n\n")), "%s, streamed", choice)
 	}
 }

@@ -33,12 +33,19 @@ type choice struct {
 	Usage json.RawMessage `json:"usage"`
 }
 
-// turn returns what the choice says.
-func (c *choice) turn() *turn {
-	if len(c.Text.words) > 0 {
-		return &c.Text
+// turn returns what the choice says. A text counts only if the message or delta says none: some servers say the same in both.
+func (c *choice) turn(whole bool) *turn {
+	t := cmp.Or(c.Delta, &c.Message)
+	if whole && !c.Message.blank() {
+		t = &c.Message
 	}
-	return cmp.Or(c.Delta, &c.Message)
+	if len(t.words)+len(t.refusal) == 0 {
+		t.words = c.Text.words
+	}
+	if len(t.thoughts) == 0 {
+		t.thoughts = c.Text.thoughts
+	}
+	return t
 }
 
 // whole translates a completion. Any other body, such as an error, stays as it is.
@@ -55,7 +62,7 @@ func (x *Exchange) whole(body []byte) []byte {
 	x.identify(a)
 	if len(c.Choices) > 0 {
 		a.finish = textOf(c.Choices[0].FinishReason)
-		a.take(c.Choices[0].turn())
+		a.take(c.Choices[0].turn(true))
 	}
 	return x.response(a, true)
 }

@@ -64,13 +64,16 @@ func (p *pieces) choice(out *aiv1.ChatStreamResponse, raw []byte) {
 			c.Skip()
 		}
 	}
+	var delta, message, words []byte
 	c = jsonscan.New(raw)
 	for key := range c.Members() {
 		switch string(key) {
-		case "delta", "message":
-			p.delta(out, &c)
+		case "delta":
+			delta = c.Raw()
+		case "message":
+			message = c.Raw()
 		case "text": // of a server that takes a chat for a completion
-			p.say(out, &c, wire.Texts)
+			words = c.Raw()
 		case "finish_reason":
 			if reason := text(&c); reason != "" {
 				p.finish = reason
@@ -79,21 +82,32 @@ func (p *pieces) choice(out *aiv1.ChatStreamResponse, raw []byte) {
 			c.Skip()
 		}
 	}
+	if p.whole {
+		delta, message = message, delta
+	}
+	if len(delta) == 0 || string(delta) == "null" || p.whole && string(delta) == "{}" { // an answer in one piece has a message, a chunk has a delta
+		delta = message
+	}
+	c = jsonscan.New(delta)
+	if said := len(delta) > 0 && p.delta(out, &c); !said && len(words) > 0 { // some servers say the same in both
+		c = jsonscan.New(words)
+		p.say(out, &c, wire.Texts)
+	}
 }
 
-func (p *pieces) delta(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
+// delta reads a delta or a message, and reports whether it has a content or a refusal.
+func (p *pieces) delta(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) (said bool) {
 	if c.Kind() != jsonscan.Object { // a text alone
-		p.say(out, c, wire.Texts)
-		return
+		return p.say(out, c, wire.Texts)
 	}
 	var thought wire.Thought
 	var calls, old []toolPart
 	for key := range c.Members() {
 		switch {
 		case string(key) == "content":
-			p.say(out, c, wire.Words)
+			said = p.say(out, c, wire.Words) || said
 		case string(key) == "refusal":
-			p.say(out, c, wire.Texts)
+			said = p.say(out, c, wire.Texts) || said
 		case string(key) == "tool_calls":
 			calls = readTools(calls, c)
 		case string(key) == "function_call":
@@ -112,13 +126,15 @@ func (p *pieces) delta(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor) {
 		p.tool(out, part)
 	}
 	p.think(out, thought)
+	return said
 }
 
-// say adds what read finds in a value, whatever its form, to what the model says.
-func (p *pieces) say(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor, read func(words, thoughts []byte, c *jsonscan.Cursor) (w, t []byte)) {
+// say adds what read finds in a value, whatever its form, to what the model says. It reports whether it is anything.
+func (p *pieces) say(out *aiv1.ChatStreamResponse, c *jsonscan.Cursor, read func(words, thoughts []byte, c *jsonscan.Cursor) (w, t []byte)) (said bool) {
 	words, thoughts := read(nil, nil, c)
 	out.Delta += p.content.text(words)
 	p.think(out, thoughts)
+	return len(words) > 0
 }
 
 // think adds the inside of a JSON string to what the model thinks.
