@@ -43,6 +43,8 @@ type Change struct {
 	Since, At time.Time
 	// Value is that of the rule's first condition at that time; nil when it is unknown.
 	Value *float64
+
+	delivery *delivery // of what replicas share
 }
 
 // Summary says what is wrong, with the values of the labels.
@@ -180,6 +182,7 @@ func (e *Evaluator) log(ctx context.Context, c Change) {
 
 // Evaluate reads the metrics once and returns what changed. Metrics that cannot be read count as absent.
 func (e *Evaluator) Evaluate() []Change {
+	round := e.options.Shared.begin()
 	gathered, _ := e.options.Gatherer.Gather() // what it has is used; the exporter reports what failed
 	all := make(families, len(gathered))
 	for _, f := range gathered {
@@ -192,14 +195,15 @@ func (e *Evaluator) Evaluate() []Change {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var changes []Change
-	e.shared = round{at: now}
+	round.at = now
 	for _, r := range e.rules {
 		holding, values := e.holding(r, all)
 		changes = append(changes, e.update(r, holding, values, now)...)
 		if r.Shared {
-			e.shared.found = append(e.shared.found, finding{rule: r, holding: holding, firing: e.firing(r), values: values})
+			round.found = append(round.found, finding{rule: r, holding: holding, firing: e.firing(r), values: values})
 		}
 	}
+	e.shared = round
 	return changes
 }
 

@@ -75,9 +75,11 @@ func NewNotifier(o NotifierOptions) (*Notifier, error) {
 // Notify queues changes. It drops those that find no room, which the log has all the same.
 func (n *Notifier) Notify(ctx context.Context, changes []Change) {
 	for _, c := range changes {
+		c.delivery.begin()
 		select {
 		case n.waiting <- c:
 		default:
+			c.delivery.end()
 			n.record(ctx, "dropped", 1)
 		}
 	}
@@ -109,9 +111,14 @@ func (n *Notifier) together(first Change) []Change {
 	return changes
 }
 
-// deliver sends one message, and retries what may succeed later.
+// deliver sends one message, and retries what may succeed later. A message that was cut short by the end of ctx is neither sent nor given up.
 func (n *Notifier) deliver(ctx context.Context, changes []Change) {
 	err := n.attempts(ctx, changes)
+	if err == nil || ctx.Err() == nil {
+		for _, c := range changes {
+			defer c.delivery.end()
+		}
+	}
 	if err == nil {
 		n.record(ctx, "sent", len(changes))
 		return

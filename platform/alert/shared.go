@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/database"
@@ -16,6 +17,13 @@ import (
 
 // sharedLease is the default of SharedOptions.Lease.
 const sharedLease = 30 * time.Second
+
+const (
+	// maxUnsaved bounds the rounds whose messages are not sent yet. More of them wait for the first one.
+	maxUnsaved = 16
+	// saveTimeout bounds storing what was sent before the replica stops.
+	saveTimeout = 2 * time.Second
+)
 
 // SharedOptions are what a Shared is made of.
 type SharedOptions struct {
@@ -28,10 +36,12 @@ type SharedOptions struct {
 }
 
 // Shared has one of several replicas tell of the alerts about what all of them share (Rule.Shared). All evaluate the rules. The one that holds a job
-// of the database compares what it finds with what was told last, which is the job's progress, so that the next one neither repeats nor forgets a change.
+// of the database compares what it finds with what was told last, which is the job's progress. A change is stored when its messages were sent or given up:
+// the next replica forgets none, and repeats those that were not stored.
 type Shared struct {
 	options SharedOptions
 	rounds  chan round
+	terms   atomic.Int64 // counts the times that this replica became the one that tells
 }
 
 // NewShared makes a Shared. An Evaluator runs it.
@@ -42,6 +52,7 @@ func NewShared(o SharedOptions) *Shared {
 
 // round is what an evaluation has found of the shared rules.
 type round struct {
+	term  int64 // when the evaluation began
 	at    time.Time
 	found []finding
 }
@@ -59,6 +70,14 @@ type told struct {
 	Alert string    `json:"alert"`
 	Group string    `json:"group"`
 	Since time.Time `json:"since"`
+}
+
+// begin begins a round. Without replicas nobody takes it.
+func (s *Shared) begin() round {
+	if s == nil {
+		return round{}
+	}
+	return round{term: s.terms.Load()}
 }
 
 // offer gives a round to the telling replica, if this is the one. A round that was not taken is replaced.
@@ -88,30 +107,105 @@ func (s *Shared) run(ctx context.Context, tell func(context.Context, []Change)) 
 	}
 }
 
-// lead tells of the changes of each round until ctx ends. A change is stored first: a replica that dies then sends nothing, and no change is sent twice.
+// lead tells of the changes of each round until ctx ends.
 func (s *Shared) lead(ctx context.Context, h *job.Holder, tell func(context.Context, []Change)) error {
-	var before []told
-	h.Load(&before)
+	l := &leader{s: s, h: h, tell: tell, term: s.terms.Add(1)}
+	h.Load(&l.told)
+	defer l.stop(ctx)
 	for {
+		rounds, sent := s.rounds, (<-chan struct{})(nil)
+		if len(l.unsaved) > 0 {
+			sent = l.unsaved[0].sent.done
+		}
+		if len(l.unsaved) == maxUnsaved {
+			rounds = nil
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case r := <-s.rounds:
-			after, changes := r.compare(before)
-			if len(changes) == 0 {
-				continue
-			}
-			if err := h.Save(ctx, after); err != nil {
+		case <-sent:
+			if err := l.save(ctx); err != nil {
 				return err
 			}
-			before = after
-			tell(ctx, changes)
+		case r := <-rounds:
+			l.take(ctx, r)
 		}
 	}
 }
 
-// compare returns what is told after the round, and the changes. An alert is resolved when its condition holds no more: a process that began a short
-// while ago does not count it as firing yet.
+// leader is the replica that tells.
+type leader struct {
+	s    *Shared
+	h    *job.Holder
+	tell func(context.Context, []Change)
+	term int64
+
+	told    []told
+	unsaved []unsaved // oldest first
+	failing bool
+}
+
+// unsaved is what is told once the messages of a round were sent.
+type unsaved struct {
+	told []told
+	sent *delivery
+}
+
+// take tells of the changes of a round. One that began before this replica was the one may be older than what another replica told last.
+func (l *leader) take(ctx context.Context, r round) {
+	if r.term != l.term {
+		return
+	}
+	after, changes := r.compare(l.told)
+	if len(changes) == 0 {
+		return
+	}
+	sent := newDelivery()
+	for i := range changes {
+		changes[i].delivery = sent
+	}
+	l.tell(ctx, changes)
+	sent.end()
+	l.told = after
+	l.unsaved = append(l.unsaved, unsaved{after, sent})
+}
+
+// save stores what the first unsaved round told. A database that fails is asked again: the messages were sent.
+func (l *leader) save(ctx context.Context) error {
+	err := l.h.Save(ctx, l.unsaved[0].told)
+	switch {
+	case err == nil:
+		l.unsaved, l.failing = l.unsaved[1:], false
+	case errors.Is(err, job.ErrLost) || ctx.Err() != nil:
+		return err
+	default:
+		if !l.failing {
+			l.s.options.Logger.WarnContext(ctx, "storing which alerts were told failed; retrying", slog.Any("error", err))
+		}
+		l.failing = true
+		_ = wait.For(ctx, l.s.options.Lease/10)
+	}
+	return nil
+}
+
+// stop stores what was sent. The next replica tells of the rest.
+func (l *leader) stop(ctx context.Context) {
+	sent := 0
+	for sent < len(l.unsaved) && l.unsaved[sent].sent.ended() {
+		sent++
+	}
+	if sent == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	if err := l.h.Save(ctx, l.unsaved[sent-1].told); err != nil && !errors.Is(err, job.ErrLost) {
+		l.s.options.Logger.WarnContext(ctx, "storing which alerts were told failed; another replica may repeat them", slog.Any("error", err))
+	}
+}
+
+// compare returns what is told after the round, and the changes. An alert is resolved when its condition was measured and holds no more: a process that
+// began a short while ago does not count it as firing yet, and one whose database is slow or that stops does not measure it.
 func (r round) compare(before []told) (after []told, changes []Change) {
 	for _, f := range r.found {
 		known := map[string]time.Time{}
@@ -130,7 +224,7 @@ func (r round) compare(before []told) (after []told, changes []Change) {
 			}
 		}
 		for _, group := range slices.Sorted(maps.Keys(known)) {
-			if f.holding[group] {
+			if _, measured := f.values[group]; f.holding[group] || !measured {
 				after = append(after, told{f.rule.Name, group, known[group]})
 				continue
 			}

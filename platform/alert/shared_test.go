@@ -1,13 +1,18 @@
 package alert_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -18,10 +23,21 @@ import (
 	"github.com/trivet-dev/trivet/platform/job"
 )
 
-// deadLetters are rows that all replicas see.
-type deadLetters struct{ atomic.Int64 }
+// sharedLease is far longer than a busy machine stops a test.
+const sharedLease = 5 * time.Second
+
+// deadLetters are rows that all replicas see. When they are away, nothing is measured.
+type deadLetters struct {
+	atomic.Int64
+	away    atomic.Bool
+	gathers atomic.Int64
+}
 
 func (d *deadLetters) Gather() ([]*dto.MetricFamily, error) {
+	defer d.gathers.Add(1)
+	if d.away.Load() {
+		return nil, errors.New("the count takes too long")
+	}
 	name, labels, values := "trivet_inbox_events", []string{"source", "state"}, []string{"stripe", "dead"}
 	count := float64(d.Load())
 	return []*dto.MetricFamily{{Name: &name, Metric: []*dto.Metric{{
@@ -51,26 +67,29 @@ type replica struct {
 
 func (r *replicas) start(number int) replica {
 	r.Helper()
+	return r.startWith(r.dead, func(_ context.Context, changes []alert.Change) {
+		for _, c := range changes {
+			r.told <- message{number, c}
+		}
+	})
+}
+
+func (r *replicas) startWith(gatherer prometheus.Gatherer, notify func(context.Context, []alert.Change), also ...func(context.Context)) replica {
+	r.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	e, err := alert.NewEvaluator(alert.Options{
-		Gatherer: r.dead, Interval: time.Millisecond, Meter: noop.Meter{}, Logger: logger, Now: time.Now,
-		Shared: alert.NewShared(alert.SharedOptions{Database: r.db, Logger: logger, Lease: 300 * time.Millisecond}),
-		Notify: func(_ context.Context, changes []alert.Change) {
-			for _, c := range changes {
-				r.told <- message{number, c}
-			}
-		},
+		Gatherer: gatherer, Interval: time.Millisecond, Meter: noop.Meter{}, Logger: logger, Now: time.Now, Notify: notify,
+		Shared: alert.NewShared(alert.SharedOptions{Database: r.db, Logger: logger, Lease: sharedLease}),
 	})
 	require.NoError(r, err)
 	ctx, cancel := context.WithCancel(r.Context())
-	ended := make(chan struct{})
-	go func() {
-		e.Run(ctx)
-		close(ended)
-	}()
+	var running sync.WaitGroup
+	for _, run := range append(also, e.Run) {
+		running.Go(func() { run(ctx) })
+	}
 	stop := sync.OnceFunc(func() {
 		cancel()
-		<-ended
+		running.Wait()
 	})
 	r.Cleanup(stop)
 	return replica{e, stop}
@@ -89,6 +108,184 @@ func (r *replicas) next(firing bool) message {
 		require.Fail(r, "nobody tells of the change")
 		return message{}
 	}
+}
+
+// evaluated waits until some evaluations began and were compared.
+func (r *replicas) evaluated() {
+	r.Helper()
+	least := r.dead.gathers.Load() + 10
+	require.Eventually(r, func() bool { return r.dead.gathers.Load() >= least }, time.Minute, time.Millisecond)
+}
+
+// saved waits until the database has what was told last: an alert, or none.
+func (r *replicas) saved(firing bool) {
+	r.Helper()
+	require.Eventually(r, func() bool {
+		var progress []byte
+		err := r.db.Read().QueryRowContext(r.Context(), "SELECT progress FROM job_lease WHERE name = 'alerts'").Scan(&progress)
+		return err == nil && len(progress) > 0 && bytes.Contains(progress, []byte("EventsDead")) == firing
+	}, time.Minute, time.Millisecond)
+}
+
+// holder is who tells; "" for nobody.
+func (r *replicas) holder() (id string) {
+	_ = r.db.Read().QueryRowContext(r.Context(), "SELECT holder FROM job_lease WHERE name = 'alerts'").Scan(&id)
+	return id
+}
+
+func eachReplicas(t *testing.T, test func(r *replicas)) {
+	t.Helper()
+	databasetest.Each(t, job.Migrations(), func(t *testing.T, db *database.DB) {
+		test(&replicas{T: t, db: db, dead: &deadLetters{}, told: make(chan message, 100)})
+	})
+}
+
+// TestWhatIsNotMeasuredIsNotResolved: a count that takes too long, or that a stopping process makes no more, says nothing about the rows.
+func TestWhatIsNotMeasuredIsNotResolved(t *testing.T) {
+	eachReplicas(t, func(r *replicas) {
+		r.dead.Store(3)
+		r.start(0)
+		began := r.next(true).change
+		r.dead.away.Store(true)
+		r.evaluated()
+		require.Empty(r, r.told)
+		r.dead.away.Store(false)
+		r.evaluated()
+		require.Empty(r, r.told)
+		r.dead.Store(0)
+		require.True(r, began.Since.Equal(r.next(false).change.Since))
+	})
+}
+
+// late gathers once and then waits.
+type late struct {
+	*deadLetters
+	once        sync.Once
+	found, wait chan struct{}
+}
+
+func (l *late) Gather() ([]*dto.MetricFamily, error) {
+	first := false
+	l.once.Do(func() { first = true })
+	if first {
+		defer close(l.found)
+	} else {
+		<-l.wait
+	}
+	return l.deadLetters.Gather()
+}
+
+// TestAReplicaThatTakesOverEvaluatesFirst: what it found before may be older than what another replica told.
+func TestAReplicaThatTakesOverEvaluatesFirst(t *testing.T) {
+	eachReplicas(t, func(r *replicas) {
+		first := r.start(0)
+		require.Eventually(r, func() bool { return r.holder() != "" }, time.Minute, time.Millisecond)
+		l := &late{deadLetters: r.dead, found: make(chan struct{}), wait: make(chan struct{})}
+		release := sync.OnceFunc(func() { close(l.wait) })
+		r.startWith(l, func(_ context.Context, changes []alert.Change) {
+			for _, c := range changes {
+				r.told <- message{1, c}
+			}
+		})
+		r.Cleanup(release)
+		<-l.found
+		r.dead.Store(3)
+		r.next(true)
+		r.saved(true)
+		before := r.holder()
+		first.stop()
+		require.Eventually(r, func() bool { id := r.holder(); return id != "" && id != before }, time.Minute, time.Millisecond)
+		release()
+		r.evaluated()
+		require.Empty(r, r.told, "it told of what it had found before")
+		r.dead.Store(0)
+		require.Equal(r, 1, r.next(false).from)
+	})
+}
+
+// transport answers the attempts of a Notifier.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestAMessageThatWasNotSentIsToldAgain: the queue of messages ends with its process. What was sent, or given up, is not told again.
+func TestAMessageThatWasNotSentIsToldAgain(t *testing.T) {
+	eachReplicas(t, func(r *replicas) {
+		start := func(to transport) replica {
+			n, err := alert.NewNotifier(alert.NotifierOptions{
+				Receiver: slack(to), Meter: noop.Meter{}, Logger: slog.New(slog.DiscardHandler), Jitter: func(d time.Duration) time.Duration { return d },
+			})
+			require.NoError(r, err)
+			return r.startWith(r.dead, n.Notify, n.Run)
+		}
+		attempts := make(chan string, 100)
+		answering := func(status int) transport {
+			return func(q *http.Request) (*http.Response, error) {
+				body, err := io.ReadAll(q.Body)
+				attempts <- string(body)
+				return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: q}, err
+			}
+		}
+		next := func(text string) {
+			r.Helper()
+			select {
+			case body := <-attempts:
+				require.Contains(r, body, text)
+			case <-time.After(time.Minute):
+				require.Fail(r, "nothing is sent")
+			}
+		}
+		r.dead.Store(3)
+		hanging := start(func(q *http.Request) (*http.Response, error) {
+			attempts <- "hangs"
+			<-q.Context().Done()
+			return nil, q.Context().Err()
+		})
+		next("hangs")
+		hanging.stop()
+		sending := start(answering(http.StatusOK))
+		next("[FIRING] EventsDead")
+		r.saved(true)
+		r.evaluated()
+		sending.stop()
+		gone := start(answering(http.StatusNotFound))
+		r.evaluated()
+		r.dead.Store(0)
+		next("[RESOLVED] EventsDead")
+		r.saved(false)
+		gone.stop()
+		last := start(answering(http.StatusOK))
+		r.dead.Store(3)
+		next("[FIRING] EventsDead")
+		last.stop()
+		require.Empty(r, attempts)
+	})
+}
+
+// TestADatabaseThatFailsRepeatsNoMessage: what was told is stored when the database is back.
+func TestADatabaseThatFailsRepeatsNoMessage(t *testing.T) {
+	eachReplicas(t, func(r *replicas) {
+		rename := func(from, to string) {
+			require.NoError(r, r.db.Write(r.Context(), "test", func(ctx context.Context, tx database.Tx) error {
+				_, err := tx.ExecContext(ctx, "ALTER TABLE "+from+" RENAME TO "+to)
+				return err
+			}))
+		}
+		first := r.start(0)
+		require.Eventually(r, func() bool { return r.holder() != "" }, time.Minute, time.Millisecond)
+		rename("job_lease", "away")
+		r.dead.Store(3)
+		r.next(true)
+		r.evaluated()
+		rename("away", "job_lease")
+		r.saved(true)
+		first.stop()
+		r.start(1)
+		r.evaluated()
+		r.dead.Store(0)
+		require.Equal(r, 1, r.next(false).from)
+		require.Empty(r, r.told)
+	})
 }
 
 // TestReplicasTellOnceOfWhatTheyShare: of several replicas one tells of each change. When it stops while the alert fires, another one neither tells of it
