@@ -197,7 +197,7 @@ func TestAReplicaThatTakesOverEvaluatesFirst(t *testing.T) {
 		require.Eventually(r, func() bool { id := r.holder(); return id != "" && id != before }, time.Minute, time.Millisecond)
 		release()
 		r.evaluated()
-		require.Empty(r, r.told, "it told of what it had found before")
+		require.Empty(r, r.told, "it used what it had found before")
 		r.dead.Store(0)
 		require.Equal(r, 1, r.next(false).from)
 	})
