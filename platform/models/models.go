@@ -73,6 +73,8 @@ type Model struct {
 	OutputBound string
 	// HidesUsage is true when the provider must not be asked for the usage of a stream, because it refuses the field.
 	HidesUsage bool
+	// KeepsChats is true of a model at OpenAI itself, which keeps chats of newer accounts unless they say that it must not.
+	KeepsChats bool
 	// RefusedFields are the members that a request must not have; nil stands for those of the setting.
 	RefusedFields []string
 	// ContextTokens is the most tokens of input and output together.

@@ -32,8 +32,8 @@ type Config struct {
 	BreakerFailures int           `env:"OPENAI_BREAKER_FAILURES" default:"10" min:"0" help:"failed calls of a target within 10s that stop all calls to it for a while, if they are half of its calls; 0 never stops them"`
 	// MaxConcurrent is how many calls may run at once.
 	MaxConcurrent int `env:"OPENAI_MAX_CONCURRENT" default:"4096" min:"1" help:"maximum concurrent calls to OpenAI"`
-	// RefusedFields are members of a request that could change its model or its price.
-	RefusedFields []string `env:"TRIVET_REFUSED_FIELDS" default:"models,route,provider,plugins,transforms,preset,fallbacks,extra_body,best_of,use_beam_search,prediction,audio,web_search_options,search_parameters" help:"request fields that are refused, because they can change which model answers or what the call costs; none refuses nothing"`
+	// RefusedFields are members of a request that could change its model or its price, or have a provider keep a chat.
+	RefusedFields []string `env:"TRIVET_REFUSED_FIELDS" default:"models,route,provider,plugins,transforms,preset,fallbacks,extra_body,best_of,use_beam_search,prediction,audio,web_search_options,search_parameters,data_sources,store" help:"request fields that are refused, because they can change which model answers or what the call costs, or (store) have the provider keep a chat; none refuses nothing"`
 	// Redis is where the replicas share the counts of limits.
 	Redis settings.Secret `env:"REDIS_URL" help:"Redis that the replicas share the counts of limits in, as redis://HOST:6379, rediss:// or unix://; without it, each process counts for itself"`
 	// FallbackText answers a conversation of the typed API while no target of its model is available.

@@ -3,6 +3,7 @@ package ai_test
 import (
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -174,4 +175,43 @@ func TestFieldsThatReasoningModelsReject(t *testing.T) {
 	_, err = h.stream(&aiv1.ChatStreamRequest{Model: "o3", Messages: user("hi"), TopP: proto.Float64(0.5)})
 	requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, errs.From(err))
 	require.Empty(t, h.billing.Holds())
+}
+
+// TestStoredChatsAreRefused by the default of the setting: no account owns them, and an erasure does not reach them. Stored responses
+// have an owner.
+func TestStoredChatsAreRefused(t *testing.T) {
+	standard, _ := reflect.TypeFor[ai.Config]().FieldByName("RefusedFields")
+	fields := strings.Split(standard.Tag.Get("default"), ",")
+	require.Subset(t, fields, []string{"store", "data_sources"})
+	for _, c := range []struct {
+		model, member string
+		refused       bool
+	}{
+		{"plain", `"store":true`, true},
+		{"plain", `"store":"true"`, true},
+		{"plain", `"st\u006fre":true`, true},
+		{"plain", `"Store":true`, true},
+		{"plain", `"store":false,"store":true`, true},
+		{"plain", `"store":false`, false},
+		{"plain", `"store":null`, false},
+		{"open", `"store":true`, false},
+	} {
+		h := newFixture(t, withModels(otherModels), withUpstream(raw("application/json", wholeHello)), withConfig(func(c *ai.Config) { c.RefusedFields = fields }))
+		a := h.chat(`{` + c.member + `,"model":"` + c.model + `","messages":[{"role":"user","content":"x"}]}`)
+		if !c.refused {
+			require.Nil(t, a.err, c.member)
+			require.EqualValues(t, http.StatusOK, a.head.GetStatus())
+			continue
+		}
+		requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, a.err)
+		require.Equal(t, "store", a.err.Fields[0].Name)
+		require.Empty(t, h.billing.Holds())
+	}
+	h := newFixture(t, withStore(), withReply(5), withConfig(func(c *ai.Config) { c.RefusedFields = fields }))
+	require.Contains(t, h.chat(`{"store":true,"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}]}`).err.Message, "erasure")
+	for _, member := range []string{`"store":true`, `"store":false`} {
+		a := h.respond(`{` + member + `,"model":"gpt-4o-mini","input":"x"}`)
+		require.Nil(t, a.err)
+		require.EqualValues(t, http.StatusOK, a.head.GetStatus(), a.body)
+	}
 }

@@ -120,7 +120,7 @@ func (c *call) bodyFor(route *models.Route) []byte {
 	if !route.Model.ChatOnly {
 		return body
 	}
-	exchange, err := translate.New(body, translate.Options{Bound: route.Model.OutputBound, AsksUsage: !route.Model.HidesUsage, EndsWithoutDone: route.Model.EndsWithoutDone, Now: c.invoker.deps.Now})
+	exchange, err := translate.New(body, translate.Options{Bound: route.Model.OutputBound, AsksUsage: !route.Model.HidesUsage, KeepsChats: route.Model.KeepsChats, EndsWithoutDone: route.Model.EndsWithoutDone, Now: c.invoker.deps.Now})
 	if err != nil { // the request was checked before it was held
 		c.invoker.deps.Logger.ErrorContext(c.up, "a response cannot be translated", slog.Any("error", err))
 		return body

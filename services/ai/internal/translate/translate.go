@@ -17,6 +17,8 @@ type Options struct {
 	Bound string
 	// AsksUsage tells that a stream may be asked for its usage.
 	AsksUsage bool
+	// KeepsChats tells that the chat must say that it is not to be kept, see models.Model.
+	KeepsChats bool
 	// EndsWithoutDone tells that the end of the body ends a stream in order once there is a finish reason.
 	EndsWithoutDone bool
 	// Now is the clock; it dates responses whose provider gives no date.
@@ -115,6 +117,9 @@ func fill(chat, request object, o Options) error {
 		return err
 	}
 	chat["messages"] = raw(messages)
+	if o.KeepsChats {
+		chat["store"] = raw(false)
+	}
 	if limit := request["max_output_tokens"]; present(limit) {
 		name := o.Bound
 		if name == "" || name == models.BoundNone {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -223,13 +224,20 @@ func (d *directory) choicesOf(m models.Model) []*choice {
 	out := make([]*choice, 0, len(routes))
 	for i := range routes {
 		t := d.targets[routes[i].Target]
-		one := &choice{target: t, route: &routes[i], limited: make(limits, len(t.keys.groups)), urls: make(map[string]*url.URL, len(commonPaths))}
+		route := routes[i]
+		route.Model.KeepsChats = isOpenAI(t.account.BaseURL)
+		one := &choice{target: t, route: &route, limited: make(limits, len(t.keys.groups)), urls: make(map[string]*url.URL, len(commonPaths))}
 		for _, path := range commonPaths {
 			one.urls[path] = t.address(path, one.name(m))
 		}
 		out = append(out, one)
 	}
 	return out
+}
+
+// isOpenAI reports whether an address is one of OpenAI's own, such as https://eu.api.openai.com/v1.
+func isOpenAI(address *url.URL) bool {
+	return strings.HasSuffix("."+strings.ToLower(address.Hostname()), ".api.openai.com")
 }
 
 // name is the model's name at the target.

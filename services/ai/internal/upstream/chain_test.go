@@ -142,9 +142,11 @@ type exchanging struct {
 	moves  []string
 	answer *invoke.Answer
 	before func() // runs before the first attempt is sent; may be nil
+	keeps  bool   // of the last route
 }
 
 func (x *exchanging) Body(r *models.Route) []byte {
+	x.keeps = r.Model.KeepsChats
 	x.routes = append(x.routes, r.Target+" "+r.Name)
 	if x.before != nil && len(x.routes) == 1 {
 		x.before()
@@ -598,6 +600,35 @@ models:
 		require.Equal(t, version != "", got.URL.Query().Has("api-version"))
 		require.NotContains(t, slices.Collect(maps.Keys(got.Header)), "Authorization")
 		c.Close()
+	}
+}
+
+// TestOnlyOpenAIKeepsChats by itself; other servers may refuse the field that says that it must not.
+func TestOnlyOpenAIKeepsChats(t *testing.T) {
+	for address, want := range map[string]bool{
+		"https://api.openai.com/v1": true, "https://eu.api.openai.com/v1": true, "https://API.OpenAI.com:443/v1": true,
+		"https://res.openai.azure.com": false, "https://xapi.openai.com/v1": false, "https://api.openai.com.example.test/v1": false, "http://127.0.0.1:1/v1": false,
+	} {
+		base, err := url.Parse(address)
+		require.NoError(t, err)
+		for _, targets := range []string{"", ", targets: [{target: openai}]"} {
+			list, err := models.Parse([]byte(`models: {m: {kind: chat, provider: x, context_tokens: 10, max_output_tokens: 5, default_output_tokens: 5, input: "1", output: "2"` + targets + `}}`))
+			require.NoError(t, err)
+			c, err := upstream.NewChain(upstream.Options{
+				Models: list, Default: upstream.Account{Target: models.Target{BaseURL: base}, Secrets: []settings.Secrets{settings.NewSecrets("sk")}},
+				Base: roundTripper(func(*http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+				}),
+				Logger: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter(""), Now: time.Now,
+			})
+			require.NoError(t, err)
+			m, err := list.Get("m")
+			require.NoError(t, err)
+			x := &exchanging{}
+			require.NoError(t, c.Do(t.Context(), &invoke.Query{Method: http.MethodPost, Path: "chat/completions", Model: m}, x))
+			require.Equal(t, want, x.keeps, address)
+			c.Close()
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 	fieldResponseFormat
 	fieldServiceTier
 	fieldPrompt
+	fieldStore
 
 	fieldEnd
 
@@ -59,6 +60,8 @@ func (f field) name() string {
 		return "service_tier"
 	case fieldPrompt:
 		return "prompt"
+	case fieldStore:
+		return "store"
 	case fieldMaxOutputTokens:
 		return "max_output_tokens"
 	default:
@@ -101,6 +104,8 @@ func (r *Request) take(c *jsonscan.Cursor, f field) error {
 		r.streamOptions = at
 	case fieldModel:
 		r.model = at
+	case fieldStore:
+		r.store = at
 	case fieldMaxTokens:
 		r.maxTokens = at
 	case fieldMaxCompletionTokens:

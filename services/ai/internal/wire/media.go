@@ -142,9 +142,7 @@ func (r *Request) readMediaJSON(suspect RefusedFields) (problem error) {
 	var seen []string
 	for key := range c.Members() {
 		name, err := r.mediaField(key)
-		if refused := suspect.find(key); refused != "" && c.Kind() != jsonscan.Null {
-			r.suspects = append(r.suspects, refused)
-		}
+		r.suspect(suspect, key, c)
 		if name != "" && slices.Contains(seen, name) {
 			err = invalid(name, "appears more than once")
 		}

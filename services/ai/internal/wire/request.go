@@ -75,7 +75,7 @@ type Request struct {
 	messages, input                span // input is also the prompt of a completion
 	model                          span
 	tools, functions               span
-	responseFormat                 span
+	responseFormat, store          span
 
 	maxName field // the one of the two that holds MaxOutput; 0 when both are absent or null
 	parts   parts
@@ -132,10 +132,8 @@ func (r *Request) read(c *jsonscan.Cursor, suspect RefusedFields) (problem error
 	r.first = c.Pos() + 1 // after the brace
 	for key := range c.Members() {
 		f, err := fieldOf(key)
-		if err == nil && c.Kind() != jsonscan.Null {
-			if name := suspect.find(key); name != "" {
-				r.suspects = append(r.suspects, name)
-			}
+		if err == nil {
+			r.suspect(suspect, key, *c)
 		}
 		if err == nil && f&r.seen != 0 {
 			err = invalid(f.name(), "appears more than once")

@@ -172,3 +172,29 @@ func TestUpstreamOfOtherServers(t *testing.T) {
 		require.Equal(t, c.out, string(r.Upstream(7, models.Model{OutputBound: c.bound, HidesUsage: true}, "")))
 	}
 }
+
+// TestChatsThatAreNotToBeKept say so, unless they say what is to be done. Nothing else has such a field.
+func TestChatsThatAreNotToBeKept(t *testing.T) {
+	for in, out := range map[string]string{
+		`{"model":"m","messages":[{}]}`:                `{"store":false,"model":"m","messages":[{}]}`,
+		`{"model":"m","messages":[{}],"store": null }`: `{"model":"m","messages":[{}],"store": false }`,
+		`{"model":"m","store":false,"messages":[{}]}`:  `{"model":"m","store":false,"messages":[{}]}`,
+		`{"model":"m","store":true,"messages":[{}]}`:   `{"model":"m","store":true,"messages":[{}]}`,
+	} {
+		r, err := wire.Parse(wire.Chat, []byte(in), nil)
+		require.NoError(t, err)
+		require.Equal(t, out, string(r.Upstream(0, models.Model{KeepsChats: true}, "")))
+		require.Equal(t, in, string(r.Upstream(0, models.Model{}, "")))
+	}
+	r, err := wire.Parse(wire.Chat, []byte(`{"model":"m","messages":[{}],"stream":true}`), nil)
+	require.NoError(t, err)
+	require.Equal(t, `{"max_completion_tokens":7,"stream_options":{"include_usage":true},"store":false,"model":"n","messages":[{}],"stream":true}`,
+		string(r.Upstream(7, models.Model{KeepsChats: true, OutputBound: models.BoundNew}, "n")), "all four edits at once")
+	for endpoint, in := range map[wire.Endpoint]string{
+		wire.Completions: `{"model":"m","prompt":"a"}`, wire.Embeddings: `{"model":"m","input":"a"}`, wire.Moderations: `{"model":"m","input":"a"}`, wire.Responses: `{"model":"m","input":"a"}`,
+	} {
+		r, err := wire.Parse(endpoint, []byte(in), nil)
+		require.NoError(t, err)
+		require.Equal(t, in, string(r.Upstream(0, models.Model{KeepsChats: true}, "")))
+	}
+}

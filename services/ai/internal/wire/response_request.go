@@ -58,10 +58,8 @@ func (r *Request) readResponse(c *jsonscan.Cursor, suspect RefusedFields) (probl
 	var seen []string
 	for key := range c.Members() {
 		name, err := responseField(key)
-		if err == nil && c.Kind() != jsonscan.Null {
-			if refused := suspect.find(key); refused != "" {
-				r.suspects = append(r.suspects, refused)
-			}
+		if err == nil {
+			r.suspect(suspect, key, *c)
 		}
 		switch {
 		case err != nil:

@@ -14,12 +14,12 @@ type edit struct {
 	text       string
 }
 
-// Upstream returns the body to send: as it came, but for at most three places. A name that is not empty takes the place
+// Upstream returns the body to send: as it came, but for at most four places. A name that is not empty takes the place
 // of the model's name. A limit above 0 becomes the bound of the
 // output, in the field that the caller used, else in the model's, unless the caller's own bound is as low; a stream asks
 // for its usage if the model's provider may be asked. A body that needs no edit is returned itself.
 func (r *Request) Upstream(limit int64, m models.Model, name string) []byte {
-	var room [3]edit
+	var room [4]edit
 	edits := room[:0]
 	if r.Endpoint == ResponsesCompact || r.Endpoint == ResponsesInputTokens || r.Media != nil { // they know no bound
 		limit = 0
@@ -29,6 +29,9 @@ func (r *Request) Upstream(limit int64, m models.Model, name string) []byte {
 	}
 	if r.Stream && !r.AskedUsage && !m.HidesUsage {
 		edits = append(edits, r.usageEdit())
+	}
+	if m.KeepsChats && r.Endpoint == Chat && r.keepsByDefault() {
+		edits = append(edits, r.storeEdit())
 	}
 	if name != "" && name != r.Model {
 		written := []byte(name)
@@ -86,6 +89,18 @@ func (r *Request) usageEdit() edit {
 	default:
 		return edit{options.start + 1, options.start + 1, `"include_usage":true,`}
 	}
+}
+
+// keepsByDefault reports whether a chat leaves it to the provider whether it is kept.
+func (r *Request) keepsByDefault() bool {
+	return r.store.len() == 0 || r.body[r.store.start] == 'n' // null
+}
+
+func (r *Request) storeEdit() edit {
+	if r.store.len() > 0 {
+		return edit{r.store.start, r.store.end, "false"}
+	}
+	return edit{r.first, r.first, `"store":false,`}
 }
 
 func (r *Request) emptyOptions() bool {
