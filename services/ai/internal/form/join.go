@@ -227,7 +227,7 @@ func complete(message *node) *node {
 
 // blank reports whether a value has no text, number or boolean.
 func blank(n *node) bool {
-	switch n.kind { //nolint:exhaustive // the others have a value
+	switch n.kind {
 	case jsonscan.Object, jsonscan.Array:
 		return !slices.ContainsFunc(n.values, func(value *node) bool { return !blank(value) })
 	case jsonscan.String:

@@ -188,8 +188,8 @@ func TestChatsThatAreNotToBeKept(t *testing.T) {
 	}
 	r, err := wire.Parse(wire.Chat, []byte(`{"model":"m","messages":[{}],"stream":true}`), nil)
 	require.NoError(t, err)
-	require.Equal(t, `{"max_completion_tokens":7,"stream_options":{"include_usage":true},"store":false,"model":"n","messages":[{}],"stream":true}`,
-		string(r.Upstream(7, models.Model{KeepsChats: true, OutputBound: models.BoundNew}, "n")), "all four edits at once")
+	const edited = `{"max_completion_tokens":7,"stream_options":{"include_usage":true},"store":false,"model":"n","messages":[{}],"stream":true}`
+	require.Equal(t, []byte(edited), r.Upstream(7, models.Model{KeepsChats: true, OutputBound: models.BoundNew}, "n"), "all four edits at once") //nolint:testifylint // byte for byte
 	for endpoint, in := range map[wire.Endpoint]string{
 		wire.Completions: `{"model":"m","prompt":"a"}`, wire.Embeddings: `{"model":"m","input":"a"}`, wire.Moderations: `{"model":"m","input":"a"}`, wire.Responses: `{"model":"m","input":"a"}`,
 	} {
