@@ -55,23 +55,26 @@ func TestNoPieceIsDropped(t *testing.T) {
 		text   string
 		tools  []*aiv1.ToolCallDelta
 	}{
-		"text":                 {[]string{chunk(`"content":"a\n"`), chunk(`"content":"b"`)}, "a\nb", nil},
-		"a list":               {[]string{chunk(`"content":[{"type":"text","text":"a"},{"type":"text","text":{"value":"b"}}]`), chunk(`"content":["c"]`)}, "abc", nil},
-		"no refusal":           {[]string{chunk(`"content":"a","refusal":false`), chunk(`"content":"b","refusal":[false,0,{"refusal":1}]`)}, "ab", nil},
-		"no refusal in a part": {[]string{chunk(`"content":[{"type":"text","text":"a","refusal":false},{"refusal":"no"}]`)}, "ano", nil},
-		"JSON as it is":        {[]string{chunk(`"content":42`), chunk(`"content":false`)}, "42false", nil},
-		"a delta of no text":   {[]string{`{"choices":[{"index":0,"delta":false},{"index":0,"delta":7},{"index":0,"delta":"a"},{"index":0,"text":false}]}`}, "a", nil},
-		"a refusal":            {[]string{chunk(`"content":null,"refusal":"no"`)}, "no", nil},
-		"a message":            {[]string{`{"choices":[{"message":{"content":"a"}}]}`}, "a", nil},
-		"other choices":        {[]string{`{"choices":[{"delta":{"content":"b"},"index":1},{"delta":{"content":"a"},"index":0}]}`}, "a", nil},
-		"halves":               {[]string{chunk(`"content":"x\ud83d"`), chunk(`"content":"\ude00y"`)}, "x😀y", nil},
-		"halves, capitals":     {[]string{chunk(`"content":"\uD83D"`), chunk(`"content":"\uDE00"`)}, "😀", nil},
-		"half alone":           {[]string{chunk(`"content":"x\ud83d"`), chunk(`"content":"y"`)}, "x\ufffdy", nil},
-		"half at the end":      {[]string{chunk(`"content":"x\ud83d"`)}, "x\ufffd", nil},
-		"second half alone":    {[]string{chunk(`"content":"\ude00"`), chunk(`"content":"y"`)}, "\ufffdy", nil},
-		"no half":              {[]string{chunk(`"content":"\\ud83d"`), chunk(`"content":"y"`)}, `\ud83dy`, nil},
-		"half behind a slash":  {[]string{chunk(`"content":"\\\ud83d"`), chunk(`"content":"\ude00"`)}, `\😀`, nil},
-		"ping":                 {[]string{`"ping"`, `[1]`, `{}`, `{"choices":null}`}, "", nil},
+		"text":                  {[]string{chunk(`"content":"a\n"`), chunk(`"content":"b"`)}, "a\nb", nil},
+		"a list":                {[]string{chunk(`"content":[{"type":"text","text":"a"},{"type":"text","text":{"value":"b"}}]`), chunk(`"content":["c"]`)}, "abc", nil},
+		"no refusal":            {[]string{chunk(`"content":"a","refusal":false`), chunk(`"content":"b","refusal":[false,0,{"refusal":1}]`)}, "ab", nil},
+		"no refusal in a part":  {[]string{chunk(`"content":[{"type":"text","text":"a","refusal":false},{"refusal":"no"}]`)}, "ano", nil},
+		"JSON as it is":         {[]string{chunk(`"content":42`), chunk(`"content":false`)}, "42false", nil},
+		"a delta of no text":    {[]string{`{"choices":[{"index":0,"delta":false},{"index":0,"delta":7},{"index":0,"delta":"a"},{"index":0,"text":false}]}`}, "a", nil},
+		"a text and a delta":    {[]string{`{"choices":[{"index":0,"text":"a","delta":{"content":"a"}}]}`, `{"choices":[{"delta":{"refusal":"b"},"text":"b","index":0}]}`}, "ab", nil},
+		"a text, and no words":  {[]string{`{"choices":[{"index":0,"text":"a","delta":{"role":"assistant"}}]}`, `{"choices":[{"delta":null,"text":"b"}]}`, `{"choices":[{"message":{"content":""},"text":"c"}]}`}, "abc", nil},
+		"a message and a delta": {[]string{`{"choices":[{"index":0,"message":{"content":"a"},"delta":{"content":"b"}}]}`, `{"choices":[{"index":0,"message":{"content":"ab"},"delta":{}}]}`}, "b", nil},
+		"a refusal":             {[]string{chunk(`"content":null,"refusal":"no"`)}, "no", nil},
+		"a message":             {[]string{`{"choices":[{"message":{"content":"a"}}]}`}, "a", nil},
+		"other choices":         {[]string{`{"choices":[{"delta":{"content":"b"},"index":1},{"delta":{"content":"a"},"index":0}]}`}, "a", nil},
+		"halves":                {[]string{chunk(`"content":"x\ud83d"`), chunk(`"content":"\ude00y"`)}, "x😀y", nil},
+		"halves, capitals":      {[]string{chunk(`"content":"\uD83D"`), chunk(`"content":"\uDE00"`)}, "😀", nil},
+		"half alone":            {[]string{chunk(`"content":"x\ud83d"`), chunk(`"content":"y"`)}, "x\ufffdy", nil},
+		"half at the end":       {[]string{chunk(`"content":"x\ud83d"`)}, "x\ufffd", nil},
+		"second half alone":     {[]string{chunk(`"content":"\ude00"`), chunk(`"content":"y"`)}, "\ufffdy", nil},
+		"no half":               {[]string{chunk(`"content":"\\ud83d"`), chunk(`"content":"y"`)}, `\ud83dy`, nil},
+		"half behind a slash":   {[]string{chunk(`"content":"\\\ud83d"`), chunk(`"content":"\ude00"`)}, `\😀`, nil},
+		"ping":                  {[]string{`"ping"`, `[1]`, `{}`, `{"choices":null}`}, "", nil},
 		"tools whose index is a text": {
 			[]string{
 				chunk(`"tool_calls":[{"index":"0","id":"t1","function":{"name":"f","arguments":"{"}},{"index":"1","id":"t2","function":{"name":"g","arguments":"["}}]`),
@@ -164,6 +167,27 @@ func TestNoPieceIsDropped(t *testing.T) {
 	}
 	_, _, finish, _ := collect(t, chunk(`"content":"a"`), `{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`, `{"choices":[]}`)
 	require.Equal(t, "length", finish)
+}
+
+// TestWholeAnswers: an answer in one piece has a message; a delta, or a text, counts only without it.
+func TestWholeAnswers(t *testing.T) {
+	for choice, want := range map[string]string{
+		`"message":{"content":"a"},"delta":{"content":"b"}`:            "a",
+		`"delta":{"content":"b"},"message":{"content":"a"},"text":"a"`: "a",
+		`"message":{},"delta":{"content":"b"}`:                         "b",
+		`"message":null,"delta":{"content":"b"},"text":"b"`:            "b",
+		`"text":"c"`: "c",
+		`"text":"c","message":{"content":null,"tool_calls":[{"function":{"name":"f"}},{}]}`: "c f:0",
+		`"message":{"tool_calls":[{},{"function":{"name":"f"}}]}`:                           " f:0",
+	} {
+		p, out := pieces{whole: true}, &aiv1.ChatStreamResponse{}
+		p.add(out, []byte(`{"choices":[{"index":0,`+choice+`}]}`))
+		says := out.GetDelta()
+		for _, call := range out.GetToolCalls() {
+			says += fmt.Sprintf(" %s:%d", call.GetName(), call.GetIndex())
+		}
+		require.Equal(t, want, says, choice)
+	}
 }
 
 // TestThoughtsAreKeptApart: what a model thinks arrives beside its text, once, in every form that providers use.

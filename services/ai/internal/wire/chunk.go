@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"slices"
+
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 	"github.com/trivet-dev/trivet/services/ai/internal/tokens"
 )
@@ -124,14 +126,17 @@ func (k *Chunk) Read(data []byte) bool {
 // choice reads one choice. Its index may come last, so it is written into the pieces at the end.
 func (k *Chunk) choice(c *jsonscan.Cursor) {
 	first, index, finished := len(k.Pieces), int64(0), false
+	var message, words []byte
 	for key := range c.Members() {
 		switch string(key) {
 		case "index":
 			index = count(c)
-		case "delta", "message":
+		case "delta":
 			k.delta(c)
+		case "message":
+			message = c.Raw()
 		case "text":
-			k.value(c, Content)
+			words = c.Raw()
 		case "finish_reason":
 			finished = c.Kind() == jsonscan.String
 			c.Skip()
@@ -141,10 +146,25 @@ func (k *Chunk) choice(c *jsonscan.Cursor) {
 			c.Skip()
 		}
 	}
+	k.others(message, words, first)
 	for i := first; i < len(k.Pieces); i++ {
 		k.Pieces[i].Choice = index
 	}
 	if finished {
 		k.Finished.Add(index)
 	}
+}
+
+// others reads a message if the delta, whose pieces begin at first, says nothing, and a text if neither has a content or a refusal: some servers say
+// the same in both.
+func (k *Chunk) others(message, words []byte, first int) {
+	if message != nil && len(k.Pieces) == first {
+		c := jsonscan.New(message)
+		k.delta(&c)
+	}
+	if words == nil || slices.ContainsFunc(k.Pieces[first:], func(p Piece) bool { return p.Kind == Content || p.Kind == Refusal }) {
+		return
+	}
+	c := jsonscan.New(words)
+	k.value(&c, Content)
 }
