@@ -116,8 +116,8 @@ func (a *Attempt) Begin(ctx context.Context) context.Context {
 	return WithAttempt(ctx, a)
 }
 
-// End tells of the last call: in the attempt around this one, or in a line of its own if there is none, or if its line is already written.
-// A call that failed has its line already.
+// End reports the last call. The surrounding attempt takes it. If there is no surrounding attempt, or its line is already written, End writes a
+// line for the call. A failed call was logged when it failed.
 func (a *Attempt) End(ctx context.Context, log *slog.Logger) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
