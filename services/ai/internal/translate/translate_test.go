@@ -54,7 +54,7 @@ func TestUsage(t *testing.T) {
 		"beyond the largest float":          {[]string{`}],` + said("9", "9007199254740994.0")}, "9 0 0 0 0 9"},
 		"an exact number":                   {[]string{`}],` + said("0", "9007199254740993")}, "0 0 0 9007199254740993 0 9007199254740993"},
 		"details":                           {[]string{`}],"usage":{"prompt_tokens":9,"completion_tokens":4,"total_tokens":14,"prompt_tokens_details":{"cached_tokens":3,"cache_write_tokens":2},"completion_tokens_details":{"reasoning_tokens":"1"}}`}, "9 3 2 4 1 14"},
-		"details that are not counts":        {[]string{`}],"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":1.5},"completion_tokens_details":[7]}`}, "9 0 0 4 0 13"},
+		"details that are not counts":       {[]string{`}],"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":1.5},"completion_tokens_details":[7]}`}, "9 0 0 4 0 13"},
 		"x_groq":                            {[]string{`}],` + groq}, "9 0 0 4 0 13"},
 		"x_groq, and empty":                 {[]string{`}],"usage":{},` + groq}, "9 0 0 4 0 13"},
 		"x_groq, and null":                  {[]string{`}],"usage":null,` + groq}, "9 0 0 4 0 13"},
