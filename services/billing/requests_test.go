@@ -192,7 +192,8 @@ func TestBadQuestionsToTheLog(t *testing.T) {
 		_, err = h.from("auth").RecordRequests(t.Context(), &billingv1.RecordRequestsRequest{BatchId: "b", Requests: []*billingv1.RefusedRequest{{
 			Id: "call_1", AccountId: "org_1", EndTime: noon,
 		}}})
-		_ = requireReason(t, denied, err)
+		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, err) // as callers of auth see it
+		require.ErrorContains(t, err, `The service "auth" may not call this.`)
 		require.NotContains(t, h.log.String(), "ERROR")
 	})
 }
