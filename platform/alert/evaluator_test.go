@@ -1,12 +1,12 @@
 package alert_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/trivet-dev/trivet/platform/alert"
+	"github.com/trivet-dev/trivet/platform/platformtest"
 )
 
 // counters are the values of one counter by label; a test changes them.
@@ -42,12 +43,21 @@ func webhooks(c counters) []*dto.MetricFamily {
 // A change of state is logged and told once, however long the condition holds. Run ends with its context.
 func TestEachChangeIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log platformtest.Log
+		var mu sync.Mutex // the race detector knows no order between sleepers
 		var told []alert.Change
 		values := counters{"stripe": 0}
 		e, err := alert.NewEvaluator(alert.Options{
-			Gatherer: values, Interval: time.Minute, Meter: noop.Meter{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now,
-			Notify: func(_ context.Context, changes []alert.Change) { told = append(told, changes...) },
+			Gatherer: prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				return values.Gather()
+			}), Interval: time.Minute, Meter: noop.Meter{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now,
+			Notify: func(_ context.Context, changes []alert.Change) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, changes...)
+			},
 		})
 		require.NoError(t, err)
 		ctx, stop := context.WithCancel(t.Context())
@@ -57,7 +67,9 @@ func TestEachChangeIsToldOnce(t *testing.T) {
 			close(ended)
 		}()
 		time.Sleep(90 * time.Second)
+		mu.Lock()
 		values["stripe"] = 11
+		mu.Unlock()
 		time.Sleep(30 * time.Minute)
 		synctest.Wait()
 		require.Len(t, told, 1)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,8 +64,13 @@ func openFrom(ctx context.Context, page *status.Page, keepAlive time.Duration, c
 // A stream sends the report at first and after each change, and a comment while nothing changes.
 func TestStreamSendsChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		state := health.Operational
-		changing := func(ctx context.Context) (status.Answer, error) { return says(health.Operational, state)(ctx) }
+		var down atomic.Bool
+		changing := func(ctx context.Context) (status.Answer, error) {
+			if down.Load() {
+				return says(health.Operational, health.Down)(ctx)
+			}
+			return says(health.Operational, health.Operational)(ctx)
+		}
 		fine := says(health.Operational, health.Operational)
 		page := status.New(services(fine, fine, changing), nobody, time.Now)
 		ctx, leave := context.WithCancel(t.Context())
@@ -74,7 +80,7 @@ func TestStreamSendsChanges(t *testing.T) {
 		require.Len(t, to.events(), 1, to.events())
 		require.Equal(t, "text/event-stream", to.Header().Get("Content-Type"))
 		require.Contains(t, to.events()[0], `data: {"status":"operational"`)
-		state = health.Down
+		down.Store(true)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		require.Len(t, to.events(), 2)
@@ -201,12 +207,13 @@ func TestFiguresAreForOperators(t *testing.T) {
 // A stream hides the figures as soon as its reader is not an operator any more.
 func TestStreamsHideFiguresFromFormerOperators(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		operator := true
-		page := status.New(services(figured(1, 0), figured(1, 0), figured(1, 0)), func(*http.Request) bool { return operator }, time.Now)
+		var operator atomic.Bool
+		operator.Store(true)
+		page := status.New(services(figured(1, 0), figured(1, 0), figured(1, 0)), func(*http.Request) bool { return operator.Load() }, time.Now)
 		to, ended := open(t.Context(), page, 0)
 		synctest.Wait()
 		require.Contains(t, to.events()[0], "figures")
-		operator = false
+		operator.Store(false)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		require.Len(t, to.events(), 2)
@@ -219,17 +226,17 @@ func TestStreamsHideFiguresFromFormerOperators(t *testing.T) {
 // A stream needs no credential, so a wrong one must not make it ask auth again and again.
 func TestStreamsAskSeldomAboutRefusedCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked := 0
-		page := status.New(services(figured(1, 0), figured(1, 0), figured(1, 0)), func(*http.Request) bool { asked++; return asked > 1 }, time.Now)
+		var asked atomic.Int64
+		page := status.New(services(figured(1, 0), figured(1, 0), figured(1, 0)), func(*http.Request) bool { return asked.Add(1) > 1 }, time.Now)
 		ctx, leave := context.WithCancel(t.Context())
 		to, ended := open(ctx, page, 0)
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
-		require.Equal(t, 1, asked)
+		require.EqualValues(t, 1, asked.Load())
 		require.NotContains(t, to.events()[0], "successRate")
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		require.Greater(t, asked, 1, "auth may have been away")
+		require.Greater(t, asked.Load(), int64(1), "auth may have been away")
 		leave()
 		<-ended
 	})
