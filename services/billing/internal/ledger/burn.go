@@ -39,13 +39,13 @@ func giveBack(paid []Burn, amount int64) (still, back []Burn) {
 }
 
 // payDebts spreads payments over an account's debt: first over what no hold accounts for, which is debt from before holds knew what they
-// owe, then over the holds, the oldest first. It returns the holds that changed.
-func payDebts(debt int64, holds []HoldDebt, payments []Burn) (changed []HoldDebt) {
+// owe, then over the holds, the oldest first. It returns what it paid of the former, and the holds that changed.
+func payDebts(debt int64, holds []HoldDebt, payments []Burn) (old []Burn, changed []HoldDebt) {
 	for _, h := range holds {
 		debt -= h.Owed
 	}
 	payments = slices.Clone(payments)
-	_ = takeFirst(&payments, max(debt, 0))
+	old = takeFirst(&payments, max(debt, 0))
 	for _, h := range holds {
 		paid := takeFirst(&payments, h.Owed)
 		if len(paid) == 0 {
@@ -57,7 +57,7 @@ func payDebts(debt int64, holds []HoldDebt, payments []Burn) (changed []HoldDebt
 		h.PaidBy = slices.Concat(h.PaidBy, paid)
 		changed = append(changed, h)
 	}
-	return changed
+	return old, changed
 }
 
 // takeFirst takes at most amount from the front of payments.
@@ -179,8 +179,14 @@ func (l *Ledger) payHolds(ctx context.Context, tx Tx, accountID string, debt int
 		return err
 	}
 	holds = slices.DeleteFunc(holds, func(d HoldDebt) bool { return d.HoldID == except })
-	for _, changed := range payDebts(debt, holds, payments) {
-		if err := tx.PayHold(ctx, changed); err != nil {
+	old, changed := payDebts(debt, holds, payments)
+	for _, b := range old {
+		if err := tx.PayOldDebt(ctx, b); err != nil {
+			return err
+		}
+	}
+	for _, h := range changed {
+		if err := tx.PayHold(ctx, h); err != nil {
 			return err
 		}
 	}

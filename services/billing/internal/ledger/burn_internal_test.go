@@ -59,23 +59,28 @@ func TestPayDebts(t *testing.T) {
 	for name, c := range map[string]struct {
 		debt     int64
 		payments []Burn
+		old      []Burn
 		changed  []HoldDebt
 	}{
-		"nothing":               {30, nil, nil},
-		"a part of the oldest":  {30, []Burn{{"g1", 4}}, []HoldDebt{{"old", 6, []Burn{{"g0", 1}, {"g1", 4}}}}},
-		"the oldest":            {30, []Burn{{"g1", 10}}, []HoldDebt{{"old", 0, []Burn{{"g0", 1}, {"g1", 10}}}}},
-		"by two grants":         {30, []Burn{{"g1", 4}, {"g2", 8}}, []HoldDebt{{"old", 0, []Burn{{"g0", 1}, {"g1", 4}, {"g2", 6}}}, {"young", 18, []Burn{{"g2", 2}}}}},
-		"all":                   {30, []Burn{{"g1", 30}}, []HoldDebt{{"old", 0, []Burn{{"g0", 1}, {"g1", 10}}}, {"young", 0, []Burn{{"g1", 20}}}}},
-		"debt of no hold first": {35, []Burn{{"g1", 4}}, nil},
+		"nothing":               {30, nil, nil, nil},
+		"a part of the oldest":  {30, []Burn{{"g1", 4}}, nil, []HoldDebt{{"old", 6, []Burn{{"g0", 1}, {"g1", 4}}}}},
+		"the oldest":            {30, []Burn{{"g1", 10}}, nil, []HoldDebt{{"old", 0, []Burn{{"g0", 1}, {"g1", 10}}}}},
+		"by two grants":         {30, []Burn{{"g1", 4}, {"g2", 8}}, nil, []HoldDebt{{"old", 0, []Burn{{"g0", 1}, {"g1", 4}, {"g2", 6}}}, {"young", 18, []Burn{{"g2", 2}}}}},
+		"all":                   {30, []Burn{{"g1", 30}}, nil, []HoldDebt{{"old", 0, []Burn{{"g0", 1}, {"g1", 10}}}, {"young", 0, []Burn{{"g1", 20}}}}},
+		"debt of no hold first": {35, []Burn{{"g1", 4}}, []Burn{{"g1", 4}}, nil},
 		"debt of no hold, then the oldest": {
-			35, []Burn{{"g1", 4}, {"g2", 3}}, []HoldDebt{{"old", 8, []Burn{{"g0", 1}, {"g2", 2}}}},
+			35, []Burn{{"g1", 4}, {"g2", 3}}, []Burn{{"g1", 4}, {"g2", 1}}, []HoldDebt{{"old", 8, []Burn{{"g0", 1}, {"g2", 2}}}},
 		},
 	} {
 		given := append([]Burn(nil), c.payments...)
-		require.Equal(t, c.changed, payDebts(c.debt, holds(), c.payments), name)
+		old, changed := payDebts(c.debt, holds(), c.payments)
+		require.Equal(t, c.old, old, name)
+		require.Equal(t, c.changed, changed, name)
 		require.Equal(t, given, c.payments, "what it was given stays")
 	}
-	require.Empty(t, payDebts(5, nil, []Burn{{"g1", 5}}))
+	old, changed := payDebts(5, nil, []Burn{{"g1", 5}})
+	require.Equal(t, []Burn{{"g1", 5}}, old)
+	require.Empty(t, changed)
 }
 
 // plus stops at the largest number.

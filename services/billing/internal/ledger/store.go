@@ -78,8 +78,7 @@ type Store interface {
 	PostponeSubscription(ctx context.Context, accountID string, now, next time.Time) error
 	// DueSubscriptions lists at most limit accounts whose subscription time alone has changed.
 	DueSubscriptions(ctx context.Context, at time.Time, limit int) ([]string, error)
-	// Violations looks for rows that break the ledger's rules, at most limit. It reads them in one consistent view, except what paid each hold, which one row
-	// says: it reads these in pages.
+	// Violations looks for rows that break the ledger's rules, at most limit. It reads what paid the holds at one moment, and the rest at another.
 	Violations(ctx context.Context, limit int) ([]Violation, error)
 }
 
@@ -143,6 +142,8 @@ type Tx interface {
 	HoldsInDebt(ctx context.Context, accountID string) ([]HoldDebt, error)
 	// PayHold writes what a closed hold owes and which grants paid it.
 	PayHold(ctx context.Context, d HoldDebt) error
+	// PayOldDebt writes that a grant paid debt from before holds knew what they owe.
+	PayOldDebt(ctx context.Context, b Burn) error
 
 	// SpendLimits reads the stored limits that a caller's calls count against: the member's, the key's, and those of every member. userID and keyID may be
 	// empty. The account is locked.

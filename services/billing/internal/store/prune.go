@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
@@ -43,6 +44,7 @@ func (u *unit) deleteHolds(ctx context.Context, holds []db.DeleteFoldedHoldParam
 	if err := u.flush(ctx); err != nil {
 		return err
 	}
+	paid := map[string]int64{}
 	spent := map[db.AddKeyDayParams]int64{}
 	members := map[db.AddMemberDayParams]int64{}
 	for _, h := range holds {
@@ -54,6 +56,13 @@ func (u *unit) deleteHolds(ctx context.Context, holds []db.DeleteFoldedHoldParam
 			continue
 		}
 		delete(u.holds, h.ID)
+		burns, err := readBurns(row.PaidBy)
+		if err != nil {
+			return fmt.Errorf("hold %s: %w", h.ID, err)
+		}
+		for _, b := range burns {
+			paid[b.GrantID] += b.Amount
+		}
 		if row.APIKeyID != "" && row.Cost > 0 {
 			k := db.AddKeyDayParams{AccountID: row.AccountID, APIKeyID: row.APIKeyID, Day: dayOf(toTime(row.CreateTime))}
 			spent[k] = min(spent[k], maxSpent-row.Cost) + row.Cost
@@ -61,6 +70,11 @@ func (u *unit) deleteHolds(ctx context.Context, holds []db.DeleteFoldedHoldParam
 		if row.UserID != "" && row.Cost > 0 {
 			m := db.AddMemberDayParams{AccountID: row.AccountID, UserID: row.UserID, Day: dayOf(toTime(row.CreateTime))}
 			members[m] = min(members[m], maxSpent-row.Cost) + row.Cost
+		}
+	}
+	for id, amount := range paid {
+		if err := u.q.AddPaidBefore(ctx, db.AddPaidBeforeParams{ID: id, Amount: amount}); err != nil {
+			return err
 		}
 	}
 	for m, amount := range members {

@@ -47,8 +47,8 @@ func newStatements(dialect database.Dialect) *statements {
 			row("TEXT", "TEXT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
 				"BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
 			`) AS v WHERE NOT EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = v.column1) ON CONFLICT (id) DO NOTHING`),
-		insertGrants: newBulk(dialect, "INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time) VALUES ",
-			"(?, ?, ?, ?, ?, ?, ?)", " ON CONFLICT (account_id, source) DO NOTHING"),
+		insertGrants: newBulk(dialect, "INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time, paid_before) VALUES ",
+			"(?, ?, ?, ?, ?, ?, ?, 0)", " ON CONFLICT (account_id, source) DO NOTHING"),
 		insertHolds: newBulk(dialect, `INSERT INTO hold (
 			id, account_id, request_id, fingerprint, user_id, api_key_id, key_window, model, input_price, cached_input_price, output_price,
 			amount, output_tokens, state, create_time, lease_time,

@@ -6,10 +6,12 @@ import (
 )
 
 // joined is a sum that a query gives in two parts, of billions and of what is left: each part fits into 64 bits where their sum may not.
-func joined(high, low int64) int64 {
+func joined(high, low int64) int64 { return cut(wide(high, low)) }
+
+// wide is such a sum as one number.
+func wide(high, low int64) *big.Int {
 	sum := new(big.Int).Mul(big.NewInt(high), big.NewInt(1_000_000_000))
-	sum.Add(sum, big.NewInt(low))
-	return cut(sum)
+	return sum.Add(sum, big.NewInt(low))
 }
 
 // cut is a sum as 64 bits; beyond them it is the largest number, or the smallest.

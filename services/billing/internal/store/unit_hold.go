@@ -121,6 +121,14 @@ func (u *unit) PayHold(ctx context.Context, d ledger.HoldDebt) error {
 	return u.q.PayHold(ctx, db.PayHoldParams{ID: d.HoldID, Owed: d.Owed, PaidBy: writeBurns(d.PaidBy)})
 }
 
+// PayOldDebt adds to what the grant paid that no hold says.
+func (u *unit) PayOldDebt(ctx context.Context, b ledger.Burn) error {
+	if err := u.flush(ctx); err != nil {
+		return err
+	}
+	return u.q.AddPaidBefore(ctx, db.AddPaidBeforeParams{ID: b.GrantID, Amount: b.Amount})
+}
+
 func (u *unit) InsertEntry(_ context.Context, e ledger.Entry) error {
 	u.entries = append(u.entries, e.AccountID, e.ID, storedKind(e.Kind), e.Debit, e.Credit, e.Amount, e.Reference, e.CreateTime.UnixMicro())
 	return nil

@@ -9,8 +9,23 @@ import (
 	"context"
 )
 
+const addPaidBefore = `-- name: AddPaidBefore :exec
+UPDATE credit_grant SET paid_before = paid_before + CAST($1 AS BIGINT) WHERE id = $2
+`
+
+type AddPaidBeforeParams struct {
+	Amount int64
+	ID     string
+}
+
+// Adds what a grant paid for a hold that is deleted, or for debt of no hold. What is not known stays so.
+func (q *Queries) AddPaidBefore(ctx context.Context, arg AddPaidBeforeParams) error {
+	_, err := q.db.ExecContext(ctx, addPaidBefore, arg.Amount, arg.ID)
+	return err
+}
+
 const getGrant = `-- name: GetGrant :one
-SELECT id, account_id, source, amount, remaining, create_time, expire_time FROM credit_grant WHERE id = $1
+SELECT id, account_id, source, amount, remaining, create_time, expire_time, paid_before FROM credit_grant WHERE id = $1
 `
 
 func (q *Queries) GetGrant(ctx context.Context, id string) (CreditGrant, error) {
@@ -24,12 +39,13 @@ func (q *Queries) GetGrant(ctx context.Context, id string) (CreditGrant, error) 
 		&i.Remaining,
 		&i.CreateTime,
 		&i.ExpireTime,
+		&i.PaidBefore,
 	)
 	return i, err
 }
 
 const getGrantBySource = `-- name: GetGrantBySource :one
-SELECT id, account_id, source, amount, remaining, create_time, expire_time FROM credit_grant WHERE account_id = $1 AND source = $2
+SELECT id, account_id, source, amount, remaining, create_time, expire_time, paid_before FROM credit_grant WHERE account_id = $1 AND source = $2
 `
 
 type GetGrantBySourceParams struct {
@@ -48,13 +64,14 @@ func (q *Queries) GetGrantBySource(ctx context.Context, arg GetGrantBySourcePara
 		&i.Remaining,
 		&i.CreateTime,
 		&i.ExpireTime,
+		&i.PaidBefore,
 	)
 	return i, err
 }
 
 const insertGrant = `-- name: InsertGrant :execrows
-INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time, paid_before)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 0)
 ON CONFLICT (account_id, source) DO NOTHING
 `
 
@@ -85,7 +102,7 @@ func (q *Queries) InsertGrant(ctx context.Context, arg InsertGrantParams) (int64
 }
 
 const listGrants = `-- name: ListGrants :many
-SELECT id, account_id, source, amount, remaining, create_time, expire_time FROM credit_grant WHERE account_id = $1 ORDER BY expire_time, create_time, id
+SELECT id, account_id, source, amount, remaining, create_time, expire_time, paid_before FROM credit_grant WHERE account_id = $1 ORDER BY expire_time, create_time, id
 `
 
 func (q *Queries) ListGrants(ctx context.Context, accountID string) ([]CreditGrant, error) {
@@ -105,6 +122,7 @@ func (q *Queries) ListGrants(ctx context.Context, accountID string) ([]CreditGra
 			&i.Remaining,
 			&i.CreateTime,
 			&i.ExpireTime,
+			&i.PaidBefore,
 		); err != nil {
 			return nil, err
 		}

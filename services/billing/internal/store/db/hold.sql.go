@@ -41,7 +41,7 @@ DELETE FROM hold
 WHERE id = $1 AND fold = 2 AND state <> 'open' AND owed = 0 AND settle_time < $2 AND NOT EXISTS (
     SELECT 1 FROM unfolded_call AS c WHERE c.account_id = hold.account_id AND c.close_time = hold.settle_time AND c.hold_id = hold.id
 )
-RETURNING account_id, user_id, api_key_id, create_time, cost
+RETURNING account_id, user_id, api_key_id, create_time, cost, paid_by
 `
 
 type DeleteFoldedHoldParams struct {
@@ -55,6 +55,7 @@ type DeleteFoldedHoldRow struct {
 	APIKeyID   string
 	CreateTime int64
 	Cost       int64
+	PaidBy     string
 }
 
 // Only if it is still as it was: settled for a long time, folded, and paid.
@@ -67,6 +68,7 @@ func (q *Queries) DeleteFoldedHold(ctx context.Context, arg DeleteFoldedHoldPara
 		&i.APIKeyID,
 		&i.CreateTime,
 		&i.Cost,
+		&i.PaidBy,
 	)
 	return i, err
 }

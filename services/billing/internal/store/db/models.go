@@ -4,6 +4,10 @@
 
 package db
 
+import (
+	"database/sql"
+)
+
 type Account struct {
 	ID                      string
 	Plan                    string
@@ -53,6 +57,7 @@ type CreditGrant struct {
 	Remaining  int64
 	CreateTime int64
 	ExpireTime int64
+	PaidBefore sql.NullInt64
 }
 
 type Customer struct {

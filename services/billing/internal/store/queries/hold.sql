@@ -40,7 +40,7 @@ DELETE FROM hold
 WHERE id = sqlc.arg(id) AND fold = 2 AND state <> 'open' AND owed = 0 AND settle_time < sqlc.arg(before) AND NOT EXISTS (
     SELECT 1 FROM unfolded_call AS c WHERE c.account_id = hold.account_id AND c.close_time = hold.settle_time AND c.hold_id = hold.id
 )
-RETURNING account_id, user_id, api_key_id, create_time, cost;
+RETURNING account_id, user_id, api_key_id, create_time, cost, paid_by;
 
 -- name: EndOfHoldPage :many
 -- The last hold of a page along the key.
