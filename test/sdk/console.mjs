@@ -216,10 +216,10 @@ const steps = {
     assert.equal((await models()).status, 200);
     await press(page, page.getByRole("button", { name: "Done" }), "Enter");
     await press(page, page.getByRole("button", { name: "Edit nightly" }), "Enter");
-    await page.getByLabel("Requests a day, in UTC").fill("2");
-    await page.getByLabel("Streams at the same time").fill("3");
+    await page.getByLabel("Requests per day, in UTC").fill("2");
+    await page.getByLabel("Concurrent streams").fill("3");
     await page.keyboard.press("Enter");
-    await page.getByText("2 requests a day, 3 streams at the same time", { exact: true }).waitFor();
+    await page.getByText("2 requests per day, 3 concurrent streams", { exact: true }).waitFor();
     await press(page, page.getByRole("button", { name: "Revoke nightly" }), "Enter");
     await press(page, page.getByRole("dialog").getByRole("button", { name: "Revoke" }), "Enter");
     await page.getByText("revoked", { exact: true }).waitFor();
@@ -275,15 +275,15 @@ const steps = {
     await other.getByRole("button", { name: "Close" }).click();
     await other.getByRole("button", { name: "Set up the top-up" }).click();
     const dialog = other.getByRole("dialog");
-    await dialog.getByLabel("Buy at a balance of").fill("five");
+    await dialog.getByLabel("Buy when the balance falls to").fill("five");
     assert.ok(await dialog.getByRole("button", { name: "Turn on the top-up" }).isDisabled());
-    await dialog.getByLabel("Buy at a balance of").fill("1000");
+    await dialog.getByLabel("Buy when the balance falls to").fill("1000");
     await dialog.getByRole("button", { name: "Turn on the top-up" }).click();
     await dialog.getByRole("alert").getByText("thresholdNanoUsd").first().waitFor(); // above the plan's maximum
     assert.match(seen.refused.pop(), /^400 POST .*topUp:set$/);
     await picture(other, "Billing, top-up, dark, desk");
-    await dialog.getByLabel("Buy at a balance of").fill("50.00"); // above the balance, so it buys at once
-    await dialog.getByLabel("Spend at most in a month").fill("20");
+    await dialog.getByLabel("Buy when the balance falls to").fill("50.00"); // above the balance, so it buys at once
+    await dialog.getByLabel("Maximum spend per month").fill("20");
     await dialog.getByRole("button", { name: "Turn on the top-up" }).click();
     await dialog.waitFor({ state: "detached" });
     await other.getByText("$0.00 of at most $20.00").or(other.getByText("$20.00 of at most $20.00")).waitFor();

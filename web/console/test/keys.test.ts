@@ -10,8 +10,8 @@ function form(fields: Record<string, string>): FormData {
 }
 
 test('limits read as people say them', () => {
-  expect(limitsOf(key)).toBe('60 requests a minute, 90,000 tokens a minute, 4 streams at the same time');
-  expect(limitsOf({ ...key, spendLimitNanoUsd: '5000000000', requestsPerMinute: 0, requestsPerDay: 7, tokensPerMinute: 0, concurrentStreams: 0 })).toBe('$5.00 a period, 7 requests a day');
+  expect(limitsOf(key)).toBe('60 requests per minute, 90,000 tokens per minute, 4 concurrent streams');
+  expect(limitsOf({ ...key, spendLimitNanoUsd: '5000000000', requestsPerMinute: 0, requestsPerDay: 7, tokensPerMinute: 0, concurrentStreams: 0 })).toBe('$5.00 per period, 7 requests per day');
   expect(limitsOf({ spendLimitNanoUsd: '0', requestsPerMinute: 0, requestsPerDay: 0, tokensPerMinute: 0, concurrentStreams: 0 })).toBe("the plan's");
 });
 

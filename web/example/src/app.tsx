@@ -8,7 +8,7 @@ export function App() {
   return (
     <>
       <ClerkLoading><main className="center">Loading …</main></ClerkLoading>
-      <ClerkFailed><main className="center" role="alert">The sign-in does not load. Your network or an ad blocker may stop it. Please reload the page.</main></ClerkFailed>
+      <ClerkFailed><main className="center" role="alert">The sign-in does not load. Your network or an ad blocker may block it. Please reload the page.</main></ClerkFailed>
       <Show when="signed-out">
         <main className="center">{location.pathname === '/sign-up' ? <SignUp routing="hash" signInUrl="/" /> : <SignIn routing="hash" signUpUrl="/sign-up" />}</main>
       </Show>

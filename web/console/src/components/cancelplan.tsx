@@ -33,7 +33,7 @@ export function CancelPlan({ subscription: s, onClose }: { subscription: Subscri
   return (
     <Dialog title="Cancel the plan" onClose={onClose}>
       <fieldset className="space-y-2 text-sm">
-        <legend className="mb-2">When shall it end? The account then has the limits of the free plan. Credit that you bought apart from the plan stays.</legend>
+        <legend className="mb-2">When should the plan end? The account then has the limits of the free plan. Credit that you bought apart from the plan stays.</legend>
         <label className="flex items-start gap-2"><input type="radio" name="when" className="mt-1" checked={!now} onChange={() => setNow(false)} data-autofocus /> <span>At the end of the period, {end}. You can resume it until then.</span></label>
         <label className="flex items-start gap-2"><input type="radio" name="when" className="mt-1" checked={now} onChange={() => setNow(true)} /> <span>Now, without a refund. This cannot be undone.</span></label>
       </fieldset>

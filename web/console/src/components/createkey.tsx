@@ -48,7 +48,7 @@ export function CreateKey({ onClose }: { onClose: () => void }) {
         <details className="rounded-lg border border-line px-3 py-2">
           <summary className="text-sm">Limits and models</summary>
           <div className="grid gap-3 pt-3 sm:grid-cols-2">
-            <Field label="Spend limit a period, in dollars" hint="Empty: the account's credit"><input name="spend" inputMode="decimal" pattern="\d{1,9}(\.\d{1,9})?" title="An amount such as 12.50" className={inputClass} /></Field>
+            <Field label="Spend limit per period, in dollars" hint="Empty: the account's credit"><input name="spend" inputMode="decimal" pattern="\d{1,9}(\.\d{1,9})?" title="An amount such as 12.50" className={inputClass} /></Field>
             <RateLimits />
             <Field label="Last day" hint="Empty: it does not expire"><input name="expires" type="date" className={inputClass} /></Field>
           </div>

@@ -27,7 +27,7 @@ export function EditKey({ apiKey: key, onClose }: { apiKey: Schemas['ApiKey']; o
       <form className="space-y-4" onSubmit={submit}>
         <Field label="Name"><input name="name" required maxLength={100} defaultValue={key.name} data-autofocus className={inputClass} /></Field>
         <div className="grid gap-3 sm:grid-cols-2"><RateLimits values={key} /></div>
-        <p className="text-sm text-mute">The limits count at once, also for the keys that this key created. Their higher limits are lowered.</p>
+        <p className="text-sm text-mute">The limits apply at once, also to the keys that this key created. Their higher limits are lowered.</p>
         {update.isError && <Failure error={update.error} />}
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>

@@ -70,7 +70,7 @@ function PlanCard({ plan, interval, mine, subscription, disabled, buy, change }:
       <ul className="mt-2 flex-1 space-y-0.5 text-sm text-mute">
         <li>{usd(plan.includedCreditPerPeriodNanoUsd)} of credit a month{each && ' for each seat'}</li>
         {plan.overage && <li>then up to {usd(plan.overage.capNanoUsd)} a month, charged afterwards</li>}
-        <li>{plan.limits.requestsPerMinute ? `${plan.limits.requestsPerMinute.toLocaleString()} requests a minute` : 'no limit of requests'}</li>
+        <li>{plan.limits.requestsPerMinute ? `${plan.limits.requestsPerMinute.toLocaleString()} requests per minute` : 'no limit of requests'}</li>
         <li>{plan.models.length ? plan.models.join(', ') : 'all models'}</li>
         {plan.trial && <li>{plan.trial.days} days of trial</li>}
       </ul>

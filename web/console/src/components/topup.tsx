@@ -119,10 +119,10 @@ function EditTopUp({ topUp: t, onClose }: { topUp: TopUp; onClose: () => void })
         {packs.length > 0 && <Field label="Pack"><select className={inputClass} value={packId} onChange={(e) => setPack(e.target.value)} data-autofocus>
           {packs.map((p) => <option key={p.id} value={p.id}>{p.name || p.id} for {usd(p.priceNanoUsd)}</option>)}
         </select></Field>}
-        <Field label="Buy at a balance of, in dollars" hint={thresholdNanoUsd === undefined ? AMOUNT : `At most ${usd(t.maxThresholdNanoUsd)} with your plan.`}>
+        <Field label="Buy when the balance falls to, in dollars" hint={thresholdNanoUsd === undefined ? AMOUNT : `At most ${usd(t.maxThresholdNanoUsd)} with your plan.`}>
           <input className={inputClass} inputMode="decimal" value={threshold} onChange={(e) => setThreshold(e.target.value)} aria-invalid={thresholdNanoUsd === undefined} />
         </Field>
-        <Field label="Spend at most in a month, in dollars" hint={monthlyCapNanoUsd === undefined ? AMOUNT : `At most ${usd(t.maxMonthlyCapNanoUsd)} with your plan, before tax.`}>
+        <Field label="Maximum spend per month, in dollars" hint={monthlyCapNanoUsd === undefined ? AMOUNT : `At most ${usd(t.maxMonthlyCapNanoUsd)} with your plan, before tax.`}>
           <input className={inputClass} inputMode="decimal" value={cap} onChange={(e) => setCap(e.target.value)} aria-invalid={monthlyCapNanoUsd === undefined} />
         </Field>
         <p className="text-sm text-mute">The saved card is charged without asking again. The top-up turns itself off when the bank refuses.</p>

@@ -5,10 +5,10 @@ type Key = Schemas['ApiKey'];
 
 /** The rate limits of a key: the field, its label, its maximum, and how a value reads in the list of keys. */
 export const RATE_LIMITS = [
-  ['requestsPerMinute', 'Requests a minute', 1_000_000, 'requests a minute'],
-  ['requestsPerDay', 'Requests a day, in UTC', 1_000_000_000, 'requests a day'],
-  ['tokensPerMinute', 'Tokens a minute', 1_000_000_000, 'tokens a minute'],
-  ['concurrentStreams', 'Streams at the same time', 100_000, 'streams at the same time'],
+  ['requestsPerMinute', 'Requests per minute', 1_000_000, 'requests per minute'],
+  ['requestsPerDay', 'Requests per day, in UTC', 1_000_000_000, 'requests per day'],
+  ['tokensPerMinute', 'Tokens per minute', 1_000_000_000, 'tokens per minute'],
+  ['concurrentStreams', 'Concurrent streams', 100_000, 'concurrent streams'],
 ] as const;
 
 export type RateLimit = (typeof RATE_LIMITS)[number][0];
@@ -16,7 +16,7 @@ export type RateLimit = (typeof RATE_LIMITS)[number][0];
 /** The limits of a key as people read them. */
 export function limitsOf(key: Pick<Key, RateLimit | 'spendLimitNanoUsd'>): string {
   const limits = RATE_LIMITS.flatMap(([field, , , unit]) => (key[field] > 0 ? [`${key[field].toLocaleString('en-US')} ${unit}`] : []));
-  if (BigInt(key.spendLimitNanoUsd) > 0n) limits.unshift(`${usd(key.spendLimitNanoUsd)} a period`);
+  if (BigInt(key.spendLimitNanoUsd) > 0n) limits.unshift(`${usd(key.spendLimitNanoUsd)} per period`);
   return limits.length ? limits.join(', ') : "the plan's";
 }
 

@@ -102,12 +102,12 @@ function Movements() {
   });
   const all = entries.data?.pages.flatMap((page) => page.entries) ?? [];
   return (
-    <Card title="Movements of the account">
-      {entries.isPending && <Loading label="Loading the movements" />}
+    <Card title="Account activity">
+      {entries.isPending && <Loading label="Loading the account activity" />}
       {entries.isError && <Failure error={entries.error} retry={() => void entries.refetch()} />}
-      {entries.isSuccess && all.length === 0 && <Empty title="No movements yet" />}
+      {entries.isSuccess && all.length === 0 && <Empty title="No activity yet" />}
       {all.length > 0 && (
-        <Table caption="Movements" head={<><Th>Time</Th><Th>Kind</Th><Th right>Amount</Th></>}>
+        <Table caption="Account activity" head={<><Th>Time</Th><Th>Kind</Th><Th right>Amount</Th></>}>
           {all.map((e) => <tr key={e.id} title={`from ${e.debit} to ${e.credit}`}><Td>{formatTime(e.createTime)}</Td><Td>{KINDS[e.kind] ?? 'other'}</Td><Td right>{signedUsd(e)}</Td></tr>)}
         </Table>
       )}

@@ -83,7 +83,7 @@ function TakeOver({ apiKey: key }: { apiKey: Key }) {
   if (key.disabledReason !== 'API_KEY_MAKER_LEFT') return <span className="block text-xs text-mute">{key.disabledReason}</span>;
   return (
     <span className="mt-1 block space-y-1 text-xs text-mute">
-      <span className="block">The person who made it has left.</span>
+      <span className="block">The person who created it has left.</span>
       <Button disabled={takeOver.isPending} onClick={() => takeOver.mutate()}>Take over</Button>
       {takeOver.isError && <Failure error={takeOver.error} />}
     </span>

@@ -83,7 +83,7 @@ function Limits() {
   const models = useModels();
   const limits = account.data?.account.limits;
   if (!limits) return null;
-  const rows: [string, number][] = [['Requests a minute', limits.requestsPerMinute], ['Tokens a minute', limits.tokensPerMinute], ['Calls at the same time', limits.concurrentRequests], ['Streams at the same time', limits.concurrentStreams]];
+  const rows: [string, number][] = [['Requests per minute', limits.requestsPerMinute], ['Tokens per minute', limits.tokensPerMinute], ['Concurrent calls', limits.concurrentRequests], ['Concurrent streams', limits.concurrentStreams]];
   return (
     <Card title="Limits of the plan">
       <dl className="grid gap-3 text-sm sm:grid-cols-4">

@@ -15,7 +15,7 @@ const SOURCES = [
 export default function Reconcile() {
   return (
     <div className="grid gap-4 sm:gap-5">
-      <p className="text-sm text-mute">Webhooks keep Trivet up to date. A reconciliation compares every stored object with the provider and repairs what differs, for example after an outage. It also runs by itself at an interval.</p>
+      <p className="text-sm text-mute">Webhooks keep Trivet up to date. A reconciliation compares every stored object with the provider and repairs what differs, for example after an outage. It also runs automatically at an interval.</p>
       {SOURCES.map(([path, name, hint]) => <Source key={path} path={path} name={name} hint={hint} />)}
     </div>
   );

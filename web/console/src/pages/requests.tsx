@@ -32,7 +32,7 @@ export default function Requests() {
         {requests.isError && <Failure error={requests.error} retry={() => void requests.refetch()} />}
         {requests.isSuccess && all.length === 0 && (
           <Empty title={requests.hasNextPage ? 'No match yet' : 'No requests'}>
-            <p>{requests.hasNextPage ? 'The newest part of the log has no match. Search the older part too.' : 'Each call to a model appears here when it ends, refused and failed calls too. The log has no content.'}</p>
+            <p>{requests.hasNextPage ? 'The newest part of the log has no match. Search the older part too.' : 'Each call to a model appears here when it ends, refused and failed calls too. The log does not contain what was asked or answered.'}</p>
           </Empty>
         )}
         {all.length > 0 && <Rows requests={all} show={setShown} />}
