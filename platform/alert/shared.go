@@ -23,6 +23,8 @@ const (
 	maxUnsaved = 16
 	// saveTimeout bounds storing what was sent before the replica stops.
 	saveTimeout = 2 * time.Second
+	// forgetAfter is how long an alert may fire of which nothing is measured, such as one of a source that was removed.
+	forgetAfter = 24 * time.Hour
 )
 
 // SharedOptions are what a Shared is made of.
@@ -70,6 +72,8 @@ type told struct {
 	Alert string    `json:"alert"`
 	Group string    `json:"group"`
 	Since time.Time `json:"since"`
+	// Unmeasured is since when nothing is measured of it; zero while something is.
+	Unmeasured time.Time `json:"unmeasured,omitzero"`
 }
 
 // begin begins a round. Without replicas nobody takes it.
@@ -97,7 +101,10 @@ func (s *Shared) run(ctx context.Context, tell func(context.Context, []Change)) 
 	o := job.Options{Renew: true, Lease: s.options.Lease, Aside: true}
 	failing := false
 	for ctx.Err() == nil {
-		err := job.Run(ctx, s.options.Database, "alerts", o, func(ctx context.Context, h *job.Holder) error { return s.lead(ctx, h, tell) })
+		err := job.Run(ctx, s.options.Database, "alerts", o, func(ctx context.Context, h *job.Holder) error {
+			failing = false
+			return s.lead(ctx, h, tell)
+		})
 		busy := errors.Is(err, job.ErrBusy) || errors.Is(err, job.ErrLost)
 		if !busy && !failing && ctx.Err() == nil {
 			s.options.Logger.WarnContext(ctx, "alerts about what replicas share are not told while the database fails; retrying", slog.Any("error", err))
@@ -153,18 +160,20 @@ type unsaved struct {
 
 // take tells of the changes of a round. One that began before this replica was the one may be older than what another replica told last.
 func (l *leader) take(ctx context.Context, r round) {
-	if r.term != l.term {
+	if r.term != l.term || ctx.Err() != nil {
 		return
 	}
 	after, changes := r.compare(l.told)
-	if len(changes) == 0 {
+	if len(changes) == 0 && slices.Equal(after, l.told) {
 		return
 	}
 	sent := newDelivery()
 	for i := range changes {
 		changes[i].delivery = sent
 	}
-	l.tell(ctx, changes)
+	if len(changes) > 0 {
+		l.tell(ctx, changes)
+	}
 	sent.end()
 	l.told = after
 	l.unsaved = append(l.unsaved, unsaved{after, sent})
@@ -205,13 +214,14 @@ func (l *leader) stop(ctx context.Context) {
 }
 
 // compare returns what is told after the round, and the changes. An alert is resolved when its condition was measured and holds no more: a process that
-// began a short while ago does not count it as firing yet, and one whose database is slow or that stops does not measure it.
+// began a short while ago does not count it as firing yet, and one whose database is slow or that stops does not measure it. One of which nothing is
+// measured for forgetAfter is resolved, too.
 func (r round) compare(before []told) (after []told, changes []Change) {
 	for _, f := range r.found {
-		known := map[string]time.Time{}
+		known := map[string]told{}
 		for _, t := range before {
 			if t.Alert == f.rule.Name {
-				known[t.Group] = t.Since
+				known[t.Group] = t
 			}
 		}
 		change := func(group string, firing bool, since time.Time) {
@@ -219,17 +229,32 @@ func (r round) compare(before []told) (after []told, changes []Change) {
 		}
 		for _, group := range slices.Sorted(maps.Keys(f.firing)) {
 			if _, ok := known[group]; !ok {
-				known[group] = f.firing[group]
-				change(group, true, known[group])
+				known[group] = told{Alert: f.rule.Name, Group: group, Since: f.firing[group]}
+				change(group, true, f.firing[group])
 			}
 		}
 		for _, group := range slices.Sorted(maps.Keys(known)) {
-			if _, measured := f.values[group]; f.holding[group] || !measured {
-				after = append(after, told{f.rule.Name, group, known[group]})
-				continue
+			if t, still := known[group].after(r.at, f); still {
+				after = append(after, t)
+			} else {
+				change(group, false, t.Since)
 			}
-			change(group, false, known[group])
 		}
 	}
 	return after, changes
+}
+
+// after is the alert after a finding of that time. It is false when the alert is resolved.
+func (t told) after(at time.Time, f finding) (told, bool) {
+	_, measured := f.values[t.Group]
+	switch {
+	case measured:
+		t.Unmeasured = time.Time{}
+		return t, f.holding[t.Group]
+	case t.Unmeasured.IsZero():
+		t.Unmeasured = at.UTC().Round(0) // as it is read again
+		return t, true
+	default:
+		return t, at.Sub(t.Unmeasured) < forgetAfter
+	}
 }

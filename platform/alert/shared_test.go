@@ -57,7 +57,13 @@ type replicas struct {
 	db   *database.DB
 	dead *deadLetters
 	told chan message
+	past atomic.Int64 // what the clock is ahead; a time.Duration
 }
+
+// pass has that time pass for the evaluations.
+func (r *replicas) pass(d time.Duration) { r.past.Add(int64(d)) }
+
+func (r *replicas) now() time.Time { return time.Now().Add(time.Duration(r.past.Load())) }
 
 // replica is one of them.
 type replica struct {
@@ -78,7 +84,7 @@ func (r *replicas) startWith(gatherer prometheus.Gatherer, notify func(context.C
 	r.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	e, err := alert.NewEvaluator(alert.Options{
-		Gatherer: gatherer, Interval: time.Millisecond, Meter: noop.Meter{}, Logger: logger, Now: time.Now, Notify: notify,
+		Gatherer: gatherer, Interval: time.Millisecond, Meter: noop.Meter{}, Logger: logger, Now: r.now, Notify: notify,
 		Shared: alert.NewShared(alert.SharedOptions{Database: r.db, Logger: logger, Lease: sharedLease}),
 	})
 	require.NoError(r, err)
@@ -120,10 +126,21 @@ func (r *replicas) evaluated() {
 // saved waits until the database has what was told last: an alert, or none.
 func (r *replicas) saved(firing bool) {
 	r.Helper()
+	r.stored("EventsDead", firing)
+}
+
+// unmeasured waits until the database has that nothing is measured of the alert, or that something is.
+func (r *replicas) unmeasured(is bool) {
+	r.Helper()
+	r.stored("unmeasured", is)
+}
+
+func (r *replicas) stored(text string, is bool) {
+	r.Helper()
 	require.Eventually(r, func() bool {
 		var progress []byte
 		err := r.db.Read().QueryRowContext(r.Context(), "SELECT progress FROM job_lease WHERE name = 'alerts'").Scan(&progress)
-		return err == nil && len(progress) > 0 && bytes.Contains(progress, []byte("EventsDead")) == firing
+		return err == nil && len(progress) > 0 && bytes.Contains(progress, []byte(text)) == is
 	}, time.Minute, time.Millisecond)
 }
 
@@ -154,6 +171,41 @@ func TestWhatIsNotMeasuredIsNotResolved(t *testing.T) {
 		require.Empty(r, r.told)
 		r.dead.Store(0)
 		require.True(r, began.Since.Equal(r.next(false).change.Since))
+	})
+}
+
+// TestWhatIsNeverMeasuredAgainIsForgotten: a source that was removed has no gauge any more. After a day without it, the alert is resolved, by whichever
+// replica tells then. A gauge that comes back in time begins the day anew.
+func TestWhatIsNeverMeasuredAgainIsForgotten(t *testing.T) {
+	eachReplicas(t, func(r *replicas) {
+		r.dead.Store(3)
+		first := r.start(0)
+		began := r.next(true).change
+		r.saved(true)
+		r.dead.away.Store(true)
+		r.unmeasured(true)
+		r.pass(24*time.Hour - time.Minute)
+		r.evaluated()
+		require.Empty(r, r.told, "a minute is left")
+		r.dead.away.Store(false)
+		r.unmeasured(false)
+		r.dead.away.Store(true)
+		r.unmeasured(true)
+		r.pass(24*time.Hour - time.Minute)
+		r.evaluated()
+		require.Empty(r, r.told, "it was measured in between")
+		first.stop()
+		r.start(1)
+		r.evaluated()
+		require.Empty(r, r.told, "a minute is left for the next replica")
+		r.pass(2 * time.Minute)
+		ended := r.next(false)
+		require.Equal(r, 1, ended.from)
+		require.True(r, began.Since.Equal(ended.change.Since))
+		require.Nil(r, ended.change.Value)
+		r.saved(false)
+		r.dead.away.Store(false)
+		r.next(true)
 	})
 }
 
