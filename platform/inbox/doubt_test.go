@@ -25,6 +25,7 @@ type lossy struct {
 	network, address string
 	lose             atomic.Bool // the answer to the next commit
 	lost             atomic.Int32
+	cut              atomic.Bool // nothing is answered
 }
 
 // throughLossy returns an address of the database that leads through a lossy way.
@@ -84,7 +85,7 @@ func (l *lossy) serve(client net.Conn) {
 			l.lost.Add(1)
 			return false
 		}
-		return true
+		return !l.cut.Load()
 	})
 	_ = client.Close()
 	_ = server.Close()

@@ -64,7 +64,7 @@ func (in *Inbox) alone(ctx context.Context, tx database.Tx) (ok bool, err error)
 func (in *Inbox) pruneNowAndThen(ctx context.Context) {
 	// At first soon, for programs that never run long; then not all processes at the same time.
 	for pause := time.Duration(in.options.Rand() * float64(pruneInterval)); wait.For(ctx, pause) == nil; pause = pruneInterval {
-		in.compareClocks(ctx)
+		_ = in.compareClocks(ctx) // the last difference stays
 		n, err := in.Prune(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:

@@ -47,7 +47,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 
 	var side sync.WaitGroup
 	side.Go(func() {
-		in.compareClocks(ctx)
+		in.awaitClock(ctx)
 		in.takeOver(ctx)
 		d.run(ctx)
 	})
