@@ -23,7 +23,8 @@ func (p program) doctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check settings, keys, webhooks, clock, database, disk and ports, and say how to fix what is wrong",
 		Long: "Check settings, keys, webhooks, clock, database, disk and ports. It makes read-only calls to the providers, and changes nothing.\n" +
-			"The progress goes to standard error. The exit status is 1 when something does not work, and 0 when there are only warnings.",
+			"What it did not check is listed as not checked, with the reason. The progress goes to standard error.\n" +
+			"The exit status is 1 when something does not work, and 0 when there are only warnings.",
 		Example: "  trivet doctor\n  TRIVET_ENV=production trivet doctor --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,8 +62,13 @@ func show(to io.Writer, result *allinone.Diagnosis, asJSON bool) error {
 		return encoder.Encode(result)
 	}
 	for _, c := range result.Checks {
-		if len(c.Findings) == 0 {
+		if c.Checked && len(c.Findings) == 0 {
 			if _, err := fmt.Fprintf(to, "ok       %s\n", c.Check); err != nil {
+				return err
+			}
+		}
+		for _, what := range c.NotChecked {
+			if _, err := fmt.Fprintf(to, "-        %s: not checked: %s\n", c.Check, what); err != nil {
 				return err
 			}
 		}

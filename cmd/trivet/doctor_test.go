@@ -26,6 +26,8 @@ func TestDoctorCommand(t *testing.T) {
 	out, progress, err := examine()
 	require.NoError(t, err)
 	require.Contains(t, out, "ok       settings\n")
+	require.Contains(t, out, "-        Redis: not checked: REDIS_URL is not set\n")
+	require.NotContains(t, out, "ok       Redis")
 	require.Contains(t, progress, "checking database …\n")
 	require.NotContains(t, out, "checking")
 
@@ -41,4 +43,6 @@ func TestDoctorCommand(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &result))
 	require.False(t, result.Healthy)
 	require.Equal(t, "LOG_LEVEL", result.Checks[0].Findings[0].Setting)
+	require.Contains(t, out, `"checked": false`)
+	require.Contains(t, out, `"REDIS_URL is not set"`)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/trivet-dev/trivet/platform/serve"
@@ -33,8 +34,12 @@ type Finding struct {
 
 // Examined is a check and what it found.
 type Examined struct {
-	Check    string    `json:"check"`
+	Check string `json:"check"`
+	// Checked is false when nothing of it was examined.
+	Checked  bool      `json:"checked"`
 	Findings []Finding `json:"findings"`
+	// NotChecked says what was not examined, and why. It is empty when everything was.
+	NotChecked []string `json:"notChecked"`
 }
 
 // Diagnosis is the result of Doctor.
@@ -70,10 +75,12 @@ type doctor struct {
 	config *config
 	// skews are the differences between the providers' clocks and this one, by provider.
 	skews map[string]time.Duration
+	// current is the check that runs.
+	current Examined
 }
 
-// Doctor examines the settings, the providers, the database and this machine. It only reads. The checks that need a setting
-// which is wrong are left out.
+// Doctor examines the settings, the providers, the database and this machine. It only reads. Checks that need a setting which
+// is missing or wrong are left out, and the diagnosis says so.
 func Doctor(ctx context.Context, env settings.Env, options DoctorOptions) (*Diagnosis, error) {
 	d := &doctor{DoctorOptions: options, env: env, skews: map[string]time.Duration{}}
 	d.env.Get = serve.WithDefaults(withDatabase(env.Get))
@@ -102,18 +109,29 @@ func Doctor(ctx context.Context, env settings.Env, options DoctorOptions) (*Diag
 		if _, err := fmt.Fprintf(options.Progress, "checking %s …\n", check.name); err != nil {
 			return nil, err
 		}
+		d.current = Examined{Check: check.name, Checked: true, Findings: []Finding{}, NotChecked: []string{}}
 		within, cancel := context.WithTimeout(ctx, checkTime)
-		found := check.run(within)
+		d.current.Findings = append(d.current.Findings, check.run(within)...)
 		cancel()
-		if found == nil {
-			found = []Finding{}
-		}
-		for _, f := range found {
+		for _, f := range d.current.Findings {
 			result.Healthy = result.Healthy && f.Level != FindingError
 		}
-		result.Checks = append(result.Checks, Examined{Check: check.name, Findings: found})
+		result.Checks = append(result.Checks, d.current)
 	}
 	return result, nil
+}
+
+// skip notes that a part of the current check is left out.
+func (d *doctor) skip(part, reason string) {
+	if text := part + ": " + reason; !slices.Contains(d.current.NotChecked, text) {
+		d.current.NotChecked = append(d.current.NotChecked, text)
+	}
+}
+
+// skipAll notes that the current check is left out. It found nothing.
+func (d *doctor) skipAll(reason string) []Finding {
+	d.current.Checked, d.current.NotChecked = false, append(d.current.NotChecked, reason)
+	return nil
 }
 
 // FreeBytes is the default of DoctorOptions.Free.
@@ -133,12 +151,17 @@ func warning(setting, what, fix string) Finding {
 // files checks who may read files that hold secrets.
 func (d *doctor) files(context.Context) []Finding {
 	var found []Finding
+	none := d.env.File == ""
 	for _, name := range settings.Known() {
 		path := d.env.Get(name + "_FILE")
 		if path == "" {
 			continue
 		}
+		none = false
 		found = append(found, d.private(name+"_FILE", path)...)
+	}
+	if none {
+		return d.skipAll("no setting names a file")
 	}
 	if d.env.File != "" {
 		found = append(found, d.private("", d.env.File)...)

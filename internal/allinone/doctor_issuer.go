@@ -27,16 +27,20 @@ type instance struct {
 // issuer compares the signing keys of the Backend API with those of the issuer, Clerk's Frontend API. Without a common key the settings
 // belong to two instances, and every session token would be refused.
 func (d *doctor) issuer(ctx context.Context, instances []instance) []Finding {
+	const part = "whether CLERK_SECRET_KEY and CLERK_ISSUER belong to the same instance"
 	if len(instances) == 0 {
+		d.skip(part, "Clerk did not show its signing keys")
 		return nil
 	}
 	issuer, err := d.config.Auth.FrontendAPI()
-	if err != nil {
-		return nil // the check of the settings reports it
+	if err != nil { // the check of the settings reports it
+		d.skip(part, unusable("CLERK_ISSUER"))
+		return nil
 	}
 	at, err := url.Parse(issuer)
 	if err != nil {
-		return nil //nolint:nilerr // the check of the settings reports it
+		d.skip(part, unusable("CLERK_ISSUER"))
+		return nil
 	}
 	var public keySet
 	status, err := d.ask(ctx, "Clerk's Frontend API", below(at, "/.well-known/jwks.json", ""), settings.Secret{}, &public)

@@ -31,20 +31,44 @@ const (
 func (d *doctor) database(ctx context.Context) []Finding {
 	var found []Finding
 	var all serverUse
-	if d.config == nil || !d.config.Store.DatabaseURL.IsSet() || d.config.Store.Validate(nil) != nil {
-		return nil
+	if !d.config.Store.DatabaseURL.IsSet() || d.config.Store.Validate(nil) != nil {
+		return d.skipAll(unusable("DATABASE_URL"))
 	}
+	var made, missing []string
 	for _, s := range []struct {
 		name       string
 		migrations []database.Migrations
 	}{{"auth", auth.Migrations()}, {"ai", ai.Migrations()}, {"billing", billing.Migrations()}} {
-		for _, f := range d.store(ctx, d.config.Store.ForTool(s.name), d.config.Store.For(s.name), s.migrations, &all) {
+		at := d.config.Store.ForTool(s.name)
+		if !exists(at) {
+			missing = append(missing, s.name)
+			continue
+		}
+		made = append(made, s.name)
+		for _, f := range d.store(ctx, at, d.config.Store.For(s.name), s.migrations, &all) {
 			if !slices.Contains(found, f) { // the stores share a server
 				found = append(found, f)
 			}
 		}
 	}
+	const later = "the first start makes the file"
+	if len(made) == 0 {
+		return d.skipAll(later)
+	}
+	if len(missing) > 0 {
+		d.skip("the store of "+strings.Join(missing, " and of "), later)
+	}
 	return append(found, all.findings()...)
+}
+
+// exists reports whether the file of a store exists. PostgreSQL has none.
+func exists(at database.Config) bool {
+	file, ok := strings.CutPrefix(at.URL.Reveal(), "sqlite://")
+	if !ok {
+		return true
+	}
+	_, err := os.Stat(file)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // serverUse is what the processes of Trivet need of a PostgreSQL server.
@@ -71,11 +95,6 @@ func (u *serverUse) findings() []Finding {
 }
 
 func (d *doctor) store(ctx context.Context, at, running database.Config, migrations []database.Migrations, all *serverUse) (found []Finding) {
-	if file, ok := strings.CutPrefix(at.URL.Reveal(), "sqlite://"); ok {
-		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-			return nil // the first start makes it
-		}
-	}
 	at.Beside = true
 	db, err := database.Open(ctx, at)
 	if err != nil {
@@ -88,14 +107,27 @@ func (d *doctor) store(ctx context.Context, at, running database.Config, migrati
 			found = append(found, warning("DATABASE_URL", "closing the database failed: "+err.Error(), "look at the database's log"))
 		}
 	}()
-	if c, err := db.Connections(ctx); err == nil && !running.DirectURL.IsSet() {
-		all.add(c, running)
-	}
+	d.connections(ctx, db, running, all)
 	found = postgresVersion(ctx, db)
 	if err := database.SchemaCheck(db, migrations...)(ctx); err != nil {
 		return append(found, failure("DATABASE_URL", err.Error(), "run `trivet migrate` with this version, or start the version that migrated the database"))
 	}
 	return found
+}
+
+// connections counts what the processes of a store may open.
+func (d *doctor) connections(ctx context.Context, db *database.DB, running database.Config, all *serverUse) {
+	const part = "the number of connections"
+	if running.DirectURL.IsSet() {
+		d.skip(part, "the services share those of a pooler")
+		return
+	}
+	c, err := db.Connections(ctx)
+	if err != nil {
+		d.skip(part, err.Error())
+		return
+	}
+	all.add(c, running)
 }
 
 // postgresVersion reports a server that is too old.
@@ -109,8 +141,8 @@ func postgresVersion(ctx context.Context, db *database.DB) []Finding {
 
 // redis asks the Redis that replicas share limits in.
 func (d *doctor) redis(ctx context.Context) []Finding {
-	if d.config == nil || !d.config.AI.Redis.IsSet() {
-		return nil
+	if !d.config.AI.Redis.IsSet() {
+		return d.skipAll("REDIS_URL is not set")
 	}
 	if err := ai.CheckRedis(ctx, d.config.AI.Redis); err != nil {
 		return []Finding{failure("REDIS_URL", "Redis cannot be used: "+err.Error()+"; each process would count limits for itself",
@@ -125,17 +157,14 @@ func (d *doctor) redis(ctx context.Context) []Finding {
 
 // disk looks at the free space of the folder of the SQLite files.
 func (d *doctor) disk(context.Context) []Finding {
-	if d.config == nil {
-		return nil
-	}
 	path, err := database.File(database.For("billing", d.config.Store.DatabaseURL).URL)
-	if err != nil { // PostgreSQL has a disk of its own
-		return nil
+	if err != nil {
+		return d.skipAll("DATABASE_URL names no file; look at the disk of the PostgreSQL server")
 	}
 	free, err := d.Free(filepath.Dir(path))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return d.skipAll("the first start makes the folder")
 	case err != nil:
 		return []Finding{warning("TRIVET_DATA_DIR", "the free space of the disk cannot be read: "+err.Error(), "look at it by df")}
 	case free < fullDisk:
@@ -148,8 +177,8 @@ func (d *doctor) disk(context.Context) []Finding {
 
 // ports checks that the addresses are free, or taken by a running Trivet.
 func (d *doctor) ports(ctx context.Context) []Finding {
-	if d.config == nil || d.running(ctx) {
-		return nil
+	if d.running(ctx) {
+		return d.skipAll("a running Trivet uses them")
 	}
 	var found []Finding
 	for _, at := range []serve.Listening{

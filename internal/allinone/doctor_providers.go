@@ -64,9 +64,13 @@ func below(base *url.URL, path, query string) *url.URL {
 }
 
 func (d *doctor) clerk(ctx context.Context) []Finding {
-	if !d.real("clerk") || d.config.Auth.APIURL == nil || !d.config.Auth.SecretKeys.IsSet() {
-		return nil
+	if !d.real("clerk") {
+		return d.skipAll(d.absent("clerk"))
 	}
+	if d.config.Auth.APIURL == nil || !d.config.Auth.SecretKeys.IsSet() {
+		return d.skipAll(unusable("CLERK_API_URL", "CLERK_SECRET_KEY"))
+	}
+	d.skip("the webhook endpoints", "Clerk has no call that lists them; compare them with INTEGRATIONS.md in its dashboard")
 	base := *d.config.Auth.APIURL
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
 	var instances []instance
@@ -86,8 +90,11 @@ func (d *doctor) clerk(ctx context.Context) []Finding {
 }
 
 func (d *doctor) openAI(ctx context.Context) []Finding {
-	if !d.real("openai") || d.config.AI.BaseURL == nil {
-		return nil
+	if !d.real("openai") {
+		return d.skipAll(d.absent("openai"))
+	}
+	if d.config.AI.BaseURL == nil {
+		return d.skipAll(unusable("OPENAI_BASE_URL"))
 	}
 	return eachKey(d.config.AI.Keys, func(key settings.Secret, p position) ([]Finding, bool) {
 		status, err := d.ask(ctx, "OpenAI", below(d.config.AI.BaseURL, "/models", ""), key, nil)
@@ -104,8 +111,11 @@ var stripeEvents = []string{
 }
 
 func (d *doctor) stripe(ctx context.Context) []Finding {
-	if !d.real("stripe") || d.config.Billing.StripeAPIURL == nil || !d.config.Billing.StripeSecretKey.IsSet() {
-		return nil
+	if !d.real("stripe") {
+		return d.skipAll(d.absent("stripe"))
+	}
+	if d.config.Billing.StripeAPIURL == nil || !d.config.Billing.StripeSecretKey.IsSet() {
+		return d.skipAll(unusable("STRIPE_API_URL", "STRIPE_SECRET_KEY"))
 	}
 	base, accepted := d.config.Billing.StripeAPIURL, false
 	found := eachKey(d.config.Billing.StripeSecretKey, func(key settings.Secret, p position) ([]Finding, bool) {
@@ -115,6 +125,7 @@ func (d *doctor) stripe(ctx context.Context) []Finding {
 		return found, ofKey(status, err)
 	})
 	if !accepted {
+		d.skip("the webhook endpoints", "Stripe does not take the newest key")
 		return found
 	}
 	return append(found, d.endpoints(ctx, below(base, "/v1/webhook_endpoints", "limit=100"), d.config.Billing.StripeSecretKey.Newest())...)
@@ -169,7 +180,7 @@ func (d *doctor) missing(address string, events []string) []Finding {
 // mailServer connects to the mail server, encrypts and signs in. It sends no mail.
 func (d *doctor) mailServer(ctx context.Context) []Finding {
 	if !d.real("email") {
-		return nil
+		return d.skipAll(d.absent("email"))
 	}
 	if err := billing.CheckMail(ctx, d.config.Billing); err != nil {
 		return []Finding{failure("SMTP_ADDR", "mails cannot be sent: "+err.Error(), "check SMTP_ADDR, SMTP_TLS, SMTP_USERNAME and SMTP_PASSWORD, and the firewall of this machine")}
@@ -179,6 +190,9 @@ func (d *doctor) mailServer(ctx context.Context) []Finding {
 
 // clock compares this machine's clock with those of the providers that answered.
 func (d *doctor) clock(context.Context) []Finding {
+	if len(d.skews) == 0 {
+		return d.skipAll("no provider was asked, or none answered with its time")
+	}
 	titles, most := []string{}, time.Duration(0)
 	for title, skew := range d.skews {
 		if skew.Abs() > maxSkew {

@@ -22,9 +22,14 @@ func (d *doctor) receivers() map[string]settings.Secret {
 func (d *doctor) reachReceivers(ctx context.Context) []Finding {
 	var found []Finding
 	all := d.receivers()
-	for _, name := range slices.Sorted(maps.Keys(all)) {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool { return !all[name].IsSet() })
+	if len(names) == 0 {
+		return d.skipAll("no receiver is set")
+	}
+	for _, name := range names {
 		address := all[name]
-		if !address.IsSet() || name != "BILLING_EVENTS_URL" && proxied(address) {
+		if name != "BILLING_EVENTS_URL" && proxied(address) {
+			d.skip(name, "a proxy connects to it")
 			continue
 		}
 		private := name != "BILLING_EVENTS_URL" || d.config.Billing.EventsPrivate || !d.production()

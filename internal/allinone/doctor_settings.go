@@ -133,6 +133,24 @@ func (d *doctor) real(name string) bool {
 	return ok && d.config != nil && serve.IsReal(d.env.Get, i)
 }
 
+// absent says why an integration is not examined.
+func (d *doctor) absent(name string) string {
+	i, ok := integration.Named(name)
+	if !ok {
+		return "it is not an integration of this version"
+	}
+	reason := i.RealSettings[0] + " is not set"
+	if !d.production() {
+		reason += "; in development the sandbox stands in"
+	}
+	return reason
+}
+
+// unusable says that a check needs settings which are missing or wrong.
+func unusable(names ...string) string {
+	return strings.Join(names, " or ") + " is missing or wrong"
+}
+
 // certificateWarning is how long before its end a certificate is reported.
 const certificateWarning = 14 * 24 * time.Hour
 

@@ -14,11 +14,14 @@ import (
 
 // targets asks each target of MODELS_FILE for its models, with each of its keys.
 func (d *doctor) targets(ctx context.Context) []Finding {
-	if d.config == nil || d.config.Prices.List() == nil {
-		return nil
+	if d.config.Prices.List() == nil {
+		return d.skipAll(unusable("MODELS_FILE"))
 	}
 	var found []Finding
 	all := d.config.Prices.List().Content().Targets()
+	if len(all) == 0 {
+		return d.skipAll("the price list has no targets")
+	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		found = append(found, d.target(ctx, all[name])...)
 	}

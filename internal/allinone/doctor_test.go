@@ -253,12 +253,7 @@ func TestDoctorFindings(t *testing.T) {
 			t.Cleanup(func() { _ = listener.Close() })
 		}, "ports", FindingError, "TRIVET_HTTP_ADDR", "in use"},
 		{"an unreachable database", set("DATABASE_URL", "postgres://trivet:hunter2@127.0.0.1:1/trivet"), "database", FindingError, "DATABASE_URL", ""},
-		{"a store that is not migrated", func(t *testing.T, p *patient) {
-			db, err := database.Open(t.Context(), database.For("auth", settings.NewSecret("sqlite://"+p.values["TRIVET_DATA_DIR"])))
-			require.NoError(t, err)
-			t.Cleanup(func() { require.NoError(t, db.Close(context.Background())) })
-			require.NoError(t, database.Migrate(t.Context(), db, auth.Migrations()[0]))
-		}, "database", FindingError, "DATABASE_URL", "migrations"},
+		{"a store that is not migrated", func(t *testing.T, p *patient) { p.migrateAuth(t) }, "database", FindingError, "DATABASE_URL", "migrations"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPatient(t)
@@ -281,6 +276,15 @@ func TestDoctorFindings(t *testing.T) {
 			require.False(t, result.Healthy && c.level == FindingError)
 		})
 	}
+}
+
+// migrateAuth makes the file of auth, with a part of its migrations.
+func (p *patient) migrateAuth(t *testing.T) {
+	t.Helper()
+	db, err := database.Open(t.Context(), database.For("auth", settings.NewSecret("sqlite://"+p.values["TRIVET_DATA_DIR"])))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close(context.Background())) })
+	require.NoError(t, database.Migrate(t.Context(), db, auth.Migrations()[0]))
 }
 
 // targets gives the installation two targets, at one of which a key is missing.
