@@ -132,7 +132,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	if err != nil {
 		return nil, c.seen(ctx, method, err)
 	}
-	return &seenStream{ClientStream: stream, conn: c, ctx: ctx, method: method}, nil
+	return &seenStream{ClientStream: stream, seen: func(err error) error { return c.seen(ctx, method, err) }}, nil
 }
 
 // awaitConnected gives a process that is just starting a moment to listen. Without it, every call fails at once until

@@ -13,11 +13,18 @@ import (
 	"github.com/trivet-dev/trivet/platform/requestid"
 )
 
-// fixes say what to do when another service refuses this one, by peer.Refusal.
-var fixes = map[string]string{ //nolint:gochecknoglobals // never changes
-	peer.WrongSecret: "another service refused this one: their TRIVET_INTERNAL_SECRET differ; give all processes the same list",
-	peer.WrongTime:   "another service refused this one: their clocks differ by more than a minute; set the clocks of the machines",
-	peer.WrongName:   "another service refused this one: its version does not let this service make the call; run the same version everywhere",
+// fix says what to do when another service refuses this one. The cause is a known one of peer.Refusal, or "".
+func fix(why string) (text, cause string) {
+	switch why {
+	case peer.WrongSecret:
+		return "another service refused this one: their TRIVET_INTERNAL_SECRET differ; give all processes the same list", why
+	case peer.WrongTime:
+		return "another service refused this one: their clocks differ by more than a minute; set the clocks of the machines", why
+	case peer.WrongName:
+		return "another service refused this one: its version does not let this service make the call; run the same version everywhere", why
+	default: // of a later version
+		return "another service refused this one; compare TRIVET_INTERNAL_SECRET, the clocks and the versions of the two", ""
+	}
 }
 
 // LogTo writes an error to log when another service refuses this one, one line a second at most of each cause. Call it before the first call.
@@ -33,12 +40,8 @@ func (c *Conn) seen(ctx context.Context, method string, err error) error {
 	if why == "" {
 		return err
 	}
-	text, known := fixes[why]
-	if !known {
-		text = "another service refused this one; compare TRIVET_INTERNAL_SECRET, the clocks and the versions of the two"
-		why = ""
-	}
-	if suppressed, write := c.lines.Next(why); write {
+	text, cause := fix(why)
+	if suppressed, write := c.lines.Next(cause); write {
 		c.log.LogAttrs(ctx, slog.LevelError, text, slog.String("rpc", method), slog.Any("error", err),
 			slog.String("request_id", requestid.From(ctx)), slog.Int("suppressed", suppressed))
 	}
@@ -49,12 +52,11 @@ func (c *Conn) seen(ctx context.Context, method string, err error) error {
 // seenStream is a stream whose errors are as the caller may see them.
 type seenStream struct {
 	grpc.ClientStream
-	conn   *Conn
-	ctx    context.Context //nolint:containedctx // the caller's, as gRPC's streams have it
-	method string
+
+	seen func(error) error
 }
 
 // RecvMsg implements grpc.ClientStream.
 func (s *seenStream) RecvMsg(message any) error {
-	return s.conn.seen(s.ctx, s.method, s.ClientStream.RecvMsg(message))
+	return s.seen(s.ClientStream.RecvMsg(message))
 }

@@ -31,11 +31,15 @@ var repeatable = map[string]bool{ //nolint:gochecknoglobals // never changes
 	billingv1.BillingService_ReceiveWebhook_FullMethodName:  true, // the event's id
 }
 
-// slow are reads that may well take longer than a replica is given: they ask Stripe, or read all that a person has.
-var slow = map[string]bool{ //nolint:gochecknoglobals // never changes
-	authv1.AuthService_ExportUser_FullMethodName:               true,
-	billingv1.BillingService_GetCheckoutSession_FullMethodName: true,
-	billingv1.BillingService_ListInvoices_FullMethodName:       true,
+// isSlow reports whether a read may well take longer than a replica is given: it asks Stripe, or reads all that a person has.
+func isSlow(method string) bool {
+	switch method {
+	case authv1.AuthService_ExportUser_FullMethodName,
+		billingv1.BillingService_GetCheckoutSession_FullMethodName,
+		billingv1.BillingService_ListInvoices_FullMethodName:
+		return true
+	}
+	return false
 }
 
 // reads remembers which methods are GET at the edge, by name.
@@ -48,7 +52,7 @@ func patienceOf(method string) time.Duration {
 	}
 	read, known := reads.Load(method)
 	if !known {
-		read = isRead(method) && !slow[method]
+		read = isRead(method) && !isSlow(method)
 		reads.Store(method, read)
 	}
 	if read == true {
