@@ -14,7 +14,7 @@ import (
 // The decoder's errors about times and about fields that exclude each other name no field in a way that callers can read.
 func TestParseNamesTheField(t *testing.T) {
 	const (
-		time     = "must be a time such as 2030-01-31T12:00:00Z"
+		time     = "must be a time such as 2030-01-31T12:00:00Z, from the year 1 to 9999"
 		seconds  = "must be a duration in seconds such as 600s"
 		excluded = "must not be set beside another field that excludes it"
 	)

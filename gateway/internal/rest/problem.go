@@ -14,7 +14,7 @@ func expected(kind string) string {
 	case "enum":
 		return "must be one of the names that /openapi.json lists for it"
 	case "Timestamp":
-		return "must be a time such as 2030-01-31T12:00:00Z"
+		return "must be a time such as 2030-01-31T12:00:00Z, from the year 1 to 9999"
 	case "Duration":
 		return "must be a duration in seconds such as 600s"
 	case "FieldMask":

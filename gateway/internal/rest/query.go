@@ -64,8 +64,11 @@ func problemOf(text string) string {
 	case "time:":
 		return expected("Duration")
 	}
-	if strings.HasSuffix(text, " is not a valid value") {
+	switch {
+	case strings.HasSuffix(text, " is not a valid value"):
 		return expected("enum")
+	case strings.HasSuffix(text, " before 0001-01-01"): // grpc-gateway also says it of a time after the year 9999
+		return expected("Timestamp")
 	}
 	return "has an invalid value"
 }

@@ -29,7 +29,9 @@ func TestWrongQueryValues(t *testing.T) {
 		"pageSize=1&pageSize=2":              {&billingv1.ListEventsRequest{}, "pageSize is given twice."},
 		"pageSize=1&page_size=2":             {&billingv1.ListEventsRequest{}, "pageSize is given twice."},
 		"state=x":                            {&billingv1.ListEventsRequest{}, "state must be one of the names that /openapi.json lists for it."},
-		"since=yesterday":                    {&billingv1.ReconcileRequest{}, "since must be a time such as 2030-01-31T12:00:00Z."},
+		"since=yesterday":                    {&billingv1.ReconcileRequest{}, "since must be a time such as 2030-01-31T12:00:00Z, from the year 1 to 9999."},
+		"since=0000-12-31T23:59:59Z":         {&billingv1.ReconcileRequest{}, "since must be a time such as 2030-01-31T12:00:00Z, from the year 1 to 9999."},
+		"since=9999-12-31T23:59:59-01:00":    {&billingv1.ReconcileRequest{}, "since must be a time such as 2030-01-31T12:00:00Z, from the year 1 to 9999."},
 		"timeLimit=60":                       {&billingv1.ReconcileRequest{}, "timeLimit must be a duration in seconds such as 600s."},
 	} {
 		values, err := url.ParseQuery(query)
