@@ -5,11 +5,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/trivet-dev/trivet/platform/models"
+	"github.com/trivet-dev/trivet/platform/plain"
 	"github.com/trivet-dev/trivet/services/billing/internal/money"
 )
 
@@ -114,7 +114,7 @@ func (r *reader) text(field string, n *yaml.Node, into *string) {
 	case n.Kind != yaml.ScalarNode:
 	case *into == "":
 		r.wrong(n, field, "is empty")
-	case strings.TrimSpace(*into) != *into || strings.ContainsFunc(*into, unicode.IsControl):
+	case !plain.Trimmed(*into) || !plain.Printable(*into):
 		r.wrong(n, field, "is %q, must have no control characters, and no white space around it", *into)
 	case len(*into) > maxName:
 		r.wrong(n, field, "has %d bytes, must have at most %d", len(*into), maxName)
