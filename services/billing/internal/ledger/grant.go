@@ -20,7 +20,7 @@ const (
 
 // reserved are the prefixes that no operator's grant may have: it would take the place of a grant that is due.
 func reserved() []string {
-	return []string{sourcePlan, sourceRefund, sourceReturn, subscriptions.SourcePrefix, subscriptions.PackPrefix}
+	return []string{sourcePlan, sourceRefund, sourceReturn, subscriptions.SourcePrefix, subscriptions.PackPrefix, subscriptions.TopUpPrefix}
 }
 
 // NewGrant is credit to give.
