@@ -169,6 +169,7 @@ func (m *model) settle(t *rapid.T) {
 	c := m.draw(t)
 	used := m.input(t, c)
 	overage, exact := m.overageOf(t, c, used)
+	paid := m.paidAfter(t, c, used)
 	var end ledger.Closing
 	require.NoError(t, m.try(t, func() (err error) {
 		end, err = m.b.Settle(t.Context(), ledger.Settlement{HoldID: c.hold.ID, Usage: ledger.Usage{Input: used}, Outcome: ledger.OutcomeCompleted})
@@ -183,7 +184,7 @@ func (m *model) settle(t *rapid.T) {
 	if exact {
 		require.Equal(t, overage, end.Overage, "overage is what no credit of the call's time covers, within the cap")
 	}
-	c.overage = end.Overage
+	c.overage, c.paid = end.Overage, paid
 	more := used > c.cost
 	c.open, c.final, c.cost, c.answered = false, true, used, end
 	if more {
@@ -199,19 +200,21 @@ func (m *model) sweep(t *rapid.T) {
 		}
 	}
 	alone := len(due) == 1 // of several, the order decides which of them credit pays
-	overage := int64(0)
+	overage, paid := int64(0), []ledger.Burn{}
 	if alone {
 		overage, _ = m.overageOf(t, due[0], due[0].used)
+		paid = m.paidAfter(t, due[0], due[0].used)
 	}
 	require.NoError(t, m.try(t, func() error { _, err := m.b.Sweep(t.Context()); return err }))
 	for _, c := range due {
 		c.open, c.cost = false, c.used
 		swept, err := m.b.store.Hold(t.Context(), c.hold.ID)
 		require.NoError(t, err)
-		c.overage = swept.Overage
+		c.overage, c.paid = swept.Overage, swept.PaidBy
 		require.True(t, 0 <= c.overage && c.overage <= c.used, "overage is a part of the cost")
 		if alone {
 			require.Equal(t, overage, c.overage, "overage is what no credit of the call's time covers, within the cap")
+			c.paid = paid
 		}
 	}
 }

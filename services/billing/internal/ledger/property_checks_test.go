@@ -220,7 +220,43 @@ func (m *model) takenBack(t *rapid.T, grants []ledger.Grant) map[string]int64 {
 	return taken
 }
 
-// checkPaid: a call is paid from credit that was good when it was made; what is not paid is owed. It returns that.
+// paidAfter is which grants must have paid when a call costs used: those that were good when it was made, the one that ends first before the others, and of
+// those that end together the older one. When it costs less than before, what paid last comes back first, after what the call owes and its overage.
+func (m *model) paidAfter(t *rapid.T, c *modelCall, used int64) (paid []ledger.Burn) {
+	m.read() // it brings the account up to date
+	h, err := m.b.store.Hold(t.Context(), c.hold.ID)
+	require.NoError(t, err)
+	grants, err := m.b.store.Grants(t.Context(), m.account)
+	require.NoError(t, err)
+	slices.SortFunc(grants, func(a, b ledger.Grant) int {
+		return cmp.Or(a.ExpireTime.Compare(b.ExpireTime), a.CreateTime.Compare(b.CreateTime), strings.Compare(a.ID, b.ID))
+	})
+	paid = slices.Clone(h.PaidBy)
+	if c.final {
+		return paid
+	}
+	for back := c.cost - used - h.Owed - h.Overage; back > 0 && len(paid) > 0; {
+		last := &paid[len(paid)-1]
+		if back < last.Amount {
+			last.Amount -= back
+			break
+		}
+		back -= last.Amount
+		paid = paid[:len(paid)-1]
+	}
+	more := used - c.cost
+	for _, g := range grants {
+		part := min(g.Remaining, more)
+		if part <= 0 || !g.ExpireTime.After(c.hold.CreateTime) {
+			continue
+		}
+		paid = append(paid, ledger.Burn{GrantID: g.ID, Amount: part})
+		more -= part
+	}
+	return paid
+}
+
+// checkPaid: a call is paid from credit that was good when it was made, by the grants whose turn it was; what is not paid is owed. It returns that.
 func (m *model) checkPaid(t *rapid.T, c *modelCall, grants []ledger.Grant) int64 {
 	if c.gone {
 		return 0
@@ -229,6 +265,7 @@ func (m *model) checkPaid(t *rapid.T, c *modelCall, grants []ledger.Grant) int64
 	require.NoError(t, err)
 	require.Equal(t, c.open, h.State == ledger.StateOpen)
 	require.Equal(t, c.cost, h.Cost)
+	require.True(t, len(h.PaidBy) >= len(c.paid) && slices.Equal(c.paid, h.PaidBy[:len(c.paid)]), "other grants have paid: want %v, got %v", c.paid, h.PaidBy)
 	c.paid = h.PaidBy
 	paid := int64(0)
 	for _, burn := range h.PaidBy {
