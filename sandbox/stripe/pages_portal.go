@@ -15,8 +15,11 @@ type portalPage struct {
 	Card          string
 	Subscriptions []portalSubscription
 	Invoices      []portalInvoice
-	ReturnURL     string
-	Features      PortalFeatures
+	TaxIDs        []TaxID
+	// TaxKinds are the kinds of tax ids that can be added.
+	TaxKinds []string
+	ReturnURL string
+	Features  PortalFeatures
 }
 
 type portalSubscription struct{ ID, What, Status, Ends, Renews string }
@@ -29,7 +32,8 @@ func (f *Fake) portalPage(p PortalSession, problem string) (portalPage, bool) {
 		return portalPage{}, false
 	}
 	out := portalPage{page: page{"Billing", problem}, Email: orEmpty(cus.Email), Card: "none", ReturnURL: orEmpty(p.ReturnURL), Features: f.featuresOf(p)}
-	out.Headline = f.headlineOf(p)
+	out.Headline, out.TaxKinds = f.headlineOf(p), taxKinds()
+	out.TaxIDs = f.taxIdentifiers.All(func(id TaxID) bool { return id.Customer == cus.ID })
 	if m, ok := f.methods.Get(orEmpty(cus.InvoiceSettings.DefaultPaymentMethod)); ok && m.Card != nil {
 		out.Card = m.Card.Brand + " " + m.Card.Last4
 	}
@@ -84,7 +88,9 @@ func (f *Fake) submitPortal(w http.ResponseWriter, r *http.Request) {
 		if session, ok = f.portals.Get(id); !ok {
 			return noSuch("portal session", "session", id)
 		}
-		return f.applyPortal(session, portalChange{form.Get("action"), form.Get("subscription"), form.Get("invoice"), form.Get("card")})
+		return f.applyPortal(session, portalChange{
+			form.Get("action"), form.Get("subscription"), form.Get("invoice"), form.Get("card"), form.Get("tax_kind"), form.Get("tax_id"),
+		})
 	})
 	if bad != nil {
 		f.answerPortal(w, id, bad.status, bad.Message)

@@ -1,6 +1,9 @@
 package stripe
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // PortalSession is Stripe's billing portal session.
 type PortalSession struct {
@@ -48,6 +51,8 @@ func (f *Fake) createPortal(c *call) (any, *apiError) {
 // portalChange is what a person can do in the portal.
 type portalChange struct {
 	action, subscription, invoice, card string
+	// taxID is the value of one to add, or the id of one to remove.
+	taxKind, taxID string
 }
 
 func (f *Fake) applyPortal(p PortalSession, in portalChange) *apiError {
@@ -63,6 +68,11 @@ func (f *Fake) applyPortal(p PortalSession, in portalChange) *apiError {
 		return f.replaceCard(cus, in.card)
 	case "pay":
 		return f.payFromPortal(cus, in)
+	case "add_tax_id":
+		_, bad := f.newTaxID(cus.ID, in.taxKind, in.taxID)
+		return bad
+	case "remove_tax_id":
+		return f.dropTaxID(cus.ID, in.taxID)
 	}
 	s, bad := f.subscription(in.subscription)
 	if bad != nil {
@@ -102,8 +112,15 @@ func (p PortalFeatures) allow(action string) bool {
 		return p.InvoiceHistory.Enabled
 	case "cancel", "resume", "cancel_now":
 		return p.SubscriptionCancel.Enabled
+	case "add_tax_id", "remove_tax_id":
+		return p.EditTaxIDs()
 	}
 	return true
+}
+
+// EditTaxIDs tells whether a person can add and remove tax ids.
+func (p PortalFeatures) EditTaxIDs() bool {
+	return p.CustomerUpdate.Enabled && slices.Contains(p.CustomerUpdate.AllowedUpdates, "tax_id")
 }
 
 // replaceCard saves a test card as the customer's default.

@@ -162,12 +162,16 @@ func (f *Fake) createTaxID(c *call) (any, *apiError) {
 	return asAny(f.newTaxID(cus.ID, kind, value))
 }
 
+// taxKinds are the kinds of tax ids that the sandbox knows.
+func taxKinds() []string {
+	return []string{"eu_vat", "gb_vat", "ch_vat", "no_vat", "au_abn", "nz_gst", "us_ein"}
+}
+
 // newTaxID gives a customer a tax id. One with the word "invalid" in it is refused.
 func (f *Fake) newTaxID(customer, kind, value string) (TaxID, *apiError) {
-	known := []string{"eu_vat", "gb_vat", "ch_vat", "no_vat", "au_abn", "nz_gst", "us_ein"}
 	switch {
-	case !slices.Contains(known, kind):
-		return TaxID{}, invalidRequest("type", "", "The sandbox knows the tax ids "+strings.Join(known, ", ")+", and not "+kind+".")
+	case !slices.Contains(taxKinds(), kind):
+		return TaxID{}, invalidRequest("type", "", "The sandbox knows the tax ids "+strings.Join(taxKinds(), ", ")+", and not "+kind+".")
 	case len(value) < 5, strings.Contains(strings.ToLower(value), "invalid"):
 		return TaxID{}, invalidRequest("value", "tax_id_invalid", "Invalid value for "+kind+".")
 	}
@@ -176,6 +180,19 @@ func (f *Fake) newTaxID(customer, kind, value string) (TaxID, *apiError) {
 		id.Country = &country
 	}
 	return id, save(f, f.taxIdentifiers, id.ID, id, "customer.tax_id.created")
+}
+
+// dropTaxID takes a tax id from a customer. Invoices keep the one that they have.
+func (f *Fake) dropTaxID(customer, id string) *apiError {
+	gone, ok := f.taxIdentifiers.Get(id)
+	if !ok || gone.Customer != customer {
+		return noSuch("tax ID", "id", id)
+	}
+	if bad := stored(f.taxIdentifiers.Delete(id)); bad != nil {
+		return bad
+	}
+	f.emit("customer.tax_id.deleted", id, gone)
+	return nil
 }
 
 func (f *Fake) listTaxIDs(c *call) (any, *apiError) {
