@@ -198,3 +198,20 @@ func TestASecondChangeReplacesADeclinedOne(t *testing.T) {
 	require.EqualValues(t, 2, paid.Items.Data[0].Quantity)
 	require.Nil(t, paid.PendingUpdate)
 }
+
+// A card that is detached pays no renewal, also when the subscription named it.
+func TestADetachedCardPaysNothing(t *testing.T) {
+	s := openShop(t)
+	sub := s.subscribe(t, s.params(s.pro))
+	card := s.useCard(t, "pm_card_visa")
+	_, err := s.client.Subscriptions.Update(sub.ID, &stripesdk.SubscriptionParams{DefaultPaymentMethod: &card})
+	require.NoError(t, err)
+	_, err = s.client.PaymentMethods.Detach(card, nil)
+	require.NoError(t, err)
+	got, err := s.client.Subscriptions.Get(sub.ID, nil)
+	require.NoError(t, err)
+	require.Nil(t, got.DefaultPaymentMethod)
+	_, err = s.Renew(sub.ID)
+	require.NoError(t, err)
+	require.Equal(t, stripesdk.SubscriptionStatusPastDue, s.status(t, sub.ID))
+}

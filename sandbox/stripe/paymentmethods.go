@@ -209,7 +209,15 @@ func (f *Fake) detachPaymentMethod(c *call) (any, *apiError) {
 	f.emitChange("payment_method.detached", m.ID, m, []byte(`{"customer":"`+customer+`"}`))
 	if cus, ok := f.customers.Get(customer); ok && orEmpty(cus.InvoiceSettings.DefaultPaymentMethod) == m.ID {
 		cus.InvoiceSettings.DefaultPaymentMethod = nil
-		return m, save(f, f.customers, cus.ID, cus, "customer.updated")
+		if bad := save(f, f.customers, cus.ID, cus, "customer.updated"); bad != nil {
+			return nil, bad
+		}
+	}
+	for _, s := range f.subscriptions.All(func(s Subscription) bool { return orEmpty(s.DefaultPaymentMethod) == m.ID && !s.over() }) {
+		s.DefaultPaymentMethod = nil
+		if bad := save(f, f.subscriptions, s.ID, s, "customer.subscription.updated"); bad != nil {
+			return nil, bad
+		}
 	}
 	return m, nil
 }
