@@ -13,8 +13,6 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/callid"
-	"github.com/trivet-dev/trivet/platform/database"
-	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 )
@@ -39,7 +37,7 @@ func outage(t *testing.T, breaker string, network http.RoundTripper) (*fixture, 
 	h := &fixture{transport: network, sleep: func(context.Context, time.Duration) error { return nil }}
 	h.Clock = billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))
 	h.stripe, _ = billingtest.Stripe(t, fakeConfig(h))
-	h.begin(t, env, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())), "")
+	h.begin(t, env, onSQLite(t), "")
 	h.apply(outageFile)
 	m := &madeBefore{address: h.listen(), session: h.buy(purchase("pro", "")).GetId(), request: callid.New("org_1", h.Now())}
 	h.subscribe(alice, "pro", month)

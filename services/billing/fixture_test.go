@@ -7,10 +7,12 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,7 +26,6 @@ import (
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/connect"
 	"github.com/trivet-dev/trivet/platform/database"
-	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/grpcserver"
 	"github.com/trivet-dev/trivet/platform/models"
@@ -60,8 +61,6 @@ type fixture struct {
 	transport http.RoundTripper
 	// sleep replaces the pauses of a reconciliation.
 	sleep func(ctx context.Context, d time.Duration) error
-	// resumed is true for a later process on the same database.
-	resumed bool
 	// payURLTime bounds the wait for Stripe's addresses of invoices. Default a minute.
 	payURLTime time.Duration
 	// database is that of the service.
@@ -82,15 +81,7 @@ func config(t *testing.T, env map[string]string) billing.Config {
 // each runs a test on both databases, with a fake Stripe. The ledger must be sound when it ends.
 func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixture)) {
 	t.Helper()
-	places := map[string]func(t *testing.T) database.Config{
-		"sqlite": func(t *testing.T) database.Config {
-			place := database.For("billing", settings.NewSecret("sqlite://"+t.TempDir()))
-			place.Synchronous = "NORMAL" // a kill does not end the system
-			return place
-		},
-		"postgres": func(t *testing.T) database.Config { return migrated(t) },
-	}
-	for name, place := range places {
+	for name, place := range map[string]func(t *testing.T) database.Config{"sqlite": onSQLite, "postgres": migrated} {
 		t.Run(name, func(t *testing.T) {
 			h := newFixture(t, env, place(t))
 			h.place = place
@@ -98,17 +89,6 @@ func each(t *testing.T, env map[string]string, test func(t *testing.T, h *fixtur
 			h.sound()
 		})
 	}
-}
-
-// migrated returns a PostgreSQL database that is migrated already. Migrating each would take most of the time of the tests.
-func migrated(t *testing.T) database.Config {
-	t.Helper()
-	return database.For("billing", settings.NewSecret(databasetest.CopyOf(t, "billing", func(address string) {
-		db, err := database.Open(t.Context(), database.For("billing", settings.NewSecret(address)))
-		require.NoError(t, err)
-		err = database.MigrateAll(t.Context(), db, billing.Migrations()...)
-		require.NoError(t, errors.Join(err, db.Close(context.Background())))
-	})))
 }
 
 // again is another fixture on a database of the same kind.
@@ -147,7 +127,7 @@ func fakeConfig(h *fixture) fake.Config {
 // resume is a later process of an earlier one, on its database, at a time. Stripe is at an address, or else the fake of the earlier one.
 func resume(t *testing.T, env map[string]string, place database.Config, at time.Time, address string, stripe *fake.Fake) *fixture {
 	t.Helper()
-	h := &fixture{stripe: stripe, Clock: billingtest.NewClock(at), resumed: true}
+	h := &fixture{stripe: stripe, Clock: billingtest.NewClock(at)}
 	h.begin(t, env, place, address)
 	return h
 }
@@ -182,12 +162,14 @@ func (h *fixture) begin(t *testing.T, env map[string]string, place database.Conf
 	list, err := models.Default()
 	require.NoError(t, err)
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{b: h.log}, nil))
+	_, noFile := os.Stat(fileOf(place))
+	isNew := errors.Is(noFile, fs.ErrNotExist) && !place.OnPostgres()
 	h.service, err = billing.New(t.Context(), c, billing.Deps{
 		Logger: logger, Meter: noop.Meter{}, Now: h.Now, Database: place, Models: list, PayURLTime: cmp.Or(h.payURLTime, time.Minute), Transport: h.transport, Sleep: h.sleep,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.service.Close(context.Background())) })
-	if !h.resumed && strings.HasPrefix(place.URL.Reveal(), "sqlite:") {
+	if isNew {
 		require.Error(t, h.service.Checks()["billing.schema"](t.Context()), "not ready before it is migrated")
 	}
 	require.NoError(t, h.service.Migrate(t.Context()))

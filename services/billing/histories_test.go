@@ -16,8 +16,6 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	inboxv1 "github.com/trivet-dev/trivet/gen/go/trivet/inbox/v1"
-	"github.com/trivet-dev/trivet/platform/database"
-	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 const historyFile = `
@@ -219,7 +217,7 @@ func TestAnyNewsLeadToTheSameEnd(t *testing.T) {
 	env["STRIPE_RECONCILE_INTERVAL"] = "0s" // the histories reconcile themselves, and only one run may at a time
 	each(t, env, func(t *testing.T, first *fixture) {
 		for seed := range seeds {
-			truth := newHistory(newFixture(t, env, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir()))), seed)
+			truth := newHistory(newFixture(t, env, onSQLite(t)), seed)
 			told := newHistory(first.again(env), seed)
 			stop, chance := told.run(), rand.New(rand.NewPCG(seed, 1))
 			for range 25 {

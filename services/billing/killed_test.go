@@ -188,8 +188,8 @@ func TestKilledChild(t *testing.T) {
 }
 
 // TestKilledAtEachCallOfStripe kills a real process before Stripe gets each call that changes something, and after Stripe has done it. The long form also
-// kills one at each call that reads. Whoever asks again then finds all done once: nothing is charged twice, and nothing is lost. diggerhq/opencomputer#276 billed twice after a crash,
-// polarsource/polar#14274 and theopenco/llmgateway#3033 left a second customer or purchase.
+// kills one at each call that reads, on both databases. Whoever asks again then finds all done once: nothing is charged twice, and nothing is lost.
+// diggerhq/opencomputer#276 billed twice after a crash, polarsource/polar#14274 and theopenco/llmgateway#3033 left a second customer or purchase.
 func TestKilledAtEachCallOfStripe(t *testing.T) {
 	for name, op := range killedOps() {
 		t.Run(name, func(t *testing.T) {

@@ -12,9 +12,7 @@ import (
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
-	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/passport"
-	"github.com/trivet-dev/trivet/platform/settings"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 )
@@ -174,7 +172,7 @@ func TestMigrateKeepsWhatWasChosen(t *testing.T) {
 		}, "Stripe refused it: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newFixture(t, selling, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+			h := newFixture(t, selling, onSQLite(t))
 			h.apply(changeFile)
 			h.subscribe(admin, "pro", c.interval)
 			c.happens(h)
@@ -238,7 +236,7 @@ func TestMigrateSkipsWhatCannotBeRead(t *testing.T) {
 // While Stripe does not answer reads, nothing is skipped: the same call can be made again.
 func TestMigrateStopsWhileStripeIsAway(t *testing.T) {
 	for _, f := range []fault.Fault{{Kind: fault.Status, Status: 500}, {Kind: fault.Status, Status: 401}, {Kind: fault.RateLimit}, {Kind: fault.Close}} {
-		h := newFixture(t, selling, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+		h := newFixture(t, selling, onSQLite(t))
 		h.apply(changeFile)
 		h.subscribe(admin, "pro", month)
 		h.apply(dearerFile)
@@ -264,7 +262,7 @@ func TestMigrateAfterFailures(t *testing.T) {
 	} {
 		for path, atRenewal := range map[string]bool{"/v1/subscriptions/*": false, "/v1/subscription_schedules": true, "/v1/subscription_schedules/*": true} {
 			t.Run(name+" "+path, func(t *testing.T) {
-				h := newFixture(t, selling, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+				h := newFixture(t, selling, onSQLite(t))
 				h.apply(changeFile)
 				h.subscribe(admin, "pro", month)
 				h.apply(dearerFile)
@@ -290,7 +288,7 @@ func TestMigrateAfterFailures(t *testing.T) {
 
 // Versions between which nobody can move are refused, and Stripe is not asked to change anything.
 func TestRefusedMigrations(t *testing.T) {
-	h := newFixture(t, selling, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+	h := newFixture(t, selling, onSQLite(t))
 	_, err := h.migrate(&billingv1.MigratePlanRequest{})
 	_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFIGURATION_ERROR, err)
 	h.apply(changeFile)
@@ -324,7 +322,7 @@ func TestRefusedMigrations(t *testing.T) {
 
 // Accounts on a free plan have no subscription: they follow its newest version.
 func TestFreeAccountsFollowTheNewestVersion(t *testing.T) {
-	h := newFixture(t, selling, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+	h := newFixture(t, selling, onSQLite(t))
 	h.apply(changeFile)
 	require.Equal(t, "free", h.account().GetPlanId())
 	h.apply(strings.ReplaceAll(changeFile, "name: Free,", "name: Free, features: [chat],"))
@@ -347,7 +345,7 @@ func TestMigrateTakesNothingThatIsPaid(t *testing.T) {
 		"another interval cheaper": {month, `price: "20.00", yearly_price: "100.00", included_credit: "25.00"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newFixture(t, selling, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+			h := newFixture(t, selling, onSQLite(t))
 			h.apply(changeFile)
 			h.subscribe(admin, "pro", c.interval)
 			h.apply(strings.ReplaceAll(changeFile, sold, c.version))

@@ -13,8 +13,6 @@ import (
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	statusv1 "github.com/trivet-dev/trivet/gen/go/trivet/status/v1"
-	"github.com/trivet-dev/trivet/platform/database"
-	"github.com/trivet-dev/trivet/platform/settings"
 	fake "github.com/trivet-dev/trivet/sandbox/stripe"
 	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 )
@@ -96,7 +94,7 @@ func TestStripeDoesNotFailWhenNoticesStopWaiting(t *testing.T) {
 	h := &fixture{Clock: billingtest.NewClock(begin), payURLTime: 20 * time.Millisecond}
 	h.stripe, _ = billingtest.Stripe(t, fake.Config{Now: h.Now, AfterRetries: "unpaid", Emit: h.emit})
 	env := map[string]string{"STRIPE_SECRET_KEY": "sk_test_secret", "CORS_ALLOWED_ORIGINS": "https://app.example.com", "STRIPE_BREAKER_FAILURES": "3"}
-	h.begin(t, env, database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())), "")
+	h.begin(t, env, onSQLite(t), "")
 	h.apply(yearFile)
 	require.True(t, h.buy(purchase("pro", "")).GetApplied())
 	h.useCard("chargeCustomerFail")

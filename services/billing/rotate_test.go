@@ -11,13 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
-	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/settings"
 )
 
 // Webhooks of every listed secret are accepted, and Stripe gets the newest key, from the moment that they are put in use.
 func TestStripeSecretsRotate(t *testing.T) {
-	h := newFixture(t, webhookEnv(), database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+	h := newFixture(t, webhookEnv(), onSQLite(t))
 	const third = "whsec_3333333333333333"
 	rotate := func(key string, secrets ...string) error {
 		c := config(t, webhookEnv())
@@ -66,7 +65,7 @@ func TestStripeSecretsRotate(t *testing.T) {
 func TestReceiversOfWebhooksRotate(t *testing.T) {
 	key := []byte(strings.Repeat("n", 32))
 	before, after := newReceiver(t), newReceiverOf(t, key)
-	h := newFixture(t, before.env(), database.For("billing", settings.NewSecret("sqlite://"+t.TempDir())))
+	h := newFixture(t, before.env(), onSQLite(t))
 	env := after.env()
 	env["BILLING_EVENTS_SECRET"] = "whsec_" + base64.StdEncoding.EncodeToString(key)
 	require.NoError(t, h.service.Rotate(config(t, env)))
