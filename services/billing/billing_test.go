@@ -242,6 +242,8 @@ func TestEntriesPage(t *testing.T) {
 			require.Equal(t, seen[i], e.GetId())
 		}
 		require.Equal(t, billingv1.EntryKind_ENTRY_KIND_GRANT, all.GetEntries()[7].GetKind(), "newest first")
+		require.Equal(t, billingv1.CreditSource_CREDIT_SOURCE_PLAN, all.GetEntries()[7].GetCreditSource())
+		require.Equal(t, billingv1.CreditSource_CREDIT_SOURCE_UNSPECIFIED, all.GetEntries()[0].GetCreditSource(), "a charge is of several grants")
 		require.EqualValues(t, callCost, all.GetEntries()[0].GetAmountNanoUsd())
 
 		for _, bad := range []string{"x", "%%%", seen[0], "MTplbnRfMQ", strings.Repeat("A", 512)} {
@@ -280,6 +282,11 @@ func TestCreateGrant(t *testing.T) {
 		forever, err := client.CreateGrant(h.as(operator), &billingv1.CreateGrantRequest{AccountId: "org_1", AmountNanoUsd: 1, Source: "forever"})
 		require.NoError(t, err)
 		require.Nil(t, forever.GetGrant().GetExpireTime())
+		moved, err := client.ListEntries(h.as(admin), &billingv1.ListEntriesRequest{PageSize: 1})
+		require.NoError(t, err)
+		require.Equal(t, forever.GetGrant().GetId(), moved.GetEntries()[0].GetReferenceId())
+		require.Equal(t, billingv1.CreditSource_CREDIT_SOURCE_OPERATOR, moved.GetEntries()[0].GetCreditSource())
+		require.NotContains(t, moved.String(), "forever", "what an operator wrote is not for the account")
 
 		ask.AmountNanoUsd = 1
 		_, err = client.CreateGrant(h.as(operator), ask)

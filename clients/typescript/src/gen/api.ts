@@ -1916,6 +1916,21 @@ export interface components {
             /** @description The session. */
             portalSession: components["schemas"]["PortalSession"];
         };
+        /**
+         * @description CreditSource is where credit came from.
+         *
+         *      - CREDIT_SOURCE_UNSPECIFIED: Not set: the entry is not about one grant, or its grant is unknown.
+         *      - CREDIT_SOURCE_PLAN: The plan of an account without a subscription.
+         *      - CREDIT_SOURCE_SUBSCRIPTION: A period of a subscription, or a change within one.
+         *      - CREDIT_SOURCE_TRIAL: The trial of a subscription.
+         *      - CREDIT_SOURCE_PACK: A pack that a person bought.
+         *      - CREDIT_SOURCE_TOP_UP: A pack that an automatic top-up bought.
+         *      - CREDIT_SOURCE_OPERATOR: An operator gave it.
+         *      - CREDIT_SOURCE_RETURNED: It came back: a dispute was won, a refund failed, or a call became cheaper after its charge.
+         * @default CREDIT_SOURCE_UNSPECIFIED
+         * @enum {string}
+         */
+        CreditSource: "CREDIT_SOURCE_UNSPECIFIED" | "CREDIT_SOURCE_PLAN" | "CREDIT_SOURCE_SUBSCRIPTION" | "CREDIT_SOURCE_TRIAL" | "CREDIT_SOURCE_PACK" | "CREDIT_SOURCE_TOP_UP" | "CREDIT_SOURCE_OPERATOR" | "CREDIT_SOURCE_RETURNED";
         /** @description DeleteApiKeyResponse is empty: the key is revoked. */
         DeleteApiKeyResponse: Record<string, never>;
         /** @description DeleteSpendLimitResponse is empty. */
@@ -1968,6 +1983,8 @@ export interface components {
              * @description When the entry was written. Example: "2026-11-23T10:00:00Z".
              */
             createTime: string;
+            /** @description Where the credit came from that was granted or expired; not set for other entries. Example: CREDIT_SOURCE_PACK. */
+            creditSource: components["schemas"]["CreditSource"];
         };
         /**
          * @description EntryKind is what moved the money.

@@ -260,6 +260,8 @@ type Entry struct {
 	Amount int64
 	// Reference is the hold or the grant behind it.
 	Reference string
+	// GrantSource is what the grant behind it is for, when it is read; "" without one.
+	GrantSource string
 	// CreateTime is when it was entered.
 	CreateTime time.Time
 }

@@ -69,8 +69,29 @@ func toGrant(g ledger.Grant) *billingv1.Grant {
 func toEntry(e ledger.Entry) *billingv1.Entry {
 	return &billingv1.Entry{
 		Id: e.ID, Kind: toEntryKind(e.Kind), Debit: e.Debit, Credit: e.Credit, AmountNanoUsd: e.Amount, ReferenceId: e.Reference,
-		CreateTime: timestamppb.New(e.CreateTime),
+		CreateTime: timestamppb.New(e.CreateTime), CreditSource: toCreditSource(e.Origin()),
 	}
+}
+
+func toCreditSource(origin ledger.Origin) billingv1.CreditSource {
+	switch origin {
+	case ledger.OriginPlan:
+		return billingv1.CreditSource_CREDIT_SOURCE_PLAN
+	case ledger.OriginSubscription:
+		return billingv1.CreditSource_CREDIT_SOURCE_SUBSCRIPTION
+	case ledger.OriginTrial:
+		return billingv1.CreditSource_CREDIT_SOURCE_TRIAL
+	case ledger.OriginPack:
+		return billingv1.CreditSource_CREDIT_SOURCE_PACK
+	case ledger.OriginTopUp:
+		return billingv1.CreditSource_CREDIT_SOURCE_TOP_UP
+	case ledger.OriginOperator:
+		return billingv1.CreditSource_CREDIT_SOURCE_OPERATOR
+	case ledger.OriginReturned:
+		return billingv1.CreditSource_CREDIT_SOURCE_RETURNED
+	case ledger.OriginNone:
+	}
+	return billingv1.CreditSource_CREDIT_SOURCE_UNSPECIFIED
 }
 
 func toEntryKind(kind string) billingv1.EntryKind {

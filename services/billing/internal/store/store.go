@@ -124,7 +124,9 @@ func (s *Store) Entries(ctx context.Context, accountID, before string, limit int
 	rows, err := s.read.ListEntriesBefore(ctx, db.ListEntriesBeforeParams{AccountID: accountID, Before: before, Most: int64(limit)})
 	entries := make([]ledger.Entry, 0, len(rows))
 	for _, r := range rows {
-		entries = append(entries, toEntry(r))
+		e := toEntry(r.Entry)
+		e.GrantSource = r.GrantSource
+		entries = append(entries, e)
 	}
 	return entries, translate(err)
 }

@@ -153,6 +153,79 @@ func (EntryKind) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{1}
 }
 
+// CreditSource is where credit came from.
+type CreditSource int32
+
+const (
+	// Not set: the entry is not about one grant, or its grant is unknown.
+	CreditSource_CREDIT_SOURCE_UNSPECIFIED CreditSource = 0
+	// The plan of an account without a subscription.
+	CreditSource_CREDIT_SOURCE_PLAN CreditSource = 1
+	// A period of a subscription, or a change within one.
+	CreditSource_CREDIT_SOURCE_SUBSCRIPTION CreditSource = 2
+	// The trial of a subscription.
+	CreditSource_CREDIT_SOURCE_TRIAL CreditSource = 3
+	// A pack that a person bought.
+	CreditSource_CREDIT_SOURCE_PACK CreditSource = 4
+	// A pack that an automatic top-up bought.
+	CreditSource_CREDIT_SOURCE_TOP_UP CreditSource = 5
+	// An operator gave it.
+	CreditSource_CREDIT_SOURCE_OPERATOR CreditSource = 6
+	// It came back: a dispute was won, a refund failed, or a call became cheaper after its charge.
+	CreditSource_CREDIT_SOURCE_RETURNED CreditSource = 7
+)
+
+// Enum value maps for CreditSource.
+var (
+	CreditSource_name = map[int32]string{
+		0: "CREDIT_SOURCE_UNSPECIFIED",
+		1: "CREDIT_SOURCE_PLAN",
+		2: "CREDIT_SOURCE_SUBSCRIPTION",
+		3: "CREDIT_SOURCE_TRIAL",
+		4: "CREDIT_SOURCE_PACK",
+		5: "CREDIT_SOURCE_TOP_UP",
+		6: "CREDIT_SOURCE_OPERATOR",
+		7: "CREDIT_SOURCE_RETURNED",
+	}
+	CreditSource_value = map[string]int32{
+		"CREDIT_SOURCE_UNSPECIFIED":  0,
+		"CREDIT_SOURCE_PLAN":         1,
+		"CREDIT_SOURCE_SUBSCRIPTION": 2,
+		"CREDIT_SOURCE_TRIAL":        3,
+		"CREDIT_SOURCE_PACK":         4,
+		"CREDIT_SOURCE_TOP_UP":       5,
+		"CREDIT_SOURCE_OPERATOR":     6,
+		"CREDIT_SOURCE_RETURNED":     7,
+	}
+)
+
+func (x CreditSource) Enum() *CreditSource {
+	p := new(CreditSource)
+	*p = x
+	return p
+}
+
+func (x CreditSource) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CreditSource) Descriptor() protoreflect.EnumDescriptor {
+	return file_trivet_billing_v1_account_proto_enumTypes[2].Descriptor()
+}
+
+func (CreditSource) Type() protoreflect.EnumType {
+	return &file_trivet_billing_v1_account_proto_enumTypes[2]
+}
+
+func (x CreditSource) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CreditSource.Descriptor instead.
+func (CreditSource) EnumDescriptor() ([]byte, []int) {
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{2}
+}
+
 // BillingInterval is how often a subscription is charged.
 type BillingInterval int32
 
@@ -190,11 +263,11 @@ func (x BillingInterval) String() string {
 }
 
 func (BillingInterval) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[2].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[3].Descriptor()
 }
 
 func (BillingInterval) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[2]
+	return &file_trivet_billing_v1_account_proto_enumTypes[3]
 }
 
 func (x BillingInterval) Number() protoreflect.EnumNumber {
@@ -203,7 +276,7 @@ func (x BillingInterval) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BillingInterval.Descriptor instead.
 func (BillingInterval) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{2}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
 }
 
 // SubscriptionAccess is what a subscription gives at present.
@@ -255,11 +328,11 @@ func (x SubscriptionAccess) String() string {
 }
 
 func (SubscriptionAccess) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[3].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[4].Descriptor()
 }
 
 func (SubscriptionAccess) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[3]
+	return &file_trivet_billing_v1_account_proto_enumTypes[4]
 }
 
 func (x SubscriptionAccess) Number() protoreflect.EnumNumber {
@@ -268,7 +341,7 @@ func (x SubscriptionAccess) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SubscriptionAccess.Descriptor instead.
 func (SubscriptionAccess) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
 }
 
 // InvoiceStatus is where an invoice stands.
@@ -320,11 +393,11 @@ func (x InvoiceStatus) String() string {
 }
 
 func (InvoiceStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[4].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[5].Descriptor()
 }
 
 func (InvoiceStatus) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[4]
+	return &file_trivet_billing_v1_account_proto_enumTypes[5]
 }
 
 func (x InvoiceStatus) Number() protoreflect.EnumNumber {
@@ -333,7 +406,7 @@ func (x InvoiceStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InvoiceStatus.Descriptor instead.
 func (InvoiceStatus) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{5}
 }
 
 // OverageChargeState is where a charge of overage stands.
@@ -377,11 +450,11 @@ func (x OverageChargeState) String() string {
 }
 
 func (OverageChargeState) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[5].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[6].Descriptor()
 }
 
 func (OverageChargeState) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[5]
+	return &file_trivet_billing_v1_account_proto_enumTypes[6]
 }
 
 func (x OverageChargeState) Number() protoreflect.EnumNumber {
@@ -390,7 +463,7 @@ func (x OverageChargeState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OverageChargeState.Descriptor instead.
 func (OverageChargeState) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{5}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{6}
 }
 
 // TopUpState says whether an automatic top-up works.
@@ -446,11 +519,11 @@ func (x TopUpState) String() string {
 }
 
 func (TopUpState) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[6].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[7].Descriptor()
 }
 
 func (TopUpState) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[6]
+	return &file_trivet_billing_v1_account_proto_enumTypes[7]
 }
 
 func (x TopUpState) Number() protoreflect.EnumNumber {
@@ -459,7 +532,7 @@ func (x TopUpState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TopUpState.Descriptor instead.
 func (TopUpState) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{6}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
 }
 
 // TopUpPurchaseState is where a purchase stands.
@@ -507,11 +580,11 @@ func (x TopUpPurchaseState) String() string {
 }
 
 func (TopUpPurchaseState) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[7].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[8].Descriptor()
 }
 
 func (TopUpPurchaseState) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[7]
+	return &file_trivet_billing_v1_account_proto_enumTypes[8]
 }
 
 func (x TopUpPurchaseState) Number() protoreflect.EnumNumber {
@@ -520,7 +593,7 @@ func (x TopUpPurchaseState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TopUpPurchaseState.Descriptor instead.
 func (TopUpPurchaseState) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{8}
 }
 
 // NoticeKind is what a notice is about.
@@ -644,11 +717,11 @@ func (x NoticeKind) String() string {
 }
 
 func (NoticeKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_trivet_billing_v1_account_proto_enumTypes[8].Descriptor()
+	return file_trivet_billing_v1_account_proto_enumTypes[9].Descriptor()
 }
 
 func (NoticeKind) Type() protoreflect.EnumType {
-	return &file_trivet_billing_v1_account_proto_enumTypes[8]
+	return &file_trivet_billing_v1_account_proto_enumTypes[9]
 }
 
 func (x NoticeKind) Number() protoreflect.EnumNumber {
@@ -657,7 +730,7 @@ func (x NoticeKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NoticeKind.Descriptor instead.
 func (NoticeKind) EnumDescriptor() ([]byte, []int) {
-	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{8}
+	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{9}
 }
 
 // Account is who pays: an organization, or a user without one.
@@ -1273,7 +1346,9 @@ type Entry struct {
 	// The id of the grant, of the hold, or of the segment of calls behind the entry. Example: "usage_01h2".
 	ReferenceId string `protobuf:"bytes,6,opt,name=reference_id,json=referenceId,proto3" json:"reference_id,omitempty"`
 	// When the entry was written. Example: "2026-11-23T10:00:00Z".
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Where the credit came from that was granted or expired; not set for other entries. Example: CREDIT_SOURCE_PACK.
+	CreditSource  CreditSource `protobuf:"varint,8,opt,name=credit_source,json=creditSource,proto3,enum=trivet.billing.v1.CreditSource" json:"credit_source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1355,6 +1430,13 @@ func (x *Entry) GetCreateTime() *timestamppb.Timestamp {
 		return x.CreateTime
 	}
 	return nil
+}
+
+func (x *Entry) GetCreditSource() CreditSource {
+	if x != nil {
+		return x.CreditSource
+	}
+	return CreditSource_CREDIT_SOURCE_UNSPECIFIED
 }
 
 // Grant is credit with a source and, optionally, an expiry.
@@ -2865,7 +2947,7 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\rcost_nano_usd\x18\x05 \x01(\x03R\vcostNanoUsd\x12\x17\n" +
 	"\auser_id\x18\x06 \x01(\tR\x06userId\x12\x1c\n" +
 	"\n" +
-	"api_key_id\x18\a \x01(\tR\bapiKeyId\"\xff\x01\n" +
+	"api_key_id\x18\a \x01(\tR\bapiKeyId\"\xc5\x02\n" +
 	"\x05Entry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1c.trivet.billing.v1.EntryKindR\x04kind\x12\x14\n" +
@@ -2874,7 +2956,8 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x0famount_nano_usd\x18\x05 \x01(\x03R\ramountNanoUsd\x12!\n" +
 	"\freference_id\x18\x06 \x01(\tR\vreferenceId\x12;\n" +
 	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xff\x01\n" +
+	"createTime\x12D\n" +
+	"\rcredit_source\x18\b \x01(\x0e2\x1f.trivet.billing.v1.CreditSourceR\fcreditSource\"\xff\x01\n" +
 	"\x05Grant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12&\n" +
@@ -3026,7 +3109,16 @@ const file_trivet_billing_v1_account_proto_rawDesc = "" +
 	"\x10ENTRY_KIND_USAGE\x10\x02\x12\x19\n" +
 	"\x15ENTRY_KIND_ADJUSTMENT\x10\x03\x12\x15\n" +
 	"\x11ENTRY_KIND_EXPIRY\x10\x04\x12\x16\n" +
-	"\x12ENTRY_KIND_OVERAGE\x10\x05*j\n" +
+	"\x12ENTRY_KIND_OVERAGE\x10\x05*\xe8\x01\n" +
+	"\fCreditSource\x12\x1d\n" +
+	"\x19CREDIT_SOURCE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12CREDIT_SOURCE_PLAN\x10\x01\x12\x1e\n" +
+	"\x1aCREDIT_SOURCE_SUBSCRIPTION\x10\x02\x12\x17\n" +
+	"\x13CREDIT_SOURCE_TRIAL\x10\x03\x12\x16\n" +
+	"\x12CREDIT_SOURCE_PACK\x10\x04\x12\x18\n" +
+	"\x14CREDIT_SOURCE_TOP_UP\x10\x05\x12\x1a\n" +
+	"\x16CREDIT_SOURCE_OPERATOR\x10\x06\x12\x1a\n" +
+	"\x16CREDIT_SOURCE_RETURNED\x10\a*j\n" +
 	"\x0fBillingInterval\x12 \n" +
 	"\x1cBILLING_INTERVAL_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16BILLING_INTERVAL_MONTH\x10\x01\x12\x19\n" +
@@ -3105,93 +3197,95 @@ func file_trivet_billing_v1_account_proto_rawDescGZIP() []byte {
 	return file_trivet_billing_v1_account_proto_rawDescData
 }
 
-var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_trivet_billing_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
 var file_trivet_billing_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_trivet_billing_v1_account_proto_goTypes = []any{
 	(SpendWindow)(0),              // 0: trivet.billing.v1.SpendWindow
 	(EntryKind)(0),                // 1: trivet.billing.v1.EntryKind
-	(BillingInterval)(0),          // 2: trivet.billing.v1.BillingInterval
-	(SubscriptionAccess)(0),       // 3: trivet.billing.v1.SubscriptionAccess
-	(InvoiceStatus)(0),            // 4: trivet.billing.v1.InvoiceStatus
-	(OverageChargeState)(0),       // 5: trivet.billing.v1.OverageChargeState
-	(TopUpState)(0),               // 6: trivet.billing.v1.TopUpState
-	(TopUpPurchaseState)(0),       // 7: trivet.billing.v1.TopUpPurchaseState
-	(NoticeKind)(0),               // 8: trivet.billing.v1.NoticeKind
-	(*Account)(nil),               // 9: trivet.billing.v1.Account
-	(*Overage)(nil),               // 10: trivet.billing.v1.Overage
-	(*SpendLimit)(nil),            // 11: trivet.billing.v1.SpendLimit
-	(*Limits)(nil),                // 12: trivet.billing.v1.Limits
-	(*UsageSummary)(nil),          // 13: trivet.billing.v1.UsageSummary
-	(*UsageRow)(nil),              // 14: trivet.billing.v1.UsageRow
-	(*Entry)(nil),                 // 15: trivet.billing.v1.Entry
-	(*Grant)(nil),                 // 16: trivet.billing.v1.Grant
-	(*Plan)(nil),                  // 17: trivet.billing.v1.Plan
-	(*PlanOverage)(nil),           // 18: trivet.billing.v1.PlanOverage
-	(*PlanSeats)(nil),             // 19: trivet.billing.v1.PlanSeats
-	(*PlanTrial)(nil),             // 20: trivet.billing.v1.PlanTrial
-	(*Pack)(nil),                  // 21: trivet.billing.v1.Pack
-	(*Subscription)(nil),          // 22: trivet.billing.v1.Subscription
-	(*ScheduledChange)(nil),       // 23: trivet.billing.v1.ScheduledChange
-	(*Invoice)(nil),               // 24: trivet.billing.v1.Invoice
-	(*OveragePeriod)(nil),         // 25: trivet.billing.v1.OveragePeriod
-	(*OverageCharge)(nil),         // 26: trivet.billing.v1.OverageCharge
-	(*TopUp)(nil),                 // 27: trivet.billing.v1.TopUp
-	(*TopUpPurchase)(nil),         // 28: trivet.billing.v1.TopUpPurchase
-	(*Notice)(nil),                // 29: trivet.billing.v1.Notice
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
-	(*v1.UsageTotal)(nil),         // 31: trivet.usage.v1.UsageTotal
+	(CreditSource)(0),             // 2: trivet.billing.v1.CreditSource
+	(BillingInterval)(0),          // 3: trivet.billing.v1.BillingInterval
+	(SubscriptionAccess)(0),       // 4: trivet.billing.v1.SubscriptionAccess
+	(InvoiceStatus)(0),            // 5: trivet.billing.v1.InvoiceStatus
+	(OverageChargeState)(0),       // 6: trivet.billing.v1.OverageChargeState
+	(TopUpState)(0),               // 7: trivet.billing.v1.TopUpState
+	(TopUpPurchaseState)(0),       // 8: trivet.billing.v1.TopUpPurchaseState
+	(NoticeKind)(0),               // 9: trivet.billing.v1.NoticeKind
+	(*Account)(nil),               // 10: trivet.billing.v1.Account
+	(*Overage)(nil),               // 11: trivet.billing.v1.Overage
+	(*SpendLimit)(nil),            // 12: trivet.billing.v1.SpendLimit
+	(*Limits)(nil),                // 13: trivet.billing.v1.Limits
+	(*UsageSummary)(nil),          // 14: trivet.billing.v1.UsageSummary
+	(*UsageRow)(nil),              // 15: trivet.billing.v1.UsageRow
+	(*Entry)(nil),                 // 16: trivet.billing.v1.Entry
+	(*Grant)(nil),                 // 17: trivet.billing.v1.Grant
+	(*Plan)(nil),                  // 18: trivet.billing.v1.Plan
+	(*PlanOverage)(nil),           // 19: trivet.billing.v1.PlanOverage
+	(*PlanSeats)(nil),             // 20: trivet.billing.v1.PlanSeats
+	(*PlanTrial)(nil),             // 21: trivet.billing.v1.PlanTrial
+	(*Pack)(nil),                  // 22: trivet.billing.v1.Pack
+	(*Subscription)(nil),          // 23: trivet.billing.v1.Subscription
+	(*ScheduledChange)(nil),       // 24: trivet.billing.v1.ScheduledChange
+	(*Invoice)(nil),               // 25: trivet.billing.v1.Invoice
+	(*OveragePeriod)(nil),         // 26: trivet.billing.v1.OveragePeriod
+	(*OverageCharge)(nil),         // 27: trivet.billing.v1.OverageCharge
+	(*TopUp)(nil),                 // 28: trivet.billing.v1.TopUp
+	(*TopUpPurchase)(nil),         // 29: trivet.billing.v1.TopUpPurchase
+	(*Notice)(nil),                // 30: trivet.billing.v1.Notice
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*v1.UsageTotal)(nil),         // 32: trivet.usage.v1.UsageTotal
 }
 var file_trivet_billing_v1_account_proto_depIdxs = []int32{
-	30, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
-	30, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
-	13, // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
-	12, // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
-	10, // 4: trivet.billing.v1.Account.overage:type_name -> trivet.billing.v1.Overage
+	31, // 0: trivet.billing.v1.Account.period_start_time:type_name -> google.protobuf.Timestamp
+	31, // 1: trivet.billing.v1.Account.period_end_time:type_name -> google.protobuf.Timestamp
+	14, // 2: trivet.billing.v1.Account.period_usage:type_name -> trivet.billing.v1.UsageSummary
+	13, // 3: trivet.billing.v1.Account.limits:type_name -> trivet.billing.v1.Limits
+	11, // 4: trivet.billing.v1.Account.overage:type_name -> trivet.billing.v1.Overage
 	0,  // 5: trivet.billing.v1.SpendLimit.window:type_name -> trivet.billing.v1.SpendWindow
-	30, // 6: trivet.billing.v1.SpendLimit.window_start_time:type_name -> google.protobuf.Timestamp
-	30, // 7: trivet.billing.v1.SpendLimit.window_end_time:type_name -> google.protobuf.Timestamp
-	30, // 8: trivet.billing.v1.SpendLimit.create_time:type_name -> google.protobuf.Timestamp
-	30, // 9: trivet.billing.v1.SpendLimit.update_time:type_name -> google.protobuf.Timestamp
-	31, // 10: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
-	31, // 11: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
+	31, // 6: trivet.billing.v1.SpendLimit.window_start_time:type_name -> google.protobuf.Timestamp
+	31, // 7: trivet.billing.v1.SpendLimit.window_end_time:type_name -> google.protobuf.Timestamp
+	31, // 8: trivet.billing.v1.SpendLimit.create_time:type_name -> google.protobuf.Timestamp
+	31, // 9: trivet.billing.v1.SpendLimit.update_time:type_name -> google.protobuf.Timestamp
+	32, // 10: trivet.billing.v1.UsageSummary.usage:type_name -> trivet.usage.v1.UsageTotal
+	32, // 11: trivet.billing.v1.UsageRow.usage:type_name -> trivet.usage.v1.UsageTotal
 	1,  // 12: trivet.billing.v1.Entry.kind:type_name -> trivet.billing.v1.EntryKind
-	30, // 13: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
-	30, // 14: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	30, // 15: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
-	12, // 16: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
-	19, // 17: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
-	20, // 18: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
-	18, // 19: trivet.billing.v1.Plan.overage:type_name -> trivet.billing.v1.PlanOverage
-	2,  // 20: trivet.billing.v1.Subscription.interval:type_name -> trivet.billing.v1.BillingInterval
-	3,  // 21: trivet.billing.v1.Subscription.access:type_name -> trivet.billing.v1.SubscriptionAccess
-	30, // 22: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
-	30, // 23: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
-	30, // 24: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
-	30, // 25: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
-	23, // 26: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
-	2,  // 27: trivet.billing.v1.ScheduledChange.interval:type_name -> trivet.billing.v1.BillingInterval
-	30, // 28: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
-	4,  // 29: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
-	30, // 30: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
-	30, // 31: trivet.billing.v1.OveragePeriod.start_time:type_name -> google.protobuf.Timestamp
-	30, // 32: trivet.billing.v1.OveragePeriod.end_time:type_name -> google.protobuf.Timestamp
-	5,  // 33: trivet.billing.v1.OverageCharge.state:type_name -> trivet.billing.v1.OverageChargeState
-	30, // 34: trivet.billing.v1.OverageCharge.create_time:type_name -> google.protobuf.Timestamp
-	6,  // 35: trivet.billing.v1.TopUp.state:type_name -> trivet.billing.v1.TopUpState
-	28, // 36: trivet.billing.v1.TopUp.purchases:type_name -> trivet.billing.v1.TopUpPurchase
-	7,  // 37: trivet.billing.v1.TopUpPurchase.state:type_name -> trivet.billing.v1.TopUpPurchaseState
-	30, // 38: trivet.billing.v1.TopUpPurchase.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 39: trivet.billing.v1.Notice.kind:type_name -> trivet.billing.v1.NoticeKind
-	30, // 40: trivet.billing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
-	30, // 41: trivet.billing.v1.Notice.time:type_name -> google.protobuf.Timestamp
-	2,  // 42: trivet.billing.v1.Notice.interval:type_name -> trivet.billing.v1.BillingInterval
-	0,  // 43: trivet.billing.v1.Notice.limit_window:type_name -> trivet.billing.v1.SpendWindow
-	30, // 44: trivet.billing.v1.Notice.window_start_time:type_name -> google.protobuf.Timestamp
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	31, // 13: trivet.billing.v1.Entry.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 14: trivet.billing.v1.Entry.credit_source:type_name -> trivet.billing.v1.CreditSource
+	31, // 15: trivet.billing.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	31, // 16: trivet.billing.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
+	13, // 17: trivet.billing.v1.Plan.limits:type_name -> trivet.billing.v1.Limits
+	20, // 18: trivet.billing.v1.Plan.seats:type_name -> trivet.billing.v1.PlanSeats
+	21, // 19: trivet.billing.v1.Plan.trial:type_name -> trivet.billing.v1.PlanTrial
+	19, // 20: trivet.billing.v1.Plan.overage:type_name -> trivet.billing.v1.PlanOverage
+	3,  // 21: trivet.billing.v1.Subscription.interval:type_name -> trivet.billing.v1.BillingInterval
+	4,  // 22: trivet.billing.v1.Subscription.access:type_name -> trivet.billing.v1.SubscriptionAccess
+	31, // 23: trivet.billing.v1.Subscription.period_start_time:type_name -> google.protobuf.Timestamp
+	31, // 24: trivet.billing.v1.Subscription.period_end_time:type_name -> google.protobuf.Timestamp
+	31, // 25: trivet.billing.v1.Subscription.trial_end_time:type_name -> google.protobuf.Timestamp
+	31, // 26: trivet.billing.v1.Subscription.cancel_time:type_name -> google.protobuf.Timestamp
+	24, // 27: trivet.billing.v1.Subscription.scheduled_change:type_name -> trivet.billing.v1.ScheduledChange
+	3,  // 28: trivet.billing.v1.ScheduledChange.interval:type_name -> trivet.billing.v1.BillingInterval
+	31, // 29: trivet.billing.v1.ScheduledChange.effective_time:type_name -> google.protobuf.Timestamp
+	5,  // 30: trivet.billing.v1.Invoice.status:type_name -> trivet.billing.v1.InvoiceStatus
+	31, // 31: trivet.billing.v1.Invoice.create_time:type_name -> google.protobuf.Timestamp
+	31, // 32: trivet.billing.v1.OveragePeriod.start_time:type_name -> google.protobuf.Timestamp
+	31, // 33: trivet.billing.v1.OveragePeriod.end_time:type_name -> google.protobuf.Timestamp
+	6,  // 34: trivet.billing.v1.OverageCharge.state:type_name -> trivet.billing.v1.OverageChargeState
+	31, // 35: trivet.billing.v1.OverageCharge.create_time:type_name -> google.protobuf.Timestamp
+	7,  // 36: trivet.billing.v1.TopUp.state:type_name -> trivet.billing.v1.TopUpState
+	29, // 37: trivet.billing.v1.TopUp.purchases:type_name -> trivet.billing.v1.TopUpPurchase
+	8,  // 38: trivet.billing.v1.TopUpPurchase.state:type_name -> trivet.billing.v1.TopUpPurchaseState
+	31, // 39: trivet.billing.v1.TopUpPurchase.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 40: trivet.billing.v1.Notice.kind:type_name -> trivet.billing.v1.NoticeKind
+	31, // 41: trivet.billing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
+	31, // 42: trivet.billing.v1.Notice.time:type_name -> google.protobuf.Timestamp
+	3,  // 43: trivet.billing.v1.Notice.interval:type_name -> trivet.billing.v1.BillingInterval
+	0,  // 44: trivet.billing.v1.Notice.limit_window:type_name -> trivet.billing.v1.SpendWindow
+	31, // 45: trivet.billing.v1.Notice.window_start_time:type_name -> google.protobuf.Timestamp
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_trivet_billing_v1_account_proto_init() }
@@ -3204,7 +3298,7 @@ func file_trivet_billing_v1_account_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trivet_billing_v1_account_proto_rawDesc), len(file_trivet_billing_v1_account_proto_rawDesc)),
-			NumEnums:      9,
+			NumEnums:      10,
 			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -10,8 +10,10 @@ import (
 )
 
 const listEntriesBefore = `-- name: ListEntriesBefore :many
-SELECT account_id, id, kind, debit, credit, amount, reference, create_time FROM entry WHERE account_id = $1 AND id < $2
-ORDER BY id DESC LIMIT CAST($3 AS BIGINT)
+SELECT entry.account_id, entry.id, entry.kind, entry.debit, entry.credit, entry.amount, entry.reference, entry.create_time, COALESCE(credit_grant.source, '') AS grant_source
+FROM entry LEFT JOIN credit_grant ON credit_grant.id = entry.reference
+WHERE entry.account_id = $1 AND entry.id < $2
+ORDER BY entry.id DESC LIMIT CAST($3 AS BIGINT)
 `
 
 type ListEntriesBeforeParams struct {
@@ -20,24 +22,30 @@ type ListEntriesBeforeParams struct {
 	Most      int64
 }
 
-func (q *Queries) ListEntriesBefore(ctx context.Context, arg ListEntriesBeforeParams) ([]Entry, error) {
+type ListEntriesBeforeRow struct {
+	Entry       Entry
+	GrantSource string
+}
+
+func (q *Queries) ListEntriesBefore(ctx context.Context, arg ListEntriesBeforeParams) ([]ListEntriesBeforeRow, error) {
 	rows, err := q.db.QueryContext(ctx, listEntriesBefore, arg.AccountID, arg.Before, arg.Most)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []Entry
+	var items []ListEntriesBeforeRow
 	for rows.Next() {
-		var i Entry
+		var i ListEntriesBeforeRow
 		if err := rows.Scan(
-			&i.AccountID,
-			&i.ID,
-			&i.Kind,
-			&i.Debit,
-			&i.Credit,
-			&i.Amount,
-			&i.Reference,
-			&i.CreateTime,
+			&i.Entry.AccountID,
+			&i.Entry.ID,
+			&i.Entry.Kind,
+			&i.Entry.Debit,
+			&i.Entry.Credit,
+			&i.Entry.Amount,
+			&i.Entry.Reference,
+			&i.Entry.CreateTime,
+			&i.GrantSource,
 		); err != nil {
 			return nil, err
 		}

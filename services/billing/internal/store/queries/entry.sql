@@ -1,3 +1,5 @@
 -- name: ListEntriesBefore :many
-SELECT * FROM entry WHERE account_id = sqlc.arg(account_id) AND id < sqlc.arg(before)
-ORDER BY id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);
+SELECT sqlc.embed(entry), COALESCE(credit_grant.source, '') AS grant_source
+FROM entry LEFT JOIN credit_grant ON credit_grant.id = entry.reference
+WHERE entry.account_id = sqlc.arg(account_id) AND entry.id < sqlc.arg(before)
+ORDER BY entry.id DESC LIMIT CAST(sqlc.arg(most) AS BIGINT);

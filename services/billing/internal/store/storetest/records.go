@@ -92,6 +92,20 @@ func entries(t *testing.T, s Store) {
 	require.Equal(t, want[:2], page("", 2))
 	require.Equal(t, want[2:4], page(want[1].ID, 2))
 	require.Empty(t, page(want[4].ID, 2))
+
+	grant := ledger.Grant{ID: "g", AccountID: "acc", Source: "pack:cs_1", Amount: 7, Remaining: 7, CreateTime: base, ExpireTime: ledger.Never}
+	granted := ledger.Entry{
+		ID: "ent_9", AccountID: "acc", Kind: "grant", Debit: "equity:grants", Credit: "customer:acc", Amount: 7, Reference: "g", GrantSource: "pack:cs_1",
+		CreateTime: base.Truncate(time.Microsecond),
+	}
+	openAccount(t, s, "acc", 0)
+	write(t, s, func(ctx context.Context, tx ledger.Tx) {
+		inserted, err := tx.InsertGrant(ctx, grant)
+		require.NoError(t, err)
+		require.True(t, inserted)
+		require.NoError(t, tx.InsertEntry(ctx, granted))
+	})
+	require.Equal(t, append([]ledger.Entry{granted}, want...), page("", 10))
 }
 
 func usage(t *testing.T, s Store) {

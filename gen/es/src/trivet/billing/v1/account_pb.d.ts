@@ -435,6 +435,13 @@ export declare type Entry = Message<"trivet.billing.v1.Entry"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 7;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * Where the credit came from that was granted or expired; not set for other entries. Example: CREDIT_SOURCE_PACK.
+   *
+   * @generated from field: trivet.billing.v1.CreditSource credit_source = 8;
+   */
+  creditSource: CreditSource;
 };
 
 /**
@@ -1457,6 +1464,74 @@ export enum EntryKind {
  * Describes the enum trivet.billing.v1.EntryKind.
  */
 export declare const EntryKindSchema: GenEnum<EntryKind>;
+
+/**
+ * CreditSource is where credit came from.
+ *
+ * @generated from enum trivet.billing.v1.CreditSource
+ */
+export enum CreditSource {
+  /**
+   * Not set: the entry is not about one grant, or its grant is unknown.
+   *
+   * @generated from enum value: CREDIT_SOURCE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The plan of an account without a subscription.
+   *
+   * @generated from enum value: CREDIT_SOURCE_PLAN = 1;
+   */
+  PLAN = 1,
+
+  /**
+   * A period of a subscription, or a change within one.
+   *
+   * @generated from enum value: CREDIT_SOURCE_SUBSCRIPTION = 2;
+   */
+  SUBSCRIPTION = 2,
+
+  /**
+   * The trial of a subscription.
+   *
+   * @generated from enum value: CREDIT_SOURCE_TRIAL = 3;
+   */
+  TRIAL = 3,
+
+  /**
+   * A pack that a person bought.
+   *
+   * @generated from enum value: CREDIT_SOURCE_PACK = 4;
+   */
+  PACK = 4,
+
+  /**
+   * A pack that an automatic top-up bought.
+   *
+   * @generated from enum value: CREDIT_SOURCE_TOP_UP = 5;
+   */
+  TOP_UP = 5,
+
+  /**
+   * An operator gave it.
+   *
+   * @generated from enum value: CREDIT_SOURCE_OPERATOR = 6;
+   */
+  OPERATOR = 6,
+
+  /**
+   * It came back: a dispute was won, a refund failed, or a call became cheaper after its charge.
+   *
+   * @generated from enum value: CREDIT_SOURCE_RETURNED = 7;
+   */
+  RETURNED = 7,
+}
+
+/**
+ * Describes the enum trivet.billing.v1.CreditSource.
+ */
+export declare const CreditSourceSchema: GenEnum<CreditSource>;
 
 /**
  * BillingInterval is how often a subscription is charged.
