@@ -5,6 +5,7 @@ import { useApi } from '../app/api';
 import { usePlanName } from '../app/names';
 import { usd } from '../lib/money';
 import { formatDate, formatTime } from '../lib/time';
+import { usePurchasedPack } from './topup';
 import { Badge, Button, Card, Empty, Failure, Loading, Select, Table, Td, Th, type Tone } from './ui';
 
 type Kind = Schemas['NoticeKind'];
@@ -30,6 +31,7 @@ const OPTIONS: readonly (readonly [Kind, string])[] = [[ALL, 'all'], ...Object.k
 export function Notices() {
   const { trivet, scope } = useApi();
   const planName = usePlanName();
+  const packName = usePurchasedPack();
   const [kind, setKind] = useState<Kind>(ALL);
   const notices = useInfiniteQuery({
     queryKey: ['notices', scope, kind],
@@ -49,7 +51,7 @@ export function Notices() {
             const [text, tone] = kindOf(n.kind);
             return (
               <tr key={n.id}>
-                <Td>{n.createTime && formatTime(n.createTime)}</Td><Td><Badge tone={tone}>{text}</Badge></Td><Td wrap>{about(n, planName)}</Td><Td right>{n.amountNanoUsd !== '0' && usd(n.amountNanoUsd)}</Td>
+                <Td>{n.createTime && formatTime(n.createTime)}</Td><Td><Badge tone={tone}>{text}</Badge></Td><Td wrap>{about(n, planName, packName)}</Td><Td right>{n.amountNanoUsd !== '0' && usd(n.amountNanoUsd)}</Td>
                 <Td right>{n.payUrl && <a className="underline" href={n.payUrl} target="_blank" rel="noopener noreferrer" aria-label={`Pay ${usd(n.amountNanoUsd)}, opens Stripe in a new tab`}>Pay</a>}</Td>
               </tr>
             );
@@ -63,11 +65,15 @@ export function Notices() {
 
 const LATER: readonly Kind[] = ['NOTICE_KIND_TRIAL_STARTED', 'NOTICE_KIND_TRIAL_WILL_END', 'NOTICE_KIND_WILL_END', 'NOTICE_KIND_WILL_CHANGE'];
 
-/** The plan with its seats, the day that the notice is about if it lies ahead, what is used and by which member or key, and the problem. */
-function about(n: Schemas['Notice'], planName: (id: string) => string): string {
+/** The notices whose objectId is a purchase of an automatic top-up. */
+const PURCHASES: readonly Kind[] = ['NOTICE_KIND_TOP_UP_SUCCEEDED', 'NOTICE_KIND_TOP_UP_FAILED', 'NOTICE_KIND_TOP_UP_AUTHENTICATION'];
+
+/** The plan with its seats, the pack, the day that the notice is about if it lies ahead, what is used and by which member or key, and the problem. */
+function about(n: Schemas['Notice'], planName: (id: string) => string, packName: (purchaseId: string) => string): string {
   const seats = n.seats > 1 ? `${n.seats.toLocaleString()} seats` : '';
   const day = n.time && LATER.includes(n.kind) ? `on ${formatDate(n.time)}` : '';
   const members = n.members > 0 ? `${n.members.toLocaleString()} members` : '';
   const used = n.thresholdPercent > 0 ? `${n.thresholdPercent} %: ${usd(n.usedNanoUsd)} used` : '';
-  return [n.planId && planName(n.planId), seats, members, day, used, n.userId || n.apiKeyId, n.problem].filter(Boolean).join(', ');
+  const pack = PURCHASES.includes(n.kind) ? packName(n.objectId) : '';
+  return [n.planId && planName(n.planId), pack, seats, members, day, used, n.userId || n.apiKeyId, n.problem].filter(Boolean).join(', ');
 }

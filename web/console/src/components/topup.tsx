@@ -38,9 +38,21 @@ function useSetTopUp(done?: () => void) {
   });
 }
 
+const useTopUp = () => useApiQuery(['topUp'], async (trivet, signal) => (await trivet.get('/api/v1/billing/topUp', {}, { signal })).topUp);
+
+/** How people know the pack of an automatic purchase; of one that is not among the newest, that it was a pack. */
+export function usePurchasedPack(): (purchaseId: string) => string {
+  const purchases = useTopUp().data?.purchases ?? [];
+  const packs = usePlans().data?.packs ?? [];
+  return (id) => {
+    const packId = purchases.find((p) => p.id === id)?.packId;
+    return packs.find((pack) => pack.id === packId)?.name || packId || 'credit pack';
+  };
+}
+
 /** A pack that is bought whenever the balance falls to a threshold: its setting, its state, and what it has bought. */
 export function AutomaticTopUp({ paused }: { paused: boolean }) {
-  const query = useApiQuery(['topUp'], async (trivet, signal) => (await trivet.get('/api/v1/billing/topUp', {}, { signal })).topUp);
+  const query = useTopUp();
   const [editing, setEditing] = useState(false);
   const off = useSetTopUp();
   const t = query.data;

@@ -87,7 +87,19 @@ function InvoiceBadge({ status }: { status: Schemas['InvoiceStatus'] }) {
 
 const KINDS: Partial<Record<Schemas['EntryKind'], string>> = {
   ENTRY_KIND_GRANT: 'credit', ENTRY_KIND_USAGE: 'usage', ENTRY_KIND_ADJUSTMENT: 'correction', ENTRY_KIND_EXPIRY: 'expired credit',
+  ENTRY_KIND_OVERAGE: 'overage',
 };
+
+const SOURCES: Partial<Record<Schemas['CreditSource'], string>> = {
+  CREDIT_SOURCE_PLAN: 'plan', CREDIT_SOURCE_SUBSCRIPTION: 'subscription', CREDIT_SOURCE_TRIAL: 'trial', CREDIT_SOURCE_PACK: 'pack', CREDIT_SOURCE_TOP_UP: 'automatic top-up',
+  CREDIT_SOURCE_OPERATOR: 'gift', CREDIT_SOURCE_RETURNED: 'returned',
+};
+
+/** What moved the money, and of credit, where it came from. */
+function kindOf(e: Schemas['Entry']): string {
+  const source = SOURCES[e.creditSource];
+  return (KINDS[e.kind] ?? 'other') + (source ? `: ${source}` : '');
+}
 
 /** The amount as it changes the balance of the customer's account. */
 const signedUsd = (e: Schemas['Entry']): string => (e.debit.startsWith('customer:') ? '\u2212' : '+') + usd(e.amountNanoUsd);
@@ -108,7 +120,7 @@ function Movements() {
       {entries.isSuccess && all.length === 0 && <Empty title="No activity yet" />}
       {all.length > 0 && (
         <Table caption="Account activity" head={<><Th>Time</Th><Th>Kind</Th><Th right>Amount</Th></>}>
-          {all.map((e) => <tr key={e.id} title={`from ${e.debit} to ${e.credit}`}><Td>{formatTime(e.createTime)}</Td><Td>{KINDS[e.kind] ?? 'other'}</Td><Td right>{signedUsd(e)}</Td></tr>)}
+          {all.map((e) => <tr key={e.id} title={`from ${e.debit} to ${e.credit}`}><Td>{formatTime(e.createTime)}</Td><Td>{kindOf(e)}</Td><Td right>{signedUsd(e)}</Td></tr>)}
         </Table>
       )}
       {entries.hasNextPage && <Button className="mt-3" disabled={entries.isFetchingNextPage} onClick={() => void entries.fetchNextPage()}>{entries.isFetchingNextPage ? 'Loading …' : 'Show more'}</Button>}
