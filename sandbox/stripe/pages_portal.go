@@ -17,7 +17,7 @@ type portalPage struct {
 	Invoices      []portalInvoice
 	TaxIDs        []TaxID
 	// TaxKinds are the kinds of tax ids that can be added.
-	TaxKinds []string
+	TaxKinds  []string
 	ReturnURL string
 	Features  PortalFeatures
 }

@@ -52,7 +52,7 @@ func TestBadPlanFiles(t *testing.T) {
 		"a name of nothing":              {field("name: A", "name: ~"), "line 2: plan a: name is empty"},
 		"a name of blanks":               {field("name: A", `name: " "`), `line 2: plan a: name is " ", must have no control characters, and no white space around it`},
 		"a control character in a name":  {field("name: A", `name: "A\0B"`), `line 2: plan a: name is "A\x00B", must have no control characters, and no white space around it`},
-		"a mark of direction in a name": {field("name: A", `name: "A\u202eB"`), `line 2: plan a: name is "A\u202eB", must have no control characters, and no white space around it`},
+		"a mark of direction in a name":  {field("name: A", `name: "A\u202eB"`), `line 2: plan a: name is "A\u202eB", must have no control characters, and no white space around it`},
 		"a long name":                    {field("name: A", "name: "+strings.Repeat("n", 129)), "line 2: plan a: name has 129 bytes, must have at most 128"},
 		"a price as a number":            {field(`"20.00"`, "20.00"), `line 2: plan a: price must be dollars as quoted text, such as "5.00"`},
 		"a price as a date":              {field(`"20.00"`, "2026-01-01"), `line 2: plan a: price must be dollars as quoted text, such as "5.00"`},
