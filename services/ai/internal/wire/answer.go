@@ -26,12 +26,14 @@ type Answer struct {
 // ReadAnswer reads the body of a good answer. It reports false for what does not answer that endpoint: not JSON, or
 // without choices or data.
 func ReadAnswer(endpoint aiv1.Endpoint, body []byte) (Answer, bool) {
-	list := "choices"
-	switch endpoint { //nolint:exhaustive // the others have choices
+	list := ""
+	switch endpoint {
 	case Embeddings:
 		list = "data"
 	case Moderations:
 		list = "results"
+	default:
+		list = "choices"
 	}
 	a := Answer{Reported: tokens.NothingReported()}
 	c := jsonscan.New(body)

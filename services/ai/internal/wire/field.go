@@ -89,7 +89,7 @@ func (r *Request) take(c *jsonscan.Cursor, f field) error {
 	at := span{start: c.Pos()}
 	err := r.takeValue(c, f)
 	at.end = c.Offset()
-	switch f { //nolint:exhaustive // the others are not needed again
+	switch f {
 	case fieldMessages:
 		r.messages = at
 	case fieldInput, fieldPrompt:
@@ -110,6 +110,7 @@ func (r *Request) take(c *jsonscan.Cursor, f field) error {
 		r.maxTokens = at
 	case fieldMaxCompletionTokens:
 		r.maxCompletionTokens = at
+	default: // not needed again
 	}
 	return err
 }

@@ -174,7 +174,7 @@ func (r *Request) takeMediaMember(c *jsonscan.Cursor, name string) error {
 		r.model.end = c.Offset()
 		return err
 	}
-	switch c.Kind() { //nolint:exhaustive // the others are refused
+	switch c.Kind() {
 	case jsonscan.Null:
 		c.Skip()
 		return nil
@@ -193,6 +193,7 @@ func (r *Request) takeMediaMember(c *jsonscan.Cursor, name string) error {
 			c.Skip()
 			return foreignVoice("voice.id")
 		}
+	default: // refused
 	}
 	c.Skip()
 	return invalid(name, "must be a string")
