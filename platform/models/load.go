@@ -35,6 +35,7 @@ type row struct {
 	ContextTokens       int64    `yaml:"context_tokens"`
 	MaxOutputTokens     int64    `yaml:"max_output_tokens"`
 	DefaultOutputTokens int64    `yaml:"default_output_tokens"`
+	MaxImageTokens      *int64   `yaml:"max_image_tokens"`
 	Input               *string  `yaml:"input"`
 	CachedInput         *string  `yaml:"cached_input"`
 	Output              *string  `yaml:"output"`
@@ -99,6 +100,7 @@ func Parse(data []byte) (*List, error) {
 	all := make([]Model, 0, len(ids))
 	for _, id := range ids {
 		m := f.model(id, file.Models[id])
+		m.MaxImageTokens = f.imageTokens(id, file.Models[id], file.Targets)
 		for _, alias := range m.Aliases {
 			if other, taken := names[alias]; taken {
 				f.wrong("models/"+id+"/aliases", "model %s: alias %q already names the model %s", id, alias, other)

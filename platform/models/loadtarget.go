@@ -50,6 +50,7 @@ type routeRow struct {
 type reading struct {
 	lines    lines
 	mistakes []error
+	images   map[string]int64 // see knownImages; nil until they are needed
 }
 
 func (f *reading) wrong(path, what string, args ...any) {

@@ -83,6 +83,8 @@ type Model struct {
 	MaxOutputTokens int64
 	// DefaultOutputTokens is what a request that names no maximum is held for; 0 for embeddings.
 	DefaultOutputTokens int64
+	// MaxImageTokens is the most input tokens of one image; 0 when nobody has said it, so that a request with an image has no bound.
+	MaxImageTokens int64
 	// InputPrice is the price of a million input tokens, in nano-dollars.
 	InputPrice int64
 	// CachedInputPrice is the price of a million input tokens that the provider had cached, in nano-dollars.

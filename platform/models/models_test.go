@@ -110,7 +110,7 @@ func TestDefaultList(t *testing.T) {
 	m, err := list.Get("gpt-4o-mini")
 	require.NoError(t, err)
 	require.Equal(t, models.Model{
-		ID: "gpt-4o-mini", Kind: "chat", Provider: "openai", Vocabulary: models.VocabularyO200k, Aliases: []string{"gpt-4o-mini-2024-07-18"}, OutputBound: models.BoundNew, ContextTokens: 128_000, MaxOutputTokens: 16_384, DefaultOutputTokens: 16_384,
+		ID: "gpt-4o-mini", Kind: "chat", Provider: "openai", Vocabulary: models.VocabularyO200k, Aliases: []string{"gpt-4o-mini-2024-07-18"}, OutputBound: models.BoundNew, ContextTokens: 128_000, MaxOutputTokens: 16_384, DefaultOutputTokens: 16_384, MaxImageTokens: 48_169,
 		InputPrice: 150_000_000, CachedInputPrice: 75_000_000, OutputPrice: 600_000_000,
 		Prices: &models.Prices{
 			AudioInput: 150_000_000, ImageInput: 150_000_000, AudioOutput: 600_000_000, ImageOutput: 600_000_000,

@@ -30,19 +30,21 @@ targets:
   b: {kind: compatible, base_url: "%s/v1"}
 models:
   dear:
-    {kind: chat, provider: x, vocabulary: o200k_base, context_tokens: 100000, max_output_tokens: 4000, default_output_tokens: 1000, input: "1", cached_input: "0.25", output: "4",
+    {kind: chat, provider: x, vocabulary: o200k_base, context_tokens: 100000, max_output_tokens: 4000, default_output_tokens: 1000, max_image_tokens: 3779, input: "1", cached_input: "0.25", output: "4",
      audio_input: "10", image_input: "2", audio_output: "20", refused_fields: [],
      long_context: {above: 1000, input: "2", cached_input: "0.5", output: "6"},
      service_tiers: {flex: {input: "0.5", cached_input: "0.125", output: "2", long_context: {above: 1000, input: "1", output: "3"}},
                      priority: {input: "3", output: "12", long_context: {above: 500, input: "5", output: "15"}}},
      tools: {web_search: "0.01", web_search_preview: "0.02", code_interpreter: "0.03"}, targets: [{target: a}, {target: b, priority: 2}]}
   thrifty:
-    {kind: chat, provider: x, vocabulary: o200k_base, chat_only: true, context_tokens: 100000, max_output_tokens: 4000, default_output_tokens: 1000, input: "1", cached_input: "0.25", output: "4",
+    {kind: chat, provider: x, vocabulary: o200k_base, chat_only: true, context_tokens: 100000, max_output_tokens: 4000, default_output_tokens: 1000, max_image_tokens: 3779, input: "1", cached_input: "0.25", output: "4",
      audio_input: "10", image_input: "2", audio_output: "20", refused_fields: [], service_tiers: {priority: {input: "3", output: "12"}}, targets: [{target: a}, {target: b, priority: 2}]}
-  draw: {kind: image, provider: x, context_tokens: 90000, max_output_tokens: 6000, input: "5", image_input: "10", image_output: "40", targets: [{target: a}, {target: b, priority: 2}]}
+  draw: {kind: image, provider: x, context_tokens: 90000, max_output_tokens: 6000, max_image_tokens: 6821, input: "5", image_input: "10", image_output: "40", targets: [{target: a}, {target: b, priority: 2}]}
   paint: {kind: image, provider: x, context_tokens: 9000, input: "0", images: {"standard/1024x1024": "0.04", "hd/1024x1024": "0.08"}, targets: [{target: a}, {target: b, priority: 2}]}
   hear: {kind: transcription, provider: x, context_tokens: 4096, input: "0", minute: "0.006", max_audio_seconds: 60, targets: [{target: a}, {target: b, priority: 2}]}
   listen: {kind: transcription, provider: x, context_tokens: 16000, max_output_tokens: 2000, input: "2", audio_input: "6", output: "10", max_audio_seconds: 600, targets: [{target: a}, {target: b, priority: 2}]}
+  finish: {kind: completion, provider: x, vocabulary: cl100k_base, output_bound: max_tokens, context_tokens: 4096, max_output_tokens: 3000, default_output_tokens: 700, input: "2", output: "3", service_tiers: {flex: {input: "1", output: "2"}}, targets: [{target: a}, {target: b, priority: 2}]}
+  point: {kind: embedding, provider: x, vocabulary: cl100k_base, context_tokens: 8191, input: "0.13", targets: [{target: a}, {target: b, priority: 2}]}
   say: {kind: speech, provider: x, context_tokens: 4096, input: "0", characters: "15", targets: [{target: a}, {target: b, priority: 2}]}
 `
 

@@ -114,11 +114,15 @@ func TestHoldsCoverWhatAProviderCharges(t *testing.T) {
 }
 
 func drawHonestCall(all testing.TB, t *rapid.T) honestCall {
-	switch kind := rapid.SampledFrom([]string{"chat", "tools", "generation", "edit", "paint", "say", "hear", "listen"}).Draw(t, "kind"); kind {
+	switch kind := rapid.SampledFrom([]string{"chat", "tools", "completion", "embedding", "generation", "edit", "paint", "say", "hear", "listen"}).Draw(t, "kind"); kind {
 	case "chat":
 		return honestChat(t)
 	case "tools":
 		return honestTools(t)
+	case "completion":
+		return honestCompletion(t)
+	case "embedding":
+		return honestEmbedding(t)
 	case "generation":
 		stream := ""
 		images, partials := rapid.Int64Range(1, 10).Draw(t, "n"), int64(0)
@@ -202,7 +206,8 @@ func readBounds(t require.TestingT, body []byte) (b sentBounds) {
 	return b
 }
 
-const dearContext = 100_000
+// dearContext and dearImage are the most tokens of the context of dear, and of an image: that of gpt-4.1-nano's 1,536 patches.
+const dearContext, dearImage = 100_000, 3_779
 
 // honestChat is a chat with text, sound, images and a file.
 func honestChat(t *rapid.T) honestCall {
@@ -214,7 +219,7 @@ func honestChat(t *rapid.T) honestCall {
 		content = append(content, map[string]any{"type": "input_audio", "input_audio": map[string]any{"data": base64.StdEncoding.EncodeToString([]byte(data)), "format": "wav"}})
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "images") {
-		images += share(t, "image")(3_779) // gpt-4.1-nano's image of 1,536 patches
+		images += share(t, "image")(dearImage)
 		content = append(content, map[string]any{"type": "image_url", "image_url": map[string]any{"url": "data:image/png;base64,AAAA"}})
 	}
 	filed := int64(0) // the images of the file
@@ -271,15 +276,56 @@ func honestTools(t *rapid.T) honestCall {
 	}}
 }
 
+// drawTexts draws a text, or a list of them, and how many tokens they are.
+func drawTexts(t *rapid.T) (texts []string, tokens int64) {
+	for range rapid.IntRange(1, 3).Draw(t, "texts") {
+		text := "a" + drawText(t, 1000)
+		n, err := codecs()[models.VocabularyCl100k].Count(text)
+		require.NoError(t, err)
+		texts, tokens = append(texts, text), tokens+int64(n)
+	}
+	return texts, tokens
+}
+
+// honestCompletion continues texts, each in several ways.
+func honestCompletion(t *rapid.T) honestCall {
+	texts, input := drawTexts(t)
+	tier := rapid.SampledFrom([]string{"default", "flex"}).Draw(t, "tier")
+	body := map[string]any{"model": "finish", "prompt": texts, "service_tier": tier}
+	if rapid.Bool().Draw(t, "bounded") {
+		body["max_tokens"] = rapid.IntRange(1, 3000).Draw(t, "max")
+	}
+	if n := rapid.IntRange(0, 3).Draw(t, "n"); n > 0 {
+		body["n"] = n
+	}
+	served, useOutput := rapid.SampledFrom([]string{tier, "default"}).Draw(t, "served"), share(t, "output")
+	return honestCall{completions, plain(marshaled(t, body)), func(raw []byte) (string, int64) {
+		bounds := readBounds(t, raw)
+		choices := max(bounds.Choices, 1) * int64(len(texts))
+		output := max(1, useOutput(bounds.output()*int64(len(texts))))
+		prices := map[string][2]int64{"default": {2000, 3000}, "flex": {1000, 2000}}[served]
+		return fmt.Sprintf(`{"id":"c","object":"text_completion","model":"m","service_tier":%q,"choices":[%s],"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}`,
+			served, strings.TrimSuffix(strings.Repeat(`{"text":"a","index":0,"finish_reason":"stop"},`, int(choices)), ","), input, output, input+output), input*prices[0] + output*prices[1]
+	}}
+}
+
+// honestEmbedding turns texts into vectors.
+func honestEmbedding(t *rapid.T) honestCall {
+	texts, input := drawTexts(t)
+	return honestCall{aiv1.Endpoint_ENDPOINT_EMBEDDINGS, plain(marshaled(t, map[string]any{"model": "point", "input": texts})), func([]byte) (string, int64) {
+		return fmt.Sprintf(`{"object":"list","model":"m","data":[%s],"usage":{"prompt_tokens":%d,"total_tokens":%d}}`,
+			strings.TrimSuffix(strings.Repeat(`{"object":"embedding","index":0,"embedding":[0.5]},`, len(texts)), ","), input, input), input * 130
+	}}
+}
+
 // honestImages is a request for images that are priced by tokens; it brings some of its own.
 func honestImages(t *rapid.T, endpoint aiv1.Endpoint, request posted, prompt string, images, partials, brought int64) honestCall {
-	text, err := codecs()[models.VocabularyO200k].Count(prompt)
-	require.NoError(t, err)
+	text := framedPrompt(t, prompt)
 	seen := share(t, "image tokens")(brought * 6_821) // OpenAI's gpt-image-1 at high fidelity: 65 + 4 tiles of 129 + 6,240
 	output := max(1, share(t, "output")(images*6_000+partials*100))
 	return honestCall{endpoint, request, func([]byte) (string, int64) {
 		return fmt.Sprintf(`{"data":%s,"usage":{"input_tokens":%d,"output_tokens":%d,"input_tokens_details":{"image_tokens":%d,"text_tokens":%d}}}`,
-			emptyObjects(images), int64(text)+seen, output, seen, text), int64(text)*5_000 + seen*10_000 + output*40_000
+			emptyObjects(images), text+seen, output, seen, text), text*5_000 + seen*10_000 + output*40_000
 	}}
 }
 
@@ -288,22 +334,33 @@ func honestTranscript(all testing.TB, t *rapid.T, kind string) honestCall {
 	file, most := soundOf(t)
 	seconds := max(1, share(t, "heard")(min(most, map[string]int64{"hear": 60, "listen": 600}[kind]))) // the model refuses more
 	prompt := "a" + drawText(t, 1000)
-	text, err := codecs()[models.VocabularyO200k].Count(prompt)
-	require.NoError(t, err)
+	text := framedPrompt(t, prompt)
+	sound := min(seconds*heardASecond(t), 16_000-text) // of its context
 	output := max(1, share(t, "output")(2_000))
 	return honestCall{transcriptions, form(all, "model", kind, "prompt", prompt, "@file", file), func([]byte) (string, int64) {
 		if kind == "hear" {
 			return fmt.Sprintf(`{"text":"a","usage":{"type":"duration","seconds":%d}}`, seconds), seconds * 6_000_000 / 60
 		}
-		sound := seconds * 10
 		return fmt.Sprintf(`{"text":"a","usage":{"type":"tokens","input_tokens":%d,"output_tokens":%d,"input_token_details":{"audio_tokens":%d,"text_tokens":%d}}}`,
-			sound+int64(text), output, sound, text), sound*6_000 + int64(text)*2_000 + output*10_000
+			sound+text, output, sound, text), sound*6_000 + text*2_000 + output*10_000
 	}}
 }
 
-// drawSpeech draws sound for a chat, and how many tokens it is: ten a second.
+// framedPrompt counts the tokens of a prompt, and those that the provider writes around it.
+func framedPrompt(t *rapid.T, prompt string) int64 {
+	text, err := codecs()[models.VocabularyO200k].Count(prompt)
+	require.NoError(t, err)
+	return int64(text) + share(t, "frame")(64)
+}
+
+// heardASecond are the tokens of a second of sound at OpenAI, and at Google.
+func heardASecond(t *rapid.T) int64 {
+	return rapid.SampledFrom([]int64{10, 32}).Draw(t, "tokens a second")
+}
+
+// drawSpeech draws sound for a chat, and how many tokens it is.
 func drawSpeech(t *rapid.T) (file string, tokens int64) {
-	n := rapid.Int64Range(1, 4000).Draw(t, "bytes")
+	n, each := rapid.Int64Range(1, 4000).Draw(t, "bytes"), heardASecond(t)
 	switch rapid.SampledFrom([]string{"wav", "mp3", "another format"}).Draw(t, "format") {
 	case "wav":
 		rate := rapid.SampledFrom([]int64{1, 200, 8_000, 44_100}).Draw(t, "rate")
@@ -312,10 +369,10 @@ func drawSpeech(t *rapid.T) (file string, tokens int64) {
 		binary.LittleEndian.PutUint32(head[24:], uint32(rate))
 		binary.LittleEndian.PutUint32(head[28:], uint32(rate))
 		binary.LittleEndian.PutUint32(head[40:], uint32(n))
-		return string(head) + strings.Repeat("\x80", int(n)), (n*10 + rate - 1) / rate
+		return string(head) + strings.Repeat("\x80", int(n)), (n*each + rate - 1) / rate
 	case "mp3":
 		frames := n/100 + 2
-		return strings.Repeat("\xff\xfb\x90\x64"+strings.Repeat("\x00", 413), int(frames)), (frames*26_123 + 99_999) / 100_000
+		return strings.Repeat("\xff\xfb\x90\x64"+strings.Repeat("\x00", 413), int(frames)), (frames*26_123*each + 999_999) / 1_000_000
 	default:
 		return strings.Repeat("OggS\x01\x02", int(n)), 6_000
 	}

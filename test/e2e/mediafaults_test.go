@@ -58,7 +58,7 @@ type mediaAPI struct {
 var lastMediaEvent = regexp.MustCompile(`"type":"(image_generation\.completed|image_edit\.completed|transcript\.text\.done|speech\.audio\.done)"`)
 
 const (
-	imageFields = `kind: image, context_tokens: 8192, max_output_tokens: 1000, input: "1.00", image_input: "1.00", image_output: "2.00"`
+	imageFields = `kind: image, context_tokens: 8192, max_output_tokens: 1000, max_image_tokens: 8192, input: "1.00", image_input: "1.00", image_output: "2.00"`
 	drawn       = `"usage":{"input_tokens":7,"output_tokens":205,"total_tokens":212}`
 )
 
@@ -68,14 +68,14 @@ var faultMedia = map[faultAPI]mediaAPI{
 		path:    "/v1/images/generations",
 		fields:  []string{"prompt", "hi"},
 		answer:  `{"created":1,"data":[{"b64_json":"aGkgdGhlcmUsIHRoaXMgaXMgYSBwaWN0dXJlIGluIGJhc2U2NA=="}],"usage":{"input_tokens":7,"output_tokens":5,"total_tokens":12}}`,
-		prices:  `kind: image, context_tokens: 8192, max_output_tokens: 50, input: "1.00", image_input: "1.00", image_output: "2.00"`,
+		prices:  `kind: image, context_tokens: 8192, max_output_tokens: 50, max_image_tokens: 8192, input: "1.00", image_input: "1.00", image_output: "2.00"`,
 		charges: map[int64]string{7*1000 + 5*2000: "charged as reported", 7*1000 + 50*2000: "charged at the bound"},
 	},
 	faultEdits: {
 		path:    "/v1/images/edits",
 		fields:  []string{"prompt", "hi", "@image", "png"},
 		answer:  `{"created":1,"data":[{"b64_json":"aGkgdGhlcmUsIHRoaXMgaXMgYSBwaWN0dXJlIGluIGJhc2U2NA=="}],"usage":{"input_tokens":7,"output_tokens":5,"total_tokens":12}}`,
-		prices:  `kind: image, context_tokens: 8192, max_output_tokens: 50, input: "1.00", image_input: "1.00", image_output: "2.00"`,
+		prices:  `kind: image, context_tokens: 8192, max_output_tokens: 50, max_image_tokens: 8192, input: "1.00", image_input: "1.00", image_output: "2.00"`,
 		charges: map[int64]string{7*1000 + 5*2000: "charged as reported", 7*1000 + 50*2000: "charged at the bound"},
 	},
 	faultSpeech: {

@@ -197,10 +197,10 @@ func (c *call) owedMedia(final hold.Final, cause error) hold.Final {
 	switch {
 	case c.req.Endpoint == wire.Speech:
 	case c.stage == finished && c.priced.read:
-		q, final.Estimated = c.priced.used(c.req.Media, c.outputSeen())
+		q, final.Estimated = c.priced.used(c.outputSeen())
 	case c.brokeOff(cause):
 		seen := c.counted()
-		q, _ = c.priced.used(c.req.Media, seen)
+		q, _ = c.priced.used(seen)
 		final.Estimated = true
 		most := c.priced.most
 		if most.Image != "" { // an early image costs as much as the complete one
@@ -237,7 +237,7 @@ func (c *call) outputSeen() int64 {
 }
 
 // used is what an answer says that the call used; seen is the output if the provider does not report it.
-func (p *priced) used(media *wire.Media, seen int64) (q models.Quantities, estimated bool) {
+func (p *priced) used(seen int64) (q models.Quantities, estimated bool) {
 	a, begun := p.answer, p.begun()
 	q.Images, q.Image = a.Images, p.most.Image
 	if p.most.AudioMillis > 0 {
@@ -255,7 +255,7 @@ func (p *priced) used(media *wire.Media, seen int64) (q models.Quantities, estim
 		q.Output = a.Reported.Total - q.Input
 	}
 	if q.Input <= 0 {
-		q.Input, q.Cached, estimated = min(begun.Input+media.InputImages*inputImageTokens, p.most.Input), 0, true
+		q.Input, q.Cached, estimated = min(begun.Input+p.most.ImageInput, p.most.Input), 0, true
 	}
 	if q.Output <= 0 {
 		q.Output, estimated = seen, true

@@ -1,6 +1,7 @@
 package invoke
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
 	"strings"
@@ -51,6 +52,9 @@ func (p *priced) reset() {
 
 // priceOf bounds a call; nil when the prices of its text tokens describe it.
 func priceOf(req *wire.Request, m models.Model) (p *priced, err error) {
+	if err := checkImages(req, m); err != nil {
+		return nil, err
+	}
 	if req.Media == nil {
 		p, err = featuresOf(req, m)
 	} else {
@@ -63,12 +67,30 @@ func priceOf(req *wire.Request, m models.Model) (p *priced, err error) {
 	return p, err
 }
 
+// checkImages refuses images that the model sees at a price if nobody knows the most tokens of one.
+func checkImages(req *wire.Request, m models.Model) error {
+	at := req.ImageAt()
+	if req.Media != nil && req.Media.InputImages > 0 {
+		at = "image"
+	}
+	if at == "" || m.MaxImageTokens > 0 || m.Prices != nil && len(m.Prices.Images) > 0 {
+		return nil
+	}
+	if worst, err := m.Worst(models.Quantities{Input: m.ContextTokens, ImageInput: 1, Tier: req.Tier}); err == nil && worst.Input == 0 {
+		return nil // the whole context is free
+	}
+	return invalid(at, "is an image, and the price list does not say how many tokens an image of %s has at most, so its cost has no bound. Ask the operator to set max_image_tokens of the model in MODELS_FILE", m.ID)
+}
+
+// imageTokens are the most tokens of all images that a request for images brings.
+func imageTokens(media *wire.Media, m models.Model) int64 {
+	return min(media.InputImages*cmp.Or(m.MaxImageTokens, m.ContextTokens), m.ContextTokens)
+}
+
 // Bounds of tokens that the request does not show.
 const (
-	// inputImageTokens bounds an image of a request for images.
-	inputImageTokens = 8_192
-	// soundTokens bounds the tokens of a second of sound: OpenAI's models hear ten.
-	soundTokens = 25
+	// soundTokens bounds the tokens of a second of sound: OpenAI's models hear ten, Gemini 32.
+	soundTokens = 32
 	// promptTokens frame a prompt.
 	promptTokens = 64
 )
@@ -97,7 +119,7 @@ func mediaOf(req *wire.Request, m models.Model) (*priced, error) {
 		if len(m.Prices.Images) > 0 {
 			return p, p.priceImage(media, m)
 		}
-		p.most.ImageInput = min(media.InputImages*inputImageTokens, m.ContextTokens)
+		p.most.ImageInput = imageTokens(media, m)
 		p.most.Input = min(p.most.ImageInput+prompt, m.ContextTokens)
 		p.most.Output = (m.MaxOutputTokens + partialTokens*media.Partials) * media.Images
 		p.most.ImageOutput = p.most.Output

@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"strings"
+	"cmp"
 
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
@@ -10,10 +10,8 @@ import (
 
 // How input is counted before the provider reports it. Text: a token is at least a byte, so bytes bound it. Other parts:
 const (
-	// imageTokens bounds an image at any detail for every model of the price list but gpt-4o-mini.
-	imageTokens = 4_096
-	// miniImageTokens is gpt-4o-mini's: 2,833 and 5,667 for each of at most eight tiles.
-	miniImageTokens = 48_169
+	// usualImage is about what an image has if the price list does not say it, as it need not for a free model.
+	usualImage = 4_096
 	// messageTokens frame a message, callTokens a call of a tool, and replyTokens the answer.
 	messageTokens = 4
 	callTokens    = 8
@@ -27,6 +25,9 @@ const (
 // too high by a factor of about four.
 func (r *Request) InputBound(m models.Model) int64 {
 	bound := int64(len(r.body)) - r.parts.raw + r.frame(m) + r.Context
+	if r.unknownImages(m) {
+		return m.ContextTokens
+	}
 	if r.conversational() {
 		return min(bound, m.ContextTokens)
 	}
@@ -36,6 +37,9 @@ func (r *Request) InputBound(m models.Model) int64 {
 // CountInput counts the input with the tokenizer, and by bytes beyond the budget. It is close to what the provider
 // counts when the budget suffices, and above it when not.
 func (r *Request) CountInput(m models.Model, budget *tokens.Budget) int64 {
+	if r.unknownImages(m) {
+		return m.ContextTokens
+	}
 	sum := r.frame(m) + r.Context
 	r.texts(func(text []byte) { sum += budget.Count(text) })
 	if r.conversational() {
@@ -51,12 +55,18 @@ func (r *Request) TextOnly() bool { return r.parts.images+r.parts.audio+r.parts.
 // Sounds reports whether the conversation has sound.
 func (r *Request) Sounds() bool { return r.parts.audio > 0 || r.refers() }
 
+// ImageAt is where the first image of the conversation lies, such as messages[0].content[1].image_url; "" if it has none.
+func (r *Request) ImageAt() string { return r.parts.imageAt }
+
 // Pictures reports whether it has images.
 func (r *Request) Pictures() bool { return r.parts.images > 0 || r.refers() }
 
 // refers reports whether the conversation has content that the body does not show, so that it may be sound or images: files,
 // and the response that it continues.
 func (r *Request) refers() bool { return r.parts.files > 0 || r.Context > 0 }
+
+// unknownImages reports whether the conversation has images of which nobody knows the tokens. They are refused unless they are free.
+func (r *Request) unknownImages(m models.Model) bool { return r.parts.images > 0 && m.MaxImageTokens == 0 }
 
 // GuessInput is how many tokens the input has if it is common text.
 func (r *Request) GuessInput(m models.Model) int64 {
@@ -70,14 +80,10 @@ func (r *Request) GuessInput(m models.Model) int64 {
 // frame counts everything but text.
 func (r *Request) frame(m models.Model) int64 {
 	if !r.conversational() {
-		return 0
-	}
-	image := int64(imageTokens)
-	if strings.HasPrefix(m.ID, "gpt-4o-mini") {
-		image = miniImageTokens
+		return r.parts.files * m.ContextTokens
 	}
 	sum := r.parts.messages*messageTokens + r.parts.calls*callTokens + replyTokens +
-		r.parts.images*image + r.parts.audio + r.parts.files*m.ContextTokens
+		r.parts.images*cmp.Or(m.MaxImageTokens, usualImage) + r.parts.audio + r.parts.files*m.ContextTokens
 	if r.tools.len()+r.functions.len() > 0 {
 		sum += schemaTokens
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	model     = models.Model{ID: "gpt-5", Kind: models.KindChat, Vocabulary: models.VocabularyO200k, ContextTokens: 400_000}
+	model     = models.Model{ID: "gpt-5", Kind: models.KindChat, Vocabulary: models.VocabularyO200k, ContextTokens: 400_000, MaxImageTokens: 4_096}
 	embedding = models.Model{ID: "e", Kind: models.KindEmbedding, Vocabulary: models.VocabularyCl100k, ContextTokens: 8191}
 )
 
@@ -59,7 +59,14 @@ func TestInputIsBounded(t *testing.T) {
 		"escapes":        {message(`"\u0068\u0065\u006c\u006c\u006f"`), model, 3 + 4 + 1, 100},
 		"parts":          {message(`[{"type":"text","text":"hello"},{"type":"text","text":"world"}]`), model, 3 + 4 + 2, 130},
 		"image":          {message(`[` + image + `]`), model, 3 + 4 + 4096, 4300},
-		"image, mini":    {message(`[` + image + `]`), models.Model{ID: "gpt-4o-mini", Vocabulary: models.VocabularyO200k, ContextTokens: 128_000}, 3 + 4 + 48169, 48_400},
+		"large image":    {message(`[` + image + `]`), models.Model{Vocabulary: models.VocabularyO200k, ContextTokens: 128_000, MaxImageTokens: 48_169}, 3 + 4 + 48169, 48_400},
+		"two images":     {message(`[` + image + `,` + image + `]`), model, 3 + 4 + 2*4096, 8500},
+		"content alone":  {message(image), model, 3 + 4 + 4096, 4300},
+		"unknown image":  {message(`[` + image + `]`), models.Model{Vocabulary: models.VocabularyO200k, ContextTokens: 128_000}, 128_000, 128_000},
+		"video":          {message(`[{"type":"video_url","video_url":{"url":"https://example.com/a.mp4"}}]`), model, 400_000, 400_000},
+		"another audio":  {message(`[{"type":"audio_url","audio_url":null},{"type":"audio_url","audio_url":{"url":"https://example.com/a"}}]`), model, 400_000, 400_000},
+		"in capitals":    {message(`[{"type":"image_url","Image_URL":{"url":"https://example.com/a"}}]`), model, 400_000, 400_000},
+		"of no sound":    {message(`[{"type":"text","text":"hello","audio":null,"video":null}]`), model, 3 + 4 + 1 + 2, 120},
 		"audio":          {message(sound(16_000, 48_000)), model, 3 + 4 + 1001, 1200},
 		"slow audio":     {message(sound(100, 1_000)), model, 3 + 4 + 11*32, 500},
 		"audio as a URL": {message(strings.Replace(sound(100, 1_000), `"data":"`, `"data":"data:audio\/wav;base64,`, 1)), model, 3 + 4 + 11*32, 500},
@@ -90,6 +97,23 @@ func TestInputIsBounded(t *testing.T) {
 			require.LessOrEqual(t, r.GuessInput(c.model), bound)
 		})
 	}
+}
+
+// TestAnUnknownImageIsHeldForTheContext, also where the text is counted: the number that is expected of it bounds nothing.
+func TestAnUnknownImageIsHeldForTheContext(t *testing.T) {
+	m := models.Model{Vocabulary: models.VocabularyO200k, ContextTokens: 128_000}
+	r := parse(t, wire.Chat, `{"model":"m","messages":[{"content":"a"},{"content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:x"}}]}]}`)
+	require.EqualValues(t, 128_000, r.InputBound(m))
+	require.Equal(t, "messages[1].content[1].image_url", r.ImageAt())
+	require.Less(t, r.GuessInput(m), int64(5000))
+	require.Equal(t, "messages[0].content.image_url", parse(t, wire.Chat, `{"model":"m","messages":[{"content":{"image_url":"x"}},{"content":[{"image_url":"x"}]}]}`).ImageAt())
+	require.Empty(t, parse(t, wire.Chat, `{"model":"m","messages":[{"content":[{"type":"text","text":"a"}]}]}`).ImageAt())
+	r = parse(t, wire.Responses, `{"model":"m","input":[{"role":"user","content":[{"type":"input_image","image_url":null},{"type":"input_image","image_url":"x"},{"type":"input_image","image_url":"y"}]}]}`)
+	require.Equal(t, "input[0].content[1].image_url", r.ImageAt())
+	require.EqualValues(t, 128_000, r.InputBound(m))
+	video := parse(t, wire.Responses, `{"model":"m","input":[{"role":"user","content":[{"type":"input_video","video_url":"x"}]}]}`)
+	require.Equal(t, model.ContextTokens, video.InputBound(model))
+	require.Less(t, parse(t, wire.Responses, `{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"x","video_url":null}]}]}`).InputBound(model), int64(200))
 }
 
 func TestOnlyPayloadsAreLeftOut(t *testing.T) {
@@ -129,6 +153,7 @@ func TestEmbeddingInputs(t *testing.T) {
 	counter := tokens.NewCounter()
 	for input, want := range map[string]int64{
 		`"hello world"`: 2, `["hello","world"]`: 2, `[1,2,3]`: 3, `[[1,2],[3]]`: 3, `[["x"]]`: 1, `[null]`: 1,
+		`[{"image":"https://example.com/a"},{}]`: 2*8191 + 6,
 	} {
 		r := parse(t, wire.Embeddings, `{"model":"m","input":`+input+`}`)
 		require.Equal(t, want, count(t, counter, r, embedding), input)

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
@@ -11,9 +13,10 @@ type parts struct {
 	messages int64
 	calls    int64 // calls of tools
 	images   int64
-	files    int64
-	audio    int64 // tokens of sound, at most
-	raw      int64 // bytes of the body that are not text: images, audio and files
+	files    int64  // and whatever else may hold anything
+	audio    int64  // tokens of sound, at most
+	raw      int64  // bytes of the body that are not text: images, audio and files
+	imageAt  string // where the first image is
 }
 
 // takeMessages walks the messages, measures what is not text, and refuses objects whose owner is not known.
@@ -24,7 +27,11 @@ func (r *Request) takeMessages(c *jsonscan.Cursor) (problem error) {
 	}
 	for n := range c.Elements() {
 		r.parts.messages++
+		known := r.parts.imageAt != ""
 		where, spoken := r.parts.message(c)
+		if !known && r.parts.imageAt != "" {
+			r.parts.imageAt = "messages[" + strconv.Itoa(n) + "]" + r.parts.imageAt
+		}
 		if where == "" || problem != nil {
 			continue
 		}
@@ -47,14 +54,10 @@ func (p *parts) message(c *jsonscan.Cursor) (where string, spoken bool) {
 		switch {
 		case isNamed(key, "content") && kind == jsonscan.Array:
 			for n := range c.Elements() {
-				if at := p.part(c); at != "" && found == "" {
-					found = ".content[" + strconv.Itoa(n) + "]" + at
-				}
+				found = cmp.Or(found, p.partAt(c, n))
 			}
 		case isNamed(key, "content"):
-			if found = foreignIn(c); found != "" {
-				found = ".content" + found
-			}
+			found = p.partAt(c, -1)
 		case string(key) == "tool_calls" && kind == jsonscan.Array:
 			for range c.Elements() {
 				p.calls++
@@ -73,6 +76,26 @@ func (p *parts) message(c *jsonscan.Cursor) (where string, spoken bool) {
 		}
 	}
 	return where, spoken
+}
+
+// partAt is part for the content, or for one of its list, and notes where the first image is. The path is made only when it is needed.
+func (p *parts) partAt(c *jsonscan.Cursor, n int) (where string) {
+	where = p.part(c)
+	first := p.images > 0 && p.imageAt == ""
+	if where == "" && !first {
+		return ""
+	}
+	path := ".content"
+	if n >= 0 {
+		path += "[" + strconv.Itoa(n) + "]"
+	}
+	if first {
+		p.imageAt = path + ".image_url"
+	}
+	if where != "" {
+		where = path + where
+	}
+	return where
 }
 
 // part measures a content part. Only the members that carry the bytes of an image, a sound or a file are not text. It returns
@@ -97,6 +120,9 @@ func (p *parts) part(c *jsonscan.Cursor) (where string) {
 			p.files++
 			p.raw += int64(len(raw))
 		default:
+			if isNamedAny(key, payloads[:]) && c.Kind() != jsonscan.Null {
+				p.files++
+			}
 			if at := foreignMember(c, key); at != "" && where == "" {
 				where = "." + at
 			}
@@ -106,6 +132,18 @@ func (p *parts) part(c *jsonscan.Cursor) (where string) {
 		}
 	}
 	return where
+}
+
+// payloads are members of content parts that other servers than OpenAI know. They may hold as much as a file, such as the address of
+// a video.
+var payloads = [...]string{
+	"video_url", "audio_url", "input_video", "input_image", "image_url", "input_audio", "video", "audio", "image", "file", "file_url", "file_data", "document", "media", "source",
+	"inline_data", "image_embeds", "audio_embeds", "image_pil",
+}
+
+// isNamedAny reports whether a member has one of the names, however it is written: some servers fold case.
+func isNamedAny(key []byte, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return isNamed(key, name) })
 }
 
 // payload passes the value of a content part's member: the payload itself, or an object that holds it under name. It
@@ -160,7 +198,12 @@ func (r *Request) takeInput(c *jsonscan.Cursor) error {
 		count++
 		if c.Kind() != jsonscan.Object {
 			c.Skip()
-		} else if found := foreignIn(c); found != "" && where == "" {
+			continue
+		}
+		if r.Endpoint == Embeddings { // of servers that embed images, too
+			r.parts.files++
+		}
+		if found := foreignIn(c); found != "" && where == "" {
 			where = "input[" + strconv.Itoa(n) + "]" + found
 		}
 	}

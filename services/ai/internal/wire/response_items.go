@@ -135,6 +135,9 @@ func isContent(key []byte) bool {
 	}
 }
 
+// itemPayloads are what payloads is for content parts: an item has members of any name.
+var itemPayloads = [...]string{"video_url", "audio_url", "input_video", "image_url", "input_audio", "file_url", "file_data"}
+
 // member measures payloads anywhere in the item, and refuses names of objects whose owner is not known.
 func (i *item) member(c *jsonscan.Cursor, key []byte, path string) {
 	parts, where, size := &i.request.parts, "", int64(0)
@@ -148,7 +151,7 @@ func (i *item) member(c *jsonscan.Cursor, key []byte, path string) {
 		c.Skip()
 	case name == "image_url":
 		size, where = payload(c, "url", func([]byte) { parts.images++ })
-		parts.raw += size
+		parts.raw, parts.imageAt = parts.raw+size, cmp.Or(parts.imageAt, path)
 	case name == "file_data" || name == "file_url":
 		if c.Kind() != jsonscan.Null {
 			parts.files++
@@ -161,6 +164,9 @@ func (i *item) member(c *jsonscan.Cursor, key []byte, path string) {
 	case name == "input_audio":
 		size, where = payload(c, "data", func(raw []byte) { parts.audio += soundBound(raw) })
 		parts.raw += size
+	case isNamedAny(key, itemPayloads[:]) && c.Kind() != jsonscan.Null:
+		parts.files++
+		i.value(c, path)
 	default:
 		i.value(c, path)
 	}

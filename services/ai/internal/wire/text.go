@@ -69,6 +69,8 @@ func (v *visitor) message(c *jsonscan.Cursor) {
 			for range c.Elements() {
 				v.part(c)
 			}
+		case string(key) == "content" && c.Kind() == jsonscan.Object: // a part alone
+			v.part(c)
 		default:
 			v.member(c, key)
 		}
