@@ -38,16 +38,23 @@ const askInBackground = `{"model":"gpt-4o-mini","input":"say hello","background"
 type running struct {
 	*fixture
 	passed *atomic.Int64
+	still  *atomic.Bool // the sandbox's clock stands still between the moves, so that a slow machine makes no further tokens
 }
 
 func newRunning(t *testing.T, options ...option) running {
 	t.Helper()
-	passed := &atomic.Int64{}
+	passed, still, begin := &atomic.Int64{}, &atomic.Bool{}, time.Now()
 	clock := func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
 	all := append([]option{withStore(), withReply(90), func(p *plan) {
-		p.now, p.sandbox.Now, p.sandbox.BackgroundTime = clock, clock, 100*time.Second
+		p.now, p.sandbox.BackgroundTime = clock, 100*time.Second
+		p.sandbox.Now = func() time.Time {
+			if still.Load() {
+				return begin.Add(time.Duration(passed.Load()))
+			}
+			return clock()
+		}
 	}}, options...)
-	return running{newFixture(t, all...), passed}
+	return running{newFixture(t, all...), passed, still}
 }
 
 func (r running) pass(d time.Duration) { r.passed.Add(int64(d)) }
@@ -146,6 +153,7 @@ func TestTheCallerSettlesWhatItSees(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newRunning(t)
+			h.still.Store(true)
 			m := h.create(askInBackground)
 			h.pass(c.after)
 			for range 2 {
@@ -426,6 +434,7 @@ func TestRunningResponsesAreDeleted(t *testing.T) {
 				}
 				return nil
 			}))
+			h.still.Store(true)
 			m := h.create(askInBackground)
 			h.pass(40500 * time.Millisecond)
 			down.Store(true)
