@@ -7,6 +7,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 	"github.com/trivet-dev/trivet/services/auth/internal/store/db"
 )
 
@@ -83,7 +84,8 @@ func (w *Writing) introduceUser(ctx context.Context, in directory.Introduction, 
 	return introduceEmail(ctx, w.q, in)
 }
 
-// introduceMember does nothing when the user or the organization was deleted meanwhile.
+// introduceMember does nothing when the user or the organization was deleted meanwhile. Another role than the stored one revokes the
+// user's credentials: the event about it finds the role stored, and revokes nothing.
 func (w *Writing) introduceMember(ctx context.Context, in directory.Introduction, permissions []byte) error {
 	err := w.q.IntroduceOrganization(ctx, db.IntroduceOrganizationParams{
 		ID: in.OrganizationID, Slug: in.OrganizationSlug, PublicMetadata: emptyObject, CreateTime: micros(in.At), UpdateTime: micros(in.At),
@@ -95,10 +97,18 @@ func (w *Writing) introduceMember(ctx context.Context, in directory.Introduction
 	if err != nil || over.Bool {
 		return err
 	}
-	return w.q.NoteMembership(ctx, db.NoteMembershipParams{
+	before, err := w.q.GetMembership(ctx, db.GetMembershipParams{OrganizationID: in.OrganizationID, UserID: in.UserID})
+	if err := notFound(err, nil); err != nil {
+		return err
+	}
+	rows, err := w.q.NoteMembership(ctx, db.NoteMembershipParams{
 		OrganizationID: in.OrganizationID, UserID: in.UserID, Role: in.Role, Permissions: permissions,
 		CreateTime: micros(in.At), UpdateTime: micros(in.At),
 	})
+	if err != nil || rows == 0 || before.Role == "" || before.Role == in.Role {
+		return err
+	}
+	return w.revoke(ctx, revocation.Revocation{UserID: in.UserID})
 }
 
 // introduceEmail makes a new user findable. The addresses of a user who is synced come from Clerk.

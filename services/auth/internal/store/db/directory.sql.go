@@ -694,7 +694,7 @@ func (q *Queries) ListUsersByEmail(ctx context.Context, arg ListUsersByEmailPara
 	return items, nil
 }
 
-const noteMembership = `-- name: NoteMembership :exec
+const noteMembership = `-- name: NoteMembership :execrows
 INSERT INTO membership (organization_id, user_id, role, permissions, create_time, update_time)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (organization_id, user_id) DO UPDATE SET
@@ -714,8 +714,8 @@ type NoteMembershipParams struct {
 }
 
 // Stores what a token says about a membership, and keeps the time of joining. If the stored membership is deleted, the token belongs to another one.
-func (q *Queries) NoteMembership(ctx context.Context, arg NoteMembershipParams) error {
-	_, err := q.db.ExecContext(ctx, noteMembership,
+func (q *Queries) NoteMembership(ctx context.Context, arg NoteMembershipParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, noteMembership,
 		arg.OrganizationID,
 		arg.UserID,
 		arg.Role,
@@ -723,7 +723,10 @@ func (q *Queries) NoteMembership(ctx context.Context, arg NoteMembershipParams) 
 		arg.CreateTime,
 		arg.UpdateTime,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const pruneEndedMemberships = `-- name: PruneEndedMemberships :exec

@@ -128,7 +128,7 @@ UPDATE membership SET clerk_id = sqlc.arg(clerk_id), create_time = sqlc.arg(crea
 WHERE organization_id = sqlc.arg(organization_id) AND user_id = sqlc.arg(user_id) AND membership.clerk_id = ''
   AND delete_time IS NULL;
 
--- name: NoteMembership :exec
+-- name: NoteMembership :execrows
 -- Stores what a token says about a membership, and keeps the time of joining. If the stored membership is deleted, the token belongs to another one.
 INSERT INTO membership (organization_id, user_id, role, permissions, create_time, update_time)
 VALUES ($1, $2, $3, $4, $5, $6)

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/revocation"
 )
 
 func introduction(t *testing.T, open Open) {
@@ -99,4 +100,29 @@ func standing(t *testing.T, open Open) {
 	require.NoError(t, err)
 	require.Equal(t, directory.Unknown, st.Organization)
 	require.Equal(t, directory.Unknown, st.Member)
+}
+
+// introducedRole: a token tells of another role before its event comes. The event then finds the role stored, so the token revokes.
+func introducedRole(t *testing.T, open Open) {
+	woken := 0
+	s := open(t, func() { woken++ })
+	ctx := t.Context()
+	changed, err := s.PutMembership(ctx, membership("org_1", "user_1", "admin", 5))
+	did(t, true, changed, err)
+	in := directory.Introduction{UserID: "user_1", OrganizationID: "org_1", Role: "member", At: at(4)}
+	require.NoError(t, s.Introduce(ctx, in), "a token from before says nothing new")
+	in.OrganizationID, in.At = "org_2", at(7)
+	require.NoError(t, s.Introduce(ctx, in), "nobody had a role there")
+	in.OrganizationID, in.Role = "org_1", "admin"
+	require.NoError(t, s.Introduce(ctx, in), "the same role")
+	require.Zero(t, woken)
+	in.Role, in.At = "member", at(8)
+	require.NoError(t, s.Introduce(ctx, in))
+	require.NoError(t, s.Introduce(ctx, in), "a repetition changes nothing")
+	changed, err = s.PutMembership(ctx, membership("org_1", "user_1", "member", 6))
+	did(t, false, changed, err)
+	news, err := s.Since(ctx, 0, 10)
+	require.NoError(t, err)
+	same(t, []revocation.Revocation{{Revision: 1, UserID: "user_1"}}, news)
+	require.Equal(t, 1, woken)
 }
