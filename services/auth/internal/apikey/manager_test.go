@@ -330,6 +330,32 @@ func TestOnlyAPersonTakesOver(t *testing.T) {
 	require.Equal(t, "admin", got.Role, "the role of the new owner, not of the old one")
 }
 
+// Uses that cannot be written wait, and still count against the bound.
+func TestUsesThatWaitAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.full = errors.New("disk full")
+		uses := apikey.NewUses(m, slog.New(slog.DiscardHandler))
+		used := func(from int) {
+			for n := range 10_000 {
+				uses.Note(apikey.Key{ID: strconv.Itoa(from + n)}, apikey.Use{At: time.Now()})
+			}
+		}
+		m.noting = func() { used(10_000) }
+		used(0)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { uses.Run(ctx); close(ended) }()
+		time.Sleep(20 * time.Second)
+		m.mu.Lock()
+		m.full, m.noting = nil, nil
+		m.mu.Unlock()
+		stop()
+		<-ended
+		require.Len(t, m.uses, 10_000)
+	})
+}
+
 // Memory is bounded for any number of keys that are used between two flushes.
 func TestUsesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,7 +3,6 @@ package apikey
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 )
@@ -54,7 +53,7 @@ func (u *Uses) Run(ctx context.Context) {
 	u.flush(ctx)
 }
 
-// flush gives up nothing: what could not be written waits for the next time.
+// flush gives up nothing that there is room for: what could not be written waits for the next time.
 func (u *Uses) flush(ctx context.Context) {
 	u.mu.Lock()
 	uses := u.pending
@@ -72,6 +71,9 @@ func (u *Uses) flush(ctx context.Context) {
 	u.logger.WarnContext(ctx, "storing the last uses of API keys failed; the next flush retries", slog.Any("error", err))
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	maps.Copy(uses, u.pending) // newer ones win
-	u.pending = uses
+	for id, use := range uses {
+		if _, newer := u.pending[id]; !newer && len(u.pending) < maxUses {
+			u.pending[id] = use
+		}
+	}
 }
