@@ -81,7 +81,8 @@ type Store interface {
 	// RevokeKey revokes a key of the account and every key that descends from it; keys that are revoked keep their time.
 	// Errors: ErrNotFound.
 	RevokeKey(ctx context.Context, accountID, id string, at time.Time) error
-	// TakeOverKey gives a key of the account, and every key that descends from it, another owner. Errors: ErrNotFound.
+	// TakeOverKey gives a key of the account, and every key that descends from it, another owner. Errors: ErrNotFound, and ErrEnded
+	// when the key is revoked.
 	TakeOverKey(ctx context.Context, accountID, id, userID, role string) (Key, error)
 	// UpdateKey changes the name and the limits of a key of the account to those of the key that decide returns, and lowers higher
 	// limits of the keys that descend from it. decide runs while no key of the account can change, and gets the key and the calling

@@ -209,7 +209,7 @@ func (m *Manager) TakeOver(ctx context.Context, by Maker, id string) (Key, error
 	if err != nil {
 		return Key{}, err
 	}
-	if m.ended(key) {
+	if m.over(key) {
 		return Key{}, ErrEnded
 	}
 	if _, err := m.ancestors(ctx, key); err != nil {

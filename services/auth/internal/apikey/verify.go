@@ -117,7 +117,7 @@ func (m *Manager) ancestors(ctx context.Context, key Key) ([]Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(above) == 0 || slices.ContainsFunc(above, m.ended) {
+	if len(above) == 0 || slices.ContainsFunc(above, m.over) {
 		return nil, &Refusal{Verdict: VerdictParent}
 	}
 	return above, nil

@@ -177,7 +177,11 @@ func (s *Store) TakeOverKey(ctx context.Context, accountID, id, userID, role str
 	if err != nil {
 		return apikey.Key{}, err
 	}
-	return s.KeyByID(ctx, accountID, id)
+	key, err := s.KeyByID(ctx, accountID, id)
+	if err == nil && !key.RevokeTime.IsZero() {
+		return apikey.Key{}, apikey.ErrEnded // it was revoked meanwhile, and changed nothing
+	}
+	return key, err
 }
 
 // UpdateKey changes the name and the limits of a key as decide says, and tells every replica.

@@ -97,6 +97,8 @@ func apiKeyTakenOver(t *testing.T, open Open) {
 	require.NoError(t, s.RevokeKey(ctx, "org_1", "revoked", at(1)))
 	_, err := s.TakeOverKey(ctx, "org_2", "child", "user_2", "boss")
 	require.ErrorIs(t, err, apikey.ErrNotFound)
+	_, err = s.TakeOverKey(ctx, "org_1", "revoked", "user_2", "boss")
+	require.ErrorIs(t, err, apikey.ErrEnded)
 	before, err := s.Revision(ctx)
 	require.NoError(t, err)
 	got, err := s.TakeOverKey(ctx, "org_1", "child", "user_2", "boss")
