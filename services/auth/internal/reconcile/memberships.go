@@ -64,11 +64,8 @@ func (w *walk) members(ctx context.Context, organizationID string, counts *Count
 	for offset := 0; ; {
 		listedAt := w.Now()
 		list, err := w.listMembers(ctx, organizationID, nil, offset)
-		if errors.Is(err, directory.ErrNoOrganizations) {
+		if goneMeanwhile(err) {
 			return nil
-		}
-		if errors.Is(err, directory.ErrNotFound) {
-			return nil // the organization was deleted meanwhile; its event or the next run removes it
 		}
 		if err != nil {
 			return err
@@ -84,6 +81,12 @@ func (w *walk) members(ctx context.Context, organizationID string, counts *Count
 		return nil
 	}
 	return w.removeMembers(ctx, organizationID, seen, counts)
+}
+
+// goneMeanwhile reports whether the organization was deleted since it was compared, or all were turned off. Its event or the next run removes
+// the organization.
+func goneMeanwhile(err error) bool {
+	return errors.Is(err, directory.ErrNotFound) || errors.Is(err, directory.ErrNoOrganizations)
 }
 
 func (w *walk) listMembers(ctx context.Context, organizationID string, users []string, offset int) ([]directory.Membership, error) {
@@ -160,6 +163,9 @@ func (w *walk) removeMembers(ctx context.Context, organizationID string, seen ma
 		}
 		listedAt := w.Now()
 		there, err := w.listMembers(ctx, organizationID, users, 0)
+		if goneMeanwhile(err) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -185,9 +191,25 @@ func (w *walk) endMembers(ctx context.Context, local []directory.Membership, see
 		if err != nil {
 			return failed("membership", m.OrganizationID+":"+m.UserID, err)
 		}
-		if ended {
-			counts.add(removed)
+		if !ended {
+			continue
+		}
+		counts.add(removed)
+		if err := w.noteEnd(ctx, m); err != nil {
+			return failed("membership", m.OrganizationID+":"+m.UserID, err)
 		}
 	}
 	return nil
+}
+
+// noteEnd remembers the id of a membership that Clerk no longer has, so that a late event about it does not bring it back. One that is too
+// new for Clerk's lists may exist.
+func (w *walk) noteEnd(ctx context.Context, m directory.Membership) error {
+	if m.ID == "" || !w.stands(m.UpdateTime) {
+		return nil
+	}
+	_, err := w.Store.EndMembership(ctx, directory.MembershipDeleted{
+		ID: m.ID, OrganizationID: m.OrganizationID, UserID: m.UserID, CreateTime: m.CreateTime, At: m.UpdateTime,
+	})
+	return err
 }

@@ -159,6 +159,61 @@ func TestMemberWhoLeftIsRemoved(t *testing.T) {
 	})
 }
 
+// TestLateNewsOfAMemberWhoLeft: the event of the end is lost, and an event from before it comes after the run that ended the membership.
+func TestLateNewsOfAMemberWhoLeft(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ada, bob := f.User("ada"), f.User("bob")
+		org := f.Organization("Acme", ada)
+		f.Join(org, bob, "org:member")
+		_, err := f.run(time.Time{})
+		require.NoError(t, err)
+		f.Pass(time.Minute)
+		f.Call(http.MethodPatch, "/organizations/"+org+"/memberships/"+bob, map[string]any{"role": "org:admin"})
+		late, err := f.Source.Memberships(t.Context(), org, []string{bob}, 0, 10)
+		require.NoError(t, err)
+		require.Equal(t, "admin", late[0].Role)
+		f.Call(http.MethodDelete, "/organizations/"+org+"/memberships/"+bob, nil)
+		f.Pass(time.Hour)
+		found, err := f.run(time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Same: 1, Removed: 1}, found["memberships"])
+		_, err = f.store.PutMembership(t.Context(), late[0])
+		require.NoError(t, err)
+		st, err := f.store.Standing(t.Context(), bob, org, "")
+		require.NoError(t, err)
+		require.Equal(t, directory.Deleted, st.Member)
+		f.Join(org, bob, "org:member")
+		found, err = f.run(time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Same: 1, Created: 1}, found["memberships"], "and may join again")
+	})
+}
+
+// TestOrganizationDeletedWhileItsMembersAreCompared: the run ends well, and the membership waits for the organization's own end.
+func TestOrganizationDeletedWhileItsMembersAreCompared(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ada, bob := f.User("ada"), f.User("bob")
+		org := f.Organization("Acme", ada)
+		f.Join(org, bob, "org:member")
+		_, err := f.run(time.Time{})
+		require.NoError(t, err)
+		f.Call(http.MethodDelete, "/organizations/"+org+"/memberships/"+bob, nil)
+		gone := func(r *http.Request) int {
+			if strings.HasSuffix(r.URL.Path, "/memberships") && r.URL.Query().Has("user_id") {
+				return http.StatusNotFound
+			}
+			return 0
+		}
+		f.Fail.Store(&gone)
+		found, err := f.run(time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Same: 1}, found["memberships"])
+		members, err := f.store.Memberships(t.Context(), org, "", paging.Cursor{}, 10)
+		require.NoError(t, err)
+		require.Len(t, members, 2)
+	})
+}
+
 // TestClerkWinsOverAWrongTombstone: what seems newer in the store is not right forever.
 func TestClerkWinsOverAWrongTombstone(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
