@@ -176,6 +176,10 @@ func (f *Fake) createSessionToken(r *http.Request) (any, error) {
 	}
 	spec := TokenSpec{User: s.UserID, Org: orEmpty(s.LastActiveOrganizationID), Template: r.PathValue("template"), session: s.ID}
 	if p.ExpiresInSeconds != nil {
+		const most = int64(maxTTL / time.Second)
+		if *p.ExpiresInSeconds < -most || *p.ExpiresInSeconds > most {
+			return nil, invalid("expires_in_seconds", "form_param_format_invalid", "must be at most 10 years.")
+		}
 		spec.TTL = time.Duration(*p.ExpiresInSeconds) * time.Second
 	}
 	token, err := f.MintToken(r.Context(), spec)

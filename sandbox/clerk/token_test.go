@@ -4,6 +4,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -245,4 +246,20 @@ func TestConcurrentRequests(t *testing.T) {
 	wg.Wait()
 	_, body := s.call(t, "GET", "/v1/users/count", "Bearer "+s.SecretKey(), "")
 	require.Contains(t, body, `"total_count":3`)
+}
+
+// A life beyond 10 years is refused, also one that does not fit into Go's durations.
+func TestLifeOfASessionsToken(t *testing.T) {
+	s := serve(t, clerk.Config{})
+	sid, _ := payload(t, s.mint(t, clerk.TokenSpec{User: "alice"}))["sid"].(string)
+	life := func(seconds string) (int, string) {
+		return s.call(t, http.MethodPost, "/v1/sessions/"+sid+"/tokens", "Bearer "+s.SecretKey(), `{"expires_in_seconds":`+seconds+`}`)
+	}
+	status, body := life("315360000")
+	require.Equal(t, http.StatusOK, status, body)
+	for _, tooLong := range []string{"315360001", "18446744075", "-315360001", "-18446744075"} {
+		status, body = life(tooLong)
+		require.Equal(t, http.StatusUnprocessableEntity, status, body)
+		require.Contains(t, body, "expires_in_seconds")
+	}
 }
