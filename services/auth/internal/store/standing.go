@@ -53,10 +53,6 @@ func knowledge(synced sql.NullBool, deleted sql.NullInt64) directory.Knowledge {
 
 // Introduce adds what a token says and the store does not know.
 func (s *Store) Introduce(ctx context.Context, in directory.Introduction) error {
-	permissions, err := encode(in.Permissions)
-	if err != nil {
-		return err
-	}
 	emails, err := encode(addresses(in.Email))
 	if err != nil {
 		return err
@@ -66,7 +62,7 @@ func (s *Store) Introduce(ctx context.Context, in directory.Introduction) error 
 		if err := w.introduceUser(ctx, in, emails); err != nil || in.OrganizationID == "" {
 			return err
 		}
-		return w.introduceMember(ctx, in, permissions)
+		return w.introduceMember(ctx, in)
 	})
 }
 
@@ -86,7 +82,9 @@ func (w *Writing) introduceUser(ctx context.Context, in directory.Introduction, 
 
 // introduceMember does nothing when the user or the organization was deleted meanwhile. Another role than the stored one revokes the
 // user's credentials: the event about it finds the role stored, and revokes nothing.
-func (w *Writing) introduceMember(ctx context.Context, in directory.Introduction, permissions []byte) error {
+//
+// A token from before a change of the role has the name and the permissions that the role had: those of the role are stored.
+func (w *Writing) introduceMember(ctx context.Context, in directory.Introduction) error {
 	err := w.q.IntroduceOrganization(ctx, db.IntroduceOrganizationParams{
 		ID: in.OrganizationID, Slug: in.OrganizationSlug, PublicMetadata: emptyObject, CreateTime: micros(in.At), UpdateTime: micros(in.At),
 	})
@@ -97,15 +95,19 @@ func (w *Writing) introduceMember(ctx context.Context, in directory.Introduction
 	if err != nil || over.Bool {
 		return err
 	}
+	role, permissions, err := w.current(ctx, directory.Membership{Role: in.Role, Permissions: in.Permissions, UpdateTime: in.At})
+	if err != nil {
+		return err
+	}
 	before, err := w.q.GetMembership(ctx, db.GetMembershipParams{OrganizationID: in.OrganizationID, UserID: in.UserID})
 	if err := notFound(err, nil); err != nil {
 		return err
 	}
 	rows, err := w.q.NoteMembership(ctx, db.NoteMembershipParams{
-		OrganizationID: in.OrganizationID, UserID: in.UserID, Role: in.Role, Permissions: permissions,
+		OrganizationID: in.OrganizationID, UserID: in.UserID, Role: role, Permissions: permissions,
 		CreateTime: micros(in.At), UpdateTime: micros(in.At),
 	})
-	if err != nil || rows == 0 || before.Role == "" || before.Role == in.Role {
+	if err != nil || rows == 0 || before.Role == "" || before.Role == role {
 		return err
 	}
 	return w.revoke(ctx, revocation.Revocation{UserID: in.UserID})

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -125,4 +126,28 @@ func introducedRole(t *testing.T, open Open) {
 	require.NoError(t, err)
 	same(t, []revocation.Revocation{{Revision: 1, UserID: "user_1"}}, news)
 	require.Equal(t, 1, woken)
+}
+
+// introducedOldName: a token from before a role was renamed does not give the member the old name back.
+func introducedOldName(t *testing.T, open Open) {
+	s := open(t, nil)
+	ctx := t.Context()
+	named := func(name string, n int) directory.Role {
+		return directory.Role{ID: "role_1", Name: name, Permissions: []string{"org:" + name}, UpdateTime: at(n)}
+	}
+	for _, r := range []directory.Role{named("buyer", 1), named("vendor", 9)} {
+		changed, err := s.PutRole(ctx, r)
+		did(t, true, changed, err)
+	}
+	in := directory.Introduction{OrganizationID: "org_1", Role: "buyer", Permissions: []string{"org:token"}}
+	for n, want := range map[int][2]string{8: {"vendor", "org:vendor"}, 9: {"vendor", "org:vendor"}, 10: {"buyer", "org:token"}} {
+		in.UserID, in.At = fmt.Sprint("user_", n), at(n)
+		changed, err := s.PutMembership(ctx, membership("org_1", in.UserID, "buyer", 2))
+		did(t, true, changed, err)
+		require.Equal(t, "vendor", memberState(t, s, in.UserID).Role)
+		require.NoError(t, s.Introduce(ctx, in))
+		m := memberState(t, s, in.UserID)
+		require.Equal(t, want, [2]string{m.Role, m.Permissions[0]}, n)
+		require.True(t, m.UpdateTime.Equal(at(n)))
+	}
 }

@@ -41,7 +41,7 @@ func Run(t *testing.T, open Open) {
 		"organizations": organizations, "deleted organization": deletedOrganization,
 		"memberships": memberships, "membership comes and goes": membershipComesAndGoes,
 		"introduction": introduction, "introduction never changes what Clerk told": introductionIsModest, "standing": standing,
-		"introduced role": introducedRole,
+		"introduced role": introducedRole, "introduced old name": introducedOldName,
 		"API keys": apiKeys, "API key revocation": apiKeyRevocation, "API key uses": apiKeyUses, "API key limit": apiKeyLimit,
 		"creation keys": creationKeys, "the end of creation keys": creationKeysEnd,
 		"API key tree": apiKeyTree, "API key of an ended parent": apiKeyOfAnEndedParent, "API key taken over": apiKeyTakenOver, "API key changed": apiKeyChanged, "API key above its parent": apiKeyAboveItsParent,
