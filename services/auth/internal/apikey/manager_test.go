@@ -229,7 +229,7 @@ func TestAKeyEndsWithItsAncestors(t *testing.T) {
 	for name, end := range map[string]func(*apikey.Key){
 		"revoked":                          func(k *apikey.Key) { k.RevokeTime = time.Now() },
 		"revoked by a clock that is ahead": func(k *apikey.Key) { k.RevokeTime = time.Now().Add(time.Minute) },
-		"expired": func(k *apikey.Key) { k.ExpireTime = time.Now() },
+		"expired":                          func(k *apikey.Key) { k.ExpireTime = time.Now() },
 		"revoked before it expires": func(k *apikey.Key) {
 			k.RevokeTime, k.ExpireTime = time.Now(), time.Now().Add(time.Hour)
 		},
