@@ -70,7 +70,8 @@ var errNotConnected = errors.New("this process is not connected to the service")
 func (s *Service) steps(deps Deps) []erasure.Step {
 	return []erasure.Step{
 		{Service: "auth", Erase: func(ctx context.Context, userID string) error {
-			if err := s.store.ForgetEvents(ctx, clerk.Source, userID); err != nil { // the rest was erased when the erasure began
+			// The rest was erased when the erasure began. Calls that were in progress then may have made keys.
+			if err := errors.Join(s.store.ForgetEvents(ctx, clerk.Source, userID), s.store.ForgetKeys(ctx, userID)); err != nil {
 				return err
 			}
 			return s.store.Scrub(ctx)

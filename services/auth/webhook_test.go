@@ -388,7 +388,8 @@ func TestDeletedUserIsErasedEverywhere(t *testing.T) {
 	bothDatabases(t, func(t *testing.T, f *fixture) {
 		f.deliver(t, "msg_1", event("user.created", userData("user_1", "Ada", 1)))
 		token := f.clerk.Token(t, time.Now(), nil)
-		key, err := f.rpc.CreateApiKey(f.as(t, token), &authv1.CreateApiKeyRequest{Name: "Ada's laptop"})
+		person := f.as(t, token)
+		key, err := f.rpc.CreateApiKey(person, &authv1.CreateApiKeyRequest{Name: "Ada's laptop"})
 		require.NoError(t, err)
 		require.NotEmpty(t, f.kept(t, "user_1@example.test"))
 		f.billing.set(errors.New("billing is down"))
@@ -420,6 +421,16 @@ func TestDeletedUserIsErasedEverywhere(t *testing.T) {
 		require.Len(t, keys, 1)
 		require.Empty(t, keys[0].Name)
 		require.False(t, keys[0].RevokeTime.IsZero())
+
+		f.newKey(t, person, &authv1.CreateApiKeyRequest{Name: "Ada's late laptop"}) // by a call that was in progress
+		require.NoError(t, f.EraseOwn(t.Context(), "user_1"))
+		keys, err = f.Store().KeysOfUser(t.Context(), "user_1")
+		require.NoError(t, err)
+		require.Len(t, keys, 2)
+		for _, k := range keys {
+			require.Empty(t, k.Name)
+			require.False(t, k.RevokeTime.IsZero())
+		}
 
 		f.deliver(t, "msg_4", event("user.deleted", `{"id":"user_1","deleted":true}`))
 		require.True(t, f.erasures(t)[0].GetRequestTime().AsTime().Equal(record.GetRequestTime().AsTime()), "a second event begins nothing anew")

@@ -48,6 +48,23 @@ func (w *Writing) BeginErasure(ctx context.Context, userID string, again bool, p
 	if _, err := w.DeleteUser(ctx, userID, at); err != nil {
 		return err
 	}
+	return w.tellRevoked(ctx, keys)
+}
+
+// ForgetKeys does with the keys of an erased user what BeginErasure does, for those that calls made which were in progress then.
+func (s *Store) ForgetKeys(ctx context.Context, userID string) error {
+	return s.database.Write(ctx, userID, func(ctx context.Context, tx database.Tx) error {
+		w := s.Within(tx)
+		keys, err := w.revokeKeys(ctx, userID, s.now())
+		if err != nil {
+			return err
+		}
+		return w.tellRevoked(ctx, keys)
+	})
+}
+
+// tellRevoked tells every replica of revoked keys.
+func (w *Writing) tellRevoked(ctx context.Context, keys []string) error {
 	for _, id := range keys {
 		if err := w.revoke(ctx, revocation.Revocation{APIKeyID: id}); err != nil {
 			return err
