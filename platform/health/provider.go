@@ -139,7 +139,7 @@ const (
 	probeTimeout = 5 * time.Second
 )
 
-// Run calls the provider with probe while no other call tells how it is doing: soon after the start, every interval, and
+// Run calls the provider with probe while no other call shows its state: soon after the start, every interval, and
 // every two seconds while the provider is not operational. The probe notes its outcome with Good or Bad. Run returns when
 // ctx ends; an interval of 0 only waits for that.
 func (p *Provider) Run(ctx context.Context, interval time.Duration, probe func(context.Context)) {

@@ -23,9 +23,9 @@ var ErrTooLarge = errors.New("the provider's answer is larger than 32 MiB")
 
 // Retries says how a provider's calls are repeated.
 type Retries struct {
-	// Tries are the most attempts of a call; default 3. 1 repeats nothing.
+	// Tries is the maximum number of attempts of a call; default 3. 1 means no retries.
 	Tries int
-	// Delay is the longest pause before the first repetition. It doubles up to 8 s, and the pause is a random part of it.
+	// Delay is the longest pause before the first retry. It doubles up to 8 s, and the pause is a random part of it.
 	Delay time.Duration
 	// Patience is the longest Retry-After that is waited for; default 5 s. A call that must wait longer is not repeated.
 	Patience time.Duration

@@ -26,7 +26,7 @@ type Settings struct {
 	// TraceProtocol is the form of the exports.
 	TraceProtocol string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" help:"form of the exports; only http/protobuf (the default) is supported"`
 	// TraceHeaders authenticate with the collector.
-	TraceHeaders settings.Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" help:"headers of the exports, such as a token of the collector's: NAME=VALUE, separated by commas; values are percent-encoded"`
+	TraceHeaders settings.Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" help:"headers of the exports, such as a token for the collector: NAME=VALUE, separated by commas; values are percent-encoded"`
 	// TraceExporter turns the export off.
 	TraceExporter string `env:"OTEL_TRACES_EXPORTER" default:"otlp" oneof:"otlp,none" help:"none turns tracing off although an endpoint is set"`
 	// Sampler and SamplerArg say which requests are traced.

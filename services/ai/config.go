@@ -23,26 +23,26 @@ type Config struct {
 	// HeaderTimeout is the longest wait for the beginning of an answer: reasoning without a stream takes minutes.
 	HeaderTimeout time.Duration `env:"OPENAI_HEADER_TIMEOUT" default:"10m" min:"1s" help:"maximum wait for the beginning of an answer"`
 	// IdleTimeout is the longest silence within an answer of a model that does not reason.
-	IdleTimeout time.Duration `env:"OPENAI_IDLE_TIMEOUT" default:"2m" min:"1s" help:"maximum silence within an answer; a model that reasons may be silent for OPENAI_HEADER_TIMEOUT"`
+	IdleTimeout time.Duration `env:"OPENAI_IDLE_TIMEOUT" default:"2m" min:"1s" help:"maximum silence within an answer; a reasoning model may be silent for OPENAI_HEADER_TIMEOUT"`
 	// ProbeInterval is how often an idle provider is asked; 0 is never.
-	ProbeInterval time.Duration `env:"OPENAI_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often OpenAI is asked for its models to learn whether it answers, while no other call tells; 0s turns it off"`
+	ProbeInterval time.Duration `env:"OPENAI_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often OpenAI is asked for its models, to check that it answers while nothing else calls it; 0s turns it off"`
 	// Tries, RetryDelay and BreakerFailures say what is done about a target that fails before its answer begins.
-	Tries           int           `env:"OPENAI_TRIES" default:"3" min:"1" max:"10" help:"attempts of a call at its target before the caller gets the failure; a call of a model with several targets tries each of them; 1 repeats nothing"`
-	RetryDelay      time.Duration `env:"OPENAI_RETRY_DELAY" default:"500ms" min:"0s" max:"8s" help:"longest pause before a call is repeated at the same target; it doubles with each further repetition up to 8s, and the pause is a random part of it"`
+	Tries           int           `env:"OPENAI_TRIES" default:"3" min:"1" max:"10" help:"attempts of a call at its target before the caller gets the failure; a call of a model with several targets tries each of them; 1 means no retries"`
+	RetryDelay      time.Duration `env:"OPENAI_RETRY_DELAY" default:"500ms" min:"0s" max:"8s" help:"longest pause before the first retry of a call at the same target; it doubles with each further retry up to 8s, and each pause is a random part of it"`
 	BreakerFailures int           `env:"OPENAI_BREAKER_FAILURES" default:"10" min:"0" help:"failed calls of a target within 10s that stop all calls to it for a while, if they are half of its calls; 0 never stops them"`
 	// MaxConcurrent is how many calls may run at once.
 	MaxConcurrent int `env:"OPENAI_MAX_CONCURRENT" default:"4096" min:"1" help:"maximum concurrent calls to OpenAI"`
 	// RefusedFields are members of a request that could change its model or its price, or have a provider keep a chat.
 	RefusedFields []string `env:"TRIVET_REFUSED_FIELDS" default:"models,route,provider,plugins,transforms,preset,fallbacks,extra_body,best_of,use_beam_search,prediction,audio,web_search_options,search_parameters,data_sources,store" help:"request fields that are refused, because they can change which model answers or what the call costs, or (store) have the provider keep a chat; none refuses nothing"`
 	// Redis is where the replicas share the counts of limits.
-	Redis settings.Secret `env:"REDIS_URL" help:"Redis that the replicas share the counts of limits in, as redis://HOST:6379, rediss:// or unix://; without it, each process counts for itself"`
+	Redis settings.Secret `env:"REDIS_URL" help:"Redis in which the replicas share the counts of limits, as redis://HOST:6379, rediss:// or unix://; without it, each process counts for itself"`
 	// FallbackText answers a conversation of the typed API while no target of its model is available.
 	FallbackText string `env:"TRIVET_FALLBACK_TEXT" default:"I'm currently unavailable. Please try again later or contact support." help:"text that answers a chat of the typed API, free and marked fallback: true, while no target of the model is available; none answers SERVICE_UNAVAILABLE instead"`
 	// AbandonedReads and AbandonedReadTimeout bound what is done for answers whose callers have left.
 	AbandonedReads       int           `env:"TRIVET_ABANDONED_READS" default:"256" min:"0" help:"maximum number of answers that are read to their end at once after their callers have left; one account may have a quarter of them; calls beyond it are billed at the bound of their hold"`
 	AbandonedReadTimeout time.Duration `env:"TRIVET_ABANDONED_READ_TIMEOUT" default:"10m" min:"1s" help:"maximum time to read an answer to its end after its caller has left; a call that takes longer is billed at the bound of its hold"`
 	// ResponseRetention is how long a stored response can be found.
-	ResponseRetention time.Duration `env:"TRIVET_RESPONSE_RETENTION" default:"720h" min:"1h" max:"87600h" help:"how long a response that a provider stores can be used after it was made; then it is deleted at the provider, which may do so earlier (OpenAI: after 30 days)"`
+	ResponseRetention time.Duration `env:"TRIVET_RESPONSE_RETENTION" default:"720h" min:"1h" max:"87600h" help:"how long a response that a provider stores can be used after it was created; then it is deleted at the provider, which may do so earlier (OpenAI: after 30 days)"`
 	// BackgroundMaxAge is how long a response may run in the background.
 	BackgroundMaxAge time.Duration `env:"TRIVET_BACKGROUND_MAX_AGE" default:"2h" min:"1m" max:"48h" help:"how long a response may run in the background (background: true); then it is cancelled at the provider and billed for what the provider reports"`
 	// MaxBackground is how many responses of an account may run in the background at once.

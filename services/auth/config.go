@@ -40,12 +40,12 @@ type Config struct {
 	JWKSMaxStale time.Duration `env:"CLERK_JWKS_MAX_STALE" default:"24h" min:"1m" max:"168h" help:"how long cached signing keys are used while Clerk is unreachable"`
 	Timeout      time.Duration `env:"CLERK_TIMEOUT" default:"5s" min:"100ms" max:"1m" help:"timeout of one call to Clerk"`
 	// ReadsPerSecond, Tries, RetryDelay and BreakerFailures say how the Backend API is called.
-	ReadsPerSecond  int           `env:"CLERK_READS_PER_SECOND" default:"0" min:"0" max:"10000" help:"maximum reads of Clerk's Backend API per second per process, repeated ones included; 0 = 80 (live key) or 8 (test key), because Clerk allows an instance 100 and 10"`
-	Tries           int           `env:"CLERK_TRIES" default:"3" min:"1" max:"10" help:"attempts of a read of Clerk's Backend API before it fails; 1 repeats nothing"`
-	RetryDelay      time.Duration `env:"CLERK_RETRY_DELAY" default:"500ms" min:"0s" max:"8s" help:"longest pause before a read of Clerk's Backend API is repeated; it doubles with each further repetition up to 8s, and the pause is a random part of it"`
+	ReadsPerSecond  int           `env:"CLERK_READS_PER_SECOND" default:"0" min:"0" max:"10000" help:"maximum reads of Clerk's Backend API per second per process, retries included; 0 = 80 (live key) or 8 (test key), because Clerk allows an instance 100 and 10"`
+	Tries           int           `env:"CLERK_TRIES" default:"3" min:"1" max:"10" help:"attempts of a read of Clerk's Backend API before it fails; 1 means no retries"`
+	RetryDelay      time.Duration `env:"CLERK_RETRY_DELAY" default:"500ms" min:"0s" max:"8s" help:"longest pause before the first retry of a read of Clerk's Backend API; it doubles with each further retry up to 8s, and each pause is a random part of it"`
 	BreakerFailures int           `env:"CLERK_BREAKER_FAILURES" default:"20" min:"0" help:"failed reads of Clerk's Backend API within 10s that stop all reads for a while, if they are half of its reads; 0 never stops them; signing keys are always fetched"`
 	// ProbeInterval is how often an idle Clerk is asked; 0 is never.
-	ProbeInterval time.Duration `env:"CLERK_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often Clerk is asked for its keys to learn whether it answers, while no other call tells; 0s turns it off"`
+	ProbeInterval time.Duration `env:"CLERK_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often Clerk is asked for its keys, to check that it answers while nothing else calls it; 0s turns it off"`
 	// TokenCache bounds the verified tokens that are remembered.
 	TokenCache int `env:"AUTH_TOKEN_CACHE" default:"16384" min:"1" max:"1048576" help:"maximum verified session tokens in the cache"`
 

@@ -51,7 +51,7 @@ type Config struct {
 	// CallRetention is how long the records of single calls are kept; 0 is forever.
 	CallRetention time.Duration `env:"BILLING_CALL_RETENTION" default:"2160h" min:"0s" max:"87600h" help:"how long records of single calls are kept, for the log of requests and exports; sums and ledger entries stay; 0s keeps them forever"`
 	// NoticeRetention is how long notices are kept.
-	NoticeRetention time.Duration `env:"BILLING_NOTICE_RETENTION" default:"9600h" min:"9600h" max:"87600h" help:"how long notices about plans and payments are kept; longer than a year, because a state that lasts is told again after its notice is deleted"`
+	NoticeRetention time.Duration `env:"BILLING_NOTICE_RETENTION" default:"9600h" min:"9600h" max:"87600h" help:"how long notices about plans and payments are kept; longer than a year, because a state that lasts gets a new notice after its notice is deleted"`
 	// EventsURL receives notices as webhooks.
 	EventsURL settings.Secret `env:"BILLING_EVENTS_URL" help:"address of your receiver of billing notices, as signed webhooks; empty sends none"`
 	// EventsSecrets sign the webhooks, newest first.
@@ -71,11 +71,11 @@ type Config struct {
 	// StripeReads limits how many Stripe objects this process fetches per second; 0 chooses by the key's mode.
 	StripeReads int `env:"STRIPE_READS_PER_SECOND" default:"0" min:"0" max:"10000" help:"maximum Stripe reads per second per process; 0 = 80 (live key) or 20 (test key), because Stripe allows an account about 100 and 25"`
 	// StripeTries, StripeRetryDelay and StripeBreakerFailures say how failed calls to Stripe are repeated, and when Stripe is left alone.
-	StripeTries           int           `env:"STRIPE_TRIES" default:"3" min:"1" max:"10" help:"attempts of a call to Stripe before it fails; writes are repeated with the same idempotency key; 1 repeats nothing"`
-	StripeRetryDelay      time.Duration `env:"STRIPE_RETRY_DELAY" default:"500ms" min:"0s" max:"8s" help:"longest pause before a call to Stripe is repeated; it doubles with each further repetition up to 8s, and the pause is a random part of it"`
+	StripeTries           int           `env:"STRIPE_TRIES" default:"3" min:"1" max:"10" help:"attempts of a call to Stripe before it fails; writes are retried with the same idempotency key; 1 means no retries"`
+	StripeRetryDelay      time.Duration `env:"STRIPE_RETRY_DELAY" default:"500ms" min:"0s" max:"8s" help:"longest pause before the first retry of a call to Stripe; it doubles with each further retry up to 8s, and each pause is a random part of it"`
 	StripeBreakerFailures int           `env:"STRIPE_BREAKER_FAILURES" default:"20" min:"0" help:"failed calls to Stripe within 10s that stop all calls for a while, if they are half of its calls; 0 never stops them; webhooks are stored meanwhile"`
 	// ProbeInterval is how often Stripe is probed while there are no calls; 0 disables probes.
-	ProbeInterval time.Duration `env:"STRIPE_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often Stripe is asked for one customer to learn whether it answers, while no other call tells; 0s turns it off"`
+	ProbeInterval time.Duration `env:"STRIPE_PROBE_INTERVAL" default:"30s" min:"0s" max:"1h" help:"how often Stripe is asked for one customer, to check that it answers while nothing else calls it; 0s turns it off"`
 	// ReconcileInterval is how often the store is compared with Stripe; 0 disables that.
 	ReconcileInterval time.Duration `env:"STRIPE_RECONCILE_INTERVAL" default:"24h" min:"0s" max:"720h" help:"how often stored objects are compared with Stripe and repaired; 0 disables it"`
 	// FreeCredit says who gets the credit of plans that are not paid for.

@@ -47,7 +47,7 @@ type Config struct {
 	ReadsPerSecond int
 	// ReadTimeout limits one fetch with its repetitions; 0 means 20 s.
 	ReadTimeout time.Duration
-	// Transport is where the calls of HTTP lead, and what counts repetitions; nil repeats nothing.
+	// Transport is where the calls of HTTP lead, and what counts retries; nil means no retries.
 	Transport *provider.Transport
 	// Tries are the most attempts of a call, and RetryDelay is the longest pause before the first repetition.
 	Tries      int
