@@ -12,7 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/statuspb"
 )
 
-// Observe reports the state of an integration as trivet.integration.state: 1 for the present state, 0 for the others.
+// Observe reports the state of an integration as trivet.integration.state: 1 for the current state, 0 for the others.
 func Observe(meter metric.Meter, integration string, condition func() *statusv1.Health) error {
 	name := attribute.String("integration", integration)
 	labels := map[statusv1.Status]metric.MeasurementOption{}
@@ -20,7 +20,7 @@ func Observe(meter metric.Meter, integration string, condition func() *statusv1.
 		labels[state] = metric.WithAttributeSet(attribute.NewSet(name, attribute.String("state", statuspb.Word(state))))
 	}
 	gauge, err1 := meter.Int64ObservableGauge("trivet.integration.state",
-		metric.WithDescription("State of an integration: 1 for the present state, 0 for the others."))
+		metric.WithDescription("State of an integration: 1 for the current state, 0 for the others."))
 	_, err2 := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		now := condition().GetStatus()
 		for state, by := range labels {

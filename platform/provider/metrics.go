@@ -48,7 +48,7 @@ func newInstruments(integration, target string, meter metric.Meter, t *Transport
 	i.retries, errs[3] = meter.Int64Counter("trivet.provider.retries",
 		metric.WithDescription("Calls that were repeated, at the same target or at the next one, by integration, target that failed, and outcome that was not final."))
 	inFlight, err4 := meter.Int64ObservableGauge("trivet.provider.calls.in_flight",
-		metric.WithDescription("Calls under way, those whose bodies are still read included."))
+		metric.WithDescription("Calls in progress, including those whose bodies are still being read."))
 	state, err5 := meter.Int64ObservableGauge("trivet.provider.breaker.state",
 		metric.WithDescription("State of a provider's circuit breaker: 0 closed, 1 half-open, 2 open."))
 	errs[4], errs[5] = err4, err5

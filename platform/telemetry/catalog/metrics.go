@@ -31,7 +31,7 @@ func providers() []Metric {
 		{Name: "trivet_provider_calls_total", Kind: Counter, Unit: "calls", Process: "auth, ai, billing", Labels: byCall, Help: "Calls to a provider by integration, target, method and outcome."},
 		{Name: "trivet_provider_call_duration_seconds", Kind: Histogram, Unit: "seconds", Process: "auth, ai, billing", Labels: byCall, Help: "Time of a call, from its start to the end of its body."},
 		{Name: "trivet_provider_call_first_byte_seconds", Kind: Histogram, Unit: "seconds", Process: "auth, ai, billing", Labels: byCall, Help: "Time of a call, from its start to the answer's header."},
-		{Name: "trivet_provider_calls_in_flight", Kind: Gauge, Unit: "calls", Process: "auth, ai, billing", Labels: []Label{integration, target}, Help: "Calls under way, those whose bodies are still read included."},
+		{Name: "trivet_provider_calls_in_flight", Kind: Gauge, Unit: "calls", Process: "auth, ai, billing", Labels: []Label{integration, target}, Help: "Calls in progress, including those whose bodies are still being read."},
 		{
 			Name: "trivet_provider_retries_total", Kind: Counter, Unit: "calls", Process: "auth, ai, billing",
 			Labels: []Label{integration, target, from("outcome", "the outcomes of `trivet_provider_calls_total`")}, Rare: "a call is retried",
@@ -44,7 +44,7 @@ func providers() []Metric {
 		{
 			Name: "trivet_integration_state", Kind: Gauge, Unit: "0 or 1", Process: "auth, ai, billing",
 			Labels: []Label{integration, listed("state", "operational", "degraded", "down", "unknown")},
-			Help:   "State of an integration: 1 for the present state, 0 for the others.",
+			Help:   "State of an integration: 1 for the current state, 0 for the others.",
 		},
 	}
 }
@@ -138,7 +138,7 @@ func billing() []Metric {
 		{
 			Name: "trivet_billing_reservations_total", Kind: Counter, Unit: "holds", Process: "billing",
 			Labels: []Label{listed("result", "held", "failed", "INSUFFICIENT_BALANCE", "MODEL_NOT_ALLOWED", "MODEL_NOT_FOUND", "CONFLICT", "INVALID_ARGUMENT", "CONFIGURATION_ERROR")},
-			Help:   "Holds asked for, by result.",
+			Help:   "Holds requested, by result.",
 		},
 		{
 			Name: "trivet_billing_settlements_total", Kind: Counter, Unit: "holds", Process: "billing",
@@ -151,7 +151,7 @@ func billing() []Metric {
 		{Name: "trivet_billing_holds_overdue_seconds", Kind: Gauge, Unit: "seconds", Process: "billing", Shared: true, Help: "Time since the lease of an open hold ended, of the one that ended first; 0 without one."},
 		{
 			Name: "trivet_billing_events_total", Kind: Counter, Unit: "events", Process: "billing",
-			Labels: []Label{from("family", "the first part of the types that Trivet handles, such as `customer`; `other`"), from("outcome", "what applying an event comes to")},
+			Labels: []Label{from("family", "the first part of the types that Trivet handles, such as `customer`; `other`"), from("outcome", "the result of applying an event")},
 			Help:   "Stripe's events applied, by family and outcome; many that wait for one object count once.",
 		},
 	}
@@ -168,7 +168,7 @@ func auth() []Metric {
 		{Name: "trivet_auth_jwks_age_seconds", Kind: Gauge, Unit: "seconds", Process: "auth", Help: "Time since Clerk's signing keys were fetched."},
 		{
 			Name: "trivet_auth_events_total", Kind: Counter, Unit: "events", Process: "auth",
-			Labels: []Label{from("family", "the first part of the types that Trivet handles, such as `user`; `other`"), from("outcome", "what applying an event comes to")},
+			Labels: []Label{from("family", "the first part of the types that Trivet handles, such as `user`; `other`"), from("outcome", "the result of applying an event")},
 			Help:   "Clerk events applied, by family and outcome.",
 		},
 	}

@@ -33,7 +33,7 @@ func NewMetrics(meter metric.Meter) (*Metrics, error) {
 	}
 	var failures [3]error
 	m.reservations, failures[0] = meter.Int64Counter("trivet.billing.reservations",
-		metric.WithDescription("Holds asked for, by result."), metric.WithUnit("{hold}"))
+		metric.WithDescription("Holds requested, by result."), metric.WithUnit("{hold}"))
 	m.settlements, failures[1] = meter.Int64Counter("trivet.billing.settlements",
 		metric.WithDescription("Holds closed, by outcome of the call; replaced: a hold of another size took its place before the call."), metric.WithUnit("{hold}"))
 	m.charged, failures[2] = meter.Int64Counter("trivet.billing.charged",
