@@ -50,7 +50,7 @@ func keyFlags() map[string]string {
 func (p program) updateAPIKey() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "update ID",
-		Short:   "Change the name and the rate limits of an API key; they count at once",
+		Short:   "Change the name and the rate limits of an API key; the change applies at once",
 		Long:    "Change the name and the rate limits of an API key. What is not given stays as it is; 0 means the plan's limit.",
 		Example: "  trivet apikeys update key_2abc --name reports --requests-per-day 1000\n  trivet apikeys update key_2abc --tokens-per-minute 0",
 		Args:    exactly(1),
@@ -74,7 +74,7 @@ func (p program) updateAPIKey() *cobra.Command {
 	cmd.Flags().Int32("requests-per-minute", 0, "maximum number of requests per minute")
 	cmd.Flags().Int32("requests-per-day", 0, "maximum number of requests per day, in UTC")
 	cmd.Flags().Int32("tokens-per-minute", 0, "maximum number of tokens per minute, input and output together")
-	cmd.Flags().Int32("concurrent-streams", 0, "maximum number of streams at the same time")
+	cmd.Flags().Int32("concurrent-streams", 0, "maximum number of concurrent streams")
 	return cmd
 }
 

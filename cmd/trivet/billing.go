@@ -18,7 +18,7 @@ import (
 const overagePath = "/api/v1/billing/overage"
 
 func (p program) billing() *cobra.Command {
-	return group("billing", "Look at an account's money (operators)", "  trivet billing overage org_2abc\n  trivet billing notices org_2abc", p.overage(), p.notices())
+	return group("billing", "Show an account's overage and notices (operators)", "  trivet billing overage org_2abc\n  trivet billing notices org_2abc", p.overage(), p.notices())
 }
 
 func (p program) overage() *cobra.Command {

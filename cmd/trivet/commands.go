@@ -27,7 +27,7 @@ func newRoot(p program) *cobra.Command {
 	root := group("trivet", "Who is calling, what the model did, what it costs", "  trivet dev\n  trivet token --user user_alice --ttl 1h",
 		p.dev(), p.serve(), p.token(), p.migrate(), p.keys(), p.sandbox(), p.ready(), p.users(), p.apiKeys(), p.events(), p.reconcile(), p.plans(), p.billing(), p.ledger(), p.doctor(), p.backup(), p.restore(), p.version())
 	root.Long = "Trivet is the back end of AI products: who is calling (Clerk), what the model did (OpenAI), what it costs (Stripe).\n" +
-		"Settings are environment variables; docs/settings.md lists them. In development they may stand in .dev.vars.\n" +
+		"Settings are environment variables; docs/settings.md lists them. In development they may also be in .dev.vars.\n" +
 		"The exit status is 0 on success, 1 when the command fails or a check finds a fault, and 2 when the command line is wrong."
 	root.Version = serve.Version()
 	root.SilenceUsage, root.SilenceErrors = true, true

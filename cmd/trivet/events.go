@@ -219,7 +219,7 @@ func (e *eventsCommand) redrive() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "redrive ID… | --state dead",
 		Short: "Make dead events pending again",
-		Long: "Make dead events pending again, with all their attempts before them. Other events are skipped.\n" +
+		Long: "Make dead events pending again; their attempts are counted from 0. Other events are skipped.\n" +
 			"Redriving is safe: an event that is applied late or twice never overwrites newer data.",
 		Example: "  trivet events redrive evt_1jEz5aC1nOR34uvnzORwfQLQ\n  trivet events redrive --state dead",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -28,7 +28,7 @@ func (p program) notices() *cobra.Command {
 	var kind string
 	var raw bool
 	cmd := &cobra.Command{
-		Use: "notices ACCOUNT", Short: "Show what an account was told about its plan and payments, newest first",
+		Use: "notices ACCOUNT", Short: "Show the notices about an account's plan and payments, newest first",
 		Example: "  trivet billing notices org_2abc --kind payment_failed", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query := url.Values{"accountId": {args[0]}, "pageSize": {"500"}}
@@ -47,7 +47,7 @@ func (p program) notices() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&kind, "kind", "", "only this kind, such as payment_failed")
-	cmd.Flags().BoolVar(&raw, "json", false, "print each notice as JSON, one a line")
+	cmd.Flags().BoolVar(&raw, "json", false, "print each notice as JSON, one per line")
 	return cmd
 }
 

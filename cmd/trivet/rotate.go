@@ -68,8 +68,8 @@ func (p program) rotate() *cobra.Command {
 }
 
 var (
-	errUnderWay = errors.New("a rotation is under way: end it by the steps use and drop")
-	errNotBegun = errors.New("no rotation is under way: begin it by the step add")
+	errUnderWay = errors.New("a rotation is in progress: finish it with the steps use and drop")
+	errNotBegun = errors.New("no rotation is in progress: start one with the step add")
 )
 
 // internalSecret is the file of the internal secrets, the one that is used first.
