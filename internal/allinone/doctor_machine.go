@@ -104,7 +104,7 @@ func (d *doctor) store(ctx context.Context, at, running database.Config, migrati
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 		defer cancel()
 		if err := db.Close(closing); err != nil {
-			found = append(found, warning("DATABASE_URL", "closing the database failed: "+err.Error(), "look at the database's log"))
+			found = append(found, warning("DATABASE_URL", "closing the database failed: "+err.Error(), "check the database's log"))
 		}
 	}()
 	d.connections(ctx, db, running, all)
@@ -134,7 +134,7 @@ func (d *doctor) connections(ctx context.Context, db *database.DB, running datab
 func postgresVersion(ctx context.Context, db *database.DB) []Finding {
 	version, err := db.PostgresVersion(ctx)
 	if err != nil {
-		return []Finding{warning("DATABASE_URL", err.Error(), "look at the database's log")}
+		return []Finding{warning("DATABASE_URL", err.Error(), "check the database's log")}
 	}
 	return server{"PostgreSQL", "DATABASE_URL", database.OldestPostgres, database.TestedPostgres}.judge(version)
 }
@@ -166,7 +166,7 @@ func (d *doctor) disk(context.Context) []Finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return d.skipAll("the first start makes the folder")
 	case err != nil:
-		return []Finding{warning("TRIVET_DATA_DIR", "the free space of the disk cannot be read: "+err.Error(), "look at it by df")}
+		return []Finding{warning("TRIVET_DATA_DIR", "the free space of the disk cannot be read: "+err.Error(), "check it with df")}
 	case free < fullDisk:
 		return []Finding{failure("TRIVET_DATA_DIR", fmt.Sprintf("the disk has %d MiB left: writes will fail soon", free>>20), "make room, or move the folder to a larger disk")}
 	case free < lowDisk:

@@ -94,12 +94,12 @@ func (d *doctor) plainAddresses() []Finding {
 	var found []Finding
 	for _, name := range settings.Known() {
 		if at := addresses[name]; at != nil && at.Scheme == "http" && !loopback(net.JoinHostPort(at.Hostname(), "0")) {
-			found = append(found, warning(name, "is plain HTTP: what is sent there can be read on the way", "write https://"))
+			found = append(found, warning(name, "is plain HTTP: data sent there can be read in transit", "write https://"))
 		}
 	}
 	for _, origin := range d.config.Gateway.AllowedOrigins {
 		if strings.HasPrefix(origin, "http://") {
-			found = append(found, warning("CORS_ALLOWED_ORIGINS", origin+" is plain HTTP: anyone on the way can use its users' sessions", "allow https:// origins only"))
+			found = append(found, warning("CORS_ALLOWED_ORIGINS", origin+" is plain HTTP: anyone on the network path can use its users' sessions", "allow https:// origins only"))
 		}
 	}
 	for _, at := range []serve.Listening{{Setting: "TRIVET_OPS_ADDR", Address: d.config.Host.OpsAddr}, {Setting: "TRIVET_GRPC_ADDR", Address: d.config.Host.GRPCAddr}} {
