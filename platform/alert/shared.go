@@ -107,7 +107,7 @@ func (s *Shared) run(ctx context.Context, tell func(context.Context, []Change)) 
 		})
 		busy := errors.Is(err, job.ErrBusy) || errors.Is(err, job.ErrLost)
 		if !busy && !failing && ctx.Err() == nil {
-			s.options.Logger.WarnContext(ctx, "alerts about what replicas share are not told while the database fails; retrying", slog.Any("error", err))
+			s.options.Logger.WarnContext(ctx, "alerts about what replicas share are not sent while the database fails; retrying", slog.Any("error", err))
 		}
 		failing = !busy
 		_ = wait.For(ctx, s.options.Lease/3)
@@ -189,7 +189,7 @@ func (l *leader) save(ctx context.Context) error {
 		return err
 	default:
 		if !l.failing {
-			l.s.options.Logger.WarnContext(ctx, "storing which alerts were told failed; retrying", slog.Any("error", err))
+			l.s.options.Logger.WarnContext(ctx, "storing which alerts were sent failed; retrying", slog.Any("error", err))
 		}
 		l.failing = true
 		_ = wait.For(ctx, l.s.options.Lease/10)
@@ -209,7 +209,7 @@ func (l *leader) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 	if err := l.h.Save(ctx, l.unsaved[sent-1].told); err != nil && !errors.Is(err, job.ErrLost) {
-		l.s.options.Logger.WarnContext(ctx, "storing which alerts were told failed; another replica may repeat them", slog.Any("error", err))
+		l.s.options.Logger.WarnContext(ctx, "storing which alerts were sent failed; another replica may repeat them", slog.Any("error", err))
 	}
 }
 

@@ -76,7 +76,7 @@ func (p *postgresServer) rotate(address, directAddress settings.Secret) error {
 		return errOtherDatabase("DATABASE_URL")
 	}
 	if directAddress.IsSet() != p.pooled {
-		return errors.New("DATABASE_DIRECT_URL was set or removed: restart to begin or end using a pooler")
+		return errors.New("DATABASE_DIRECT_URL was set or removed: restart to start or stop using a pooler")
 	}
 	fresh, err := newPostgresServer(address.Reveal(), config)
 	if err != nil {

@@ -113,7 +113,7 @@ func (f *sqliteFile) check(ctx context.Context, readers *sql.DB) error {
 	case err == nil:
 		return fmt.Errorf("the SQLite file %s is damaged: %s; restore it from a backup", f.path, found)
 	case bounded.Err() != nil && ctx.Err() == nil:
-		f.config.Logger.WarnContext(ctx, "checking the SQLite file took too long and was given up", slog.String("file", f.path))
+		f.config.Logger.WarnContext(ctx, "checking the SQLite file took too long and was stopped", slog.String("file", f.path))
 		return nil
 	default:
 		return f.unreachable(err)

@@ -21,7 +21,7 @@ func (s *Service) Rotate(config Config) error {
 
 func (s *Service) rotateRedis(url settings.Secret) error {
 	if url.IsSet() != (s.failover != nil) {
-		return errors.New("REDIS_URL was set or removed: restart to begin or end sharing limits")
+		return errors.New("REDIS_URL was set or removed: restart to start or stop sharing limits")
 	}
 	if s.failover == nil {
 		return nil

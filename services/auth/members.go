@@ -39,7 +39,7 @@ func (s *Service) reportMembers(deps Deps) func(context.Context) {
 		for pause := reportInterval; ctx.Err() == nil; {
 			err := job.Run(ctx, s.database, "members", options, func(ctx context.Context, h *job.Holder) error { return reporter.Run(ctx, h.Keep) })
 			if err != nil && !errors.Is(err, job.ErrBusy) && !errors.Is(err, job.ErrLost) && ctx.Err() == nil {
-				deps.Logger.WarnContext(ctx, "telling billing the number of members failed; retrying", slog.Any("error", err))
+				deps.Logger.WarnContext(ctx, "reporting the number of members to billing failed; retrying", slog.Any("error", err))
 				pause = min(2*pause, reportRetry)
 			} else {
 				pause = reportInterval

@@ -75,7 +75,7 @@ func (s *Service) rotatable(config Config) error {
 		return err
 	}
 	if (config.JWTKey != "") != (s.secrets.pem != nil) {
-		return errors.New("CLERK_JWT_KEY was set or removed: restart to begin or end fetching Clerk's keys")
+		return errors.New("CLERK_JWT_KEY was set or removed: restart to start or stop fetching Clerk's keys")
 	}
 	if config.keyMode() != s.secrets.mode {
 		return errors.New("CLERK_SECRET_KEY is the key of another Clerk instance, a test and a live one: restart to change the instance")

@@ -21,7 +21,7 @@ func (s *Service) Rotate(config Config) error {
 		return errors.New("STRIPE_SECRET_KEY is a key of the other mode, test or live: restart to change the mode")
 	}
 	if config.EventsURL.IsSet() != s.eventsURL.Newest().IsSet() {
-		return errors.New("BILLING_EVENTS_URL was set or removed: restart to begin or end sending webhooks")
+		return errors.New("BILLING_EVENTS_URL was set or removed: restart to start or stop sending webhooks")
 	}
 	if s.verifier != nil {
 		if err := s.verifier.Replace(config.StripeWebhookSecrets.Reveal()); err != nil {

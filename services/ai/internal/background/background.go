@@ -105,7 +105,7 @@ func (r *Runner) See(ctx context.Context, id string, tokens int64, last bool) bo
 	err := r.Store.See(ctx, id, tokens)
 	if err != nil {
 		r.unseen.Store(r.Now().Add(seePause).UnixMicro())
-		r.Logger.WarnContext(ctx, "the tokens that a caller has got of a running response could not be noted", slog.String("response_id", id), slog.Any("error", err))
+		r.Logger.WarnContext(ctx, "the tokens that a caller has received of a running response could not be stored", slog.String("response_id", id), slog.Any("error", err))
 	}
 	return err == nil
 }
@@ -179,7 +179,7 @@ func (r *Runner) lose(ctx context.Context, running *stored.Running, reason error
 	if err != nil {
 		return err
 	}
-	r.Logger.ErrorContext(ctx, "a response that ran in the background is lost; what its callers have got is billed",
+	r.Logger.ErrorContext(ctx, "a response that ran in the background is lost; what its callers have received is billed",
 		slog.String("response_id", running.ID), slog.String("target", running.Target), slog.String("hold_id", running.Hold), slog.Any("reason", reason))
 	_, err = r.settle(ctx, running, e.Hold, e.Final, e.Status)
 	return err

@@ -105,7 +105,7 @@ func (f *Fake) Reserve(ctx context.Context, r *billingv1.ReserveRequest, _ ...gr
 	output := model.AffordableOutput(int64(r.GetInputTokens()), f.balance-f.heldLocked()-fixed, int64(r.GetMaxOutputTokens())*choices) / choices
 	free := model.InputPrice == 0 && model.OutputPrice == 0 && fixed == 0
 	if !free && (output < int64(r.GetMinOutputTokens()) || f.balance <= f.heldLocked()) {
-		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "The balance does not afford this call.").
+		return nil, asStatus(errs.New(errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE, "The balance does not cover this call.").
 			With("balance_nano_usd", strconv.FormatInt(f.balance, 10)).With("held_nano_usd", strconv.FormatInt(f.heldLocked(), 10)))
 	}
 	amount, err := model.Cost(int64(r.GetInputTokens()), 0, output*choices)

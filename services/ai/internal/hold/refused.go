@@ -135,7 +135,7 @@ func (k *Keeper) drainRefused(ctx context.Context) {
 		if !k.send(ctx, k.unsent) {
 			lost := len(k.unsent.GetRequests()) + len(k.refused)
 			k.drop(lost)
-			k.log.ErrorContext(ctx, "billing is away while this process stops; the log of requests lacks refused calls", slog.Int("requests", lost))
+			k.log.ErrorContext(ctx, "billing is unavailable while this process stops; the log of requests lacks refused calls", slog.Int("requests", lost))
 			return
 		}
 		k.unsent = nil

@@ -105,7 +105,7 @@ func (k *Keeper) settleNext(ctx context.Context, s settlement, ends bool) {
 	s.failures++
 	unknown := s.reserve != nil && s.req.GetHoldId() == ""
 	if unknown && (k.now().After(s.until) || ends && s.failures >= lastReleases) {
-		k.log.WarnContext(s.ctx, "could not learn whether billing made a hold for a call that was not made; the sweeper settles it if it exists",
+		k.log.WarnContext(s.ctx, "it is unknown whether billing made a hold for a call that was not made; the sweeper settles it if it exists",
 			slog.String("request_id", s.reserve.GetRequestId()))
 		return
 	}

@@ -53,7 +53,7 @@ func (l *Ledger) FollowDue(ctx context.Context, limit int) (int, error) {
 	return len(due) - len(failed), errors.Join(failed...)
 }
 
-// followRetry is after how long a subscription is followed again that is still due: following it failed, or it entitles to nothing.
+// followRetry is after how long a subscription is followed again that is still due: following it failed, or it gives nothing.
 const followRetry = time.Hour
 
 // follow changes an account in memory, and its grants. It returns false when the account has no subscription to follow.
@@ -78,7 +78,7 @@ func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.T
 		st = subscriptions.Derive(in)
 	}
 	for _, id := range st.Unmapped {
-		l.log.WarnContext(ctx, "a subscription at Stripe has a price that no applied plan has; it entitles to nothing", slog.String("account", account.ID), slog.String("subscription", id))
+		l.log.WarnContext(ctx, "a subscription at Stripe has a price that no applied plan has; it gives nothing", slog.String("account", account.ID), slog.String("subscription", id))
 	}
 	for _, id := range st.Duplicates {
 		l.log.WarnContext(ctx, "the account has two live subscriptions at Stripe; cancel this one", slog.String("account", account.ID), slog.String("subscription", id))

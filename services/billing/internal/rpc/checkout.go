@@ -160,7 +160,7 @@ func offerError(field, what string, err error) error {
 	case errors.Is(err, checkout.ErrNotYearly):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "The %s is not sold by the year.", what).Field("interval", "is not offered for this plan")
 	case errors.Is(err, checkout.ErrSubscribed):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "This account has a subscription already. Change it instead, or cancel it in the portal.").
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "This account already has a subscription. Change it instead, or cancel it in the portal.").
 			Field("planId", "cannot be bought while the account has a subscription")
 	}
 	return checkoutError(err)

@@ -121,7 +121,7 @@ func reason(ctx context.Context, err error) error {
 	case strings.Contains(text, "STARTTLS"):
 		return errors.New("the server does not offer STARTTLS")
 	case strings.Contains(text, "AUTH"), strings.Contains(text, "auth"):
-		return errors.New("the server accepts no user name and password, or not this way of signing in")
+		return errors.New("the server does not accept a user name and password, or not with this method")
 	}
 	return errors.New("the server did not answer by SMTP, or closed the connection")
 }
