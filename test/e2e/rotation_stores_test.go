@@ -102,20 +102,23 @@ func TestDatabaseLoginsRotateThroughAPooler(t *testing.T) {
 	require.Empty(t, r.refused)
 	t.Logf("%d requests and webhooks, 0 refused", r.answers.Load())
 
+	listens := func(role string) (bool, error) {
+		return postgres.Holds(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND usename = '"+role+"'")
+	}
+	require.Eventually(t, func() bool { // before their sessions are ended, which would have them connect anew in any case
+		earlier, err := listens("app")
+		next, err2 := listens("app_b")
+		return err == nil && err2 == nil && next && !earlier
+	}, time.Minute, 100*time.Millisecond, "each listener uses the new direct login")
+
 	postgres.Admin(t, endSessions) // those of the earlier login could hide that the new one is not used
 	require.Eventually(t, func() bool {
 		return r.send(http.MethodPost, "/v1/chat/completions", question, bearer(key.Secret)).status == http.StatusOK
 	}, time.Minute, 100*time.Millisecond, "the pooler's new login is used")
-	listens := func(role string) (bool, error) {
-		return postgres.Holds(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND usename = '"+role+"'")
-	}
 	require.Eventually(t, func() bool {
-		does, err := listens("app_b")
-		return err == nil && does
+		next, err := listens("app_b")
+		return err == nil && next
 	}, time.Minute, 100*time.Millisecond, "the direct login is used")
-	earlier, err := listens("app")
-	require.NoError(t, err)
-	require.False(t, earlier)
 }
 
 // endSessions ends all sessions of the roles.
