@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -156,9 +155,9 @@ func manager(t *testing.T, m *memory, secrets ...string) (*apikey.Manager, *apik
 	}), uses
 }
 
-var (
-	first  = strings.Repeat("1", 32) //nolint:gochecknoglobals // a constant
-	second = strings.Repeat("2", 32) //nolint:gochecknoglobals // a constant
+const (
+	first  = "11111111111111111111111111111111"
+	second = "22222222222222222222222222222222"
 )
 
 func requireRefused(t *testing.T, want apikey.Verdict, err error) {
