@@ -126,6 +126,26 @@ func TestNamesOfTheCaller(t *testing.T) {
 	}
 }
 
+// TestItemsAreNamedByTheInputOnly: the owner of an item is checked where the input names it, and nothing deeper may name one.
+func TestItemsAreNamedByTheInputOnly(t *testing.T) {
+	for input, field := range map[string]string{
+		`[{"role":"user","content":[{"type":"item_reference","id":"msg_1"}]}]`:                                                                 "input[0].content[0].type",
+		`[{"role":"user","content":"a"},{"type":"function_call_output","call_id":"c","output":[{"type":"item\u005freference","id":"msg_1"}]}]`: "input[1].output[0].type",
+		`[{"type":"computer_call_output","call_id":"c","output":{"Type":"item_reference","id":"msg_1"}}]`:                                      "input[0].output.Type",
+	} {
+		h := newFixture(t)
+		a := h.respond(`{"model":"gpt-4o-mini","store":false,"input":` + input + `}`)
+		requireReason(t, invalidArgument, a.err)
+		require.Equal(t, field, a.err.Fields[0].Name, a.err.Message)
+		require.Contains(t, a.err.Message, "only the elements of the input may name stored items")
+		require.Empty(t, h.billing.Holds())
+	}
+	h := newFixture(t, withReply(5))
+	a := h.respond(`{"model":"gpt-4o-mini","store":false,"input":[{"role":"user","content":[{"type":"input_text","text":"item_reference"}]}]}`)
+	require.Nil(t, a.err)
+	require.EqualValues(t, 200, a.head.GetStatus(), a.body)
+}
+
 // TestInstructionsAreAText, because a list of items could name stored ones.
 func TestInstructionsAreAText(t *testing.T) {
 	for _, value := range []string{`[{"type":"item_reference","id":"msg_1"}]`, `{"id":"pmpt_1"}`, `7`} {

@@ -159,6 +159,10 @@ func (i *item) member(c *jsonscan.Cursor, key []byte, path string) {
 		var raw []byte
 		raw, where = measure(c)
 		parts.raw += int64(len(raw))
+	case bytes.EqualFold(key, []byte("type")) && c.Kind() == jsonscan.String:
+		if string(text(c)) == "item_reference" { // the provider might look it up, and its owner would not be checked
+			i.refuse(invalid(path, "must not be item_reference: only the elements of the input may name stored items"))
+		}
 	case name == "env": // of a shell's call: its names are the caller's
 		c.Skip()
 	case name == "input_audio":
