@@ -139,6 +139,7 @@ func TestPrivateAddresses(t *testing.T) {
 	require.ErrorIs(t, hook.CheckAddress("[::1]:443"), hook.ErrPrivate)
 	require.ErrorIs(t, hook.CheckAddress("no address"), hook.ErrPrivate)
 	require.ErrorIs(t, hook.CheckAddress("[2606:4700::1111%eth0]:443"), hook.ErrPrivate, "an address of one interface")
+	require.ErrorIs(t, hook.CheckAddress("[::ffff:100.64.0.1]:443"), hook.ErrPrivate, "IPv4 written as IPv6")
 	require.NoError(t, hook.CheckAddress("[2606:4700::1111]:443"))
 	for address, want := range map[string]bool{
 		"8.8.8.8": true, "2606:4700::1111": true, "10.0.0.1": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "100.64.0.1": false,

@@ -81,6 +81,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"not a token":       {"abc", "ai"},
 		"huge":              {strings.Repeat("a", 9000), "ai"},
 		"other audience":    {token, "billing"},
+		"no audience":       {token, ""},
 		"other key":         {foreign, "ai"},
 		"no signature":      {parts[0] + "." + parts[1] + ".", "ai"},
 		"changed payload":   {parts[0] + "." + flip(parts[1]) + "." + parts[2], "ai"},
