@@ -12,7 +12,7 @@ var meanings = map[errorsv1.ErrorReason]string{
 	errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND:                 "the path or the object does not exist, or the object belongs to another account",
 	errorsv1.ErrorReason_ERROR_REASON_METHOD_NOT_ALLOWED:        "the path does not support this method; `Allow` lists the supported ones",
 	errorsv1.ErrorReason_ERROR_REASON_UNAUTHORIZED:              "no credential was sent",
-	errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN:             "the credential is malformed, forged, expired or revoked; `details` tells an expired token: get a new one",
+	errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN:             "the credential is malformed, forged, expired or revoked; `details` says if it has expired: then get a new one",
 	errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:         "the credential is valid, but the caller may not do this",
 	errorsv1.ErrorReason_ERROR_REASON_INSUFFICIENT_BALANCE:      "the balance, or a spend limit of the member or the API key, does not cover the call; nothing was held or called; where a limit can cover the call later, `retryAfter` says when its next window begins",
 	errorsv1.ErrorReason_ERROR_REASON_RATE_LIMIT_EXCEEDED:       "a limit of the plan, the key, the address or the open requests is reached; wait `retryAfter` seconds",
