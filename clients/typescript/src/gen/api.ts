@@ -16,8 +16,8 @@ export interface paths {
         put?: never;
         /**
          * CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
-         *     makes ends with it, shares its rate limits and may do no more than it; a key with a spend limit makes none.
-         *     With an Idempotency-Key, a repetition within 24 hours makes no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
+         *     creates ends with its creator, shares its rate limits and may not do more; a key with a spend limit creates none.
+         *     With an Idempotency-Key, a repeated request within 24 hours creates no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
          *     Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows),
          *     SECRET_ALREADY_SHOWN, IDEMPOTENCY_KEY_REUSED.
          */
@@ -38,13 +38,14 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** DeleteApiKey revokes a key and every key that it made, effective on every replica within a second. Errors: NOT_FOUND. */
+        /** DeleteApiKey revokes a key and every key that it created, effective on every replica within a second. Errors: NOT_FOUND. */
         delete: operations["deleteApiKey"];
         options?: never;
         head?: never;
         /**
-         * UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the limits of the keys that made it: none of its limits may exceed theirs, and when a limit is
-         *     lowered, higher limits of the keys that it made are lowered with it. An API key may lower limits, but it can neither raise its
+         * UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the
+         *     limits of the keys that created it: none of its limits may exceed theirs, and when a limit is lowered,
+         *     higher limits of the keys that it created are lowered with it. An API key may lower limits, but it can neither raise its
          *     own nor give another key a limit above its own. An impersonated session changes no keys.
          *     Errors: INVALID_ARGUMENT, NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
          */
@@ -61,8 +62,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it made. The key then
-         *     keeps working when the person who made it leaves, and works again if that person has left. Only a signed-in person can
+         * TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it created. The key then
+         *     keeps working when the person who created it leaves, and works again if that person has left. Only a signed-in person can
          *     take a key over. Errors: NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
          */
         post: operations["takeOverApiKey"];
@@ -194,7 +195,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * GetCheckoutSession says how a purchase stands. The page to which Stripe sends the person back calls it: it reads the session at
+         * GetCheckoutSession returns the state of a purchase. The page to which Stripe sends the person back calls it: it reads the session at
          *     Stripe, and waits up to 10 seconds until the account has what was paid for.
          *     Errors: NOT_FOUND, SERVICE_UNAVAILABLE.
          */
@@ -231,7 +232,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** CheckEntitlement tells whether the account's plan includes a feature at this moment. */
+        /** CheckEntitlement says whether the account's plan includes a feature at this moment. */
         get: operations["checkEntitlement"];
         put?: never;
         post?: never;
@@ -371,7 +372,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** GetOverage shows how the account's overage becomes charges, and where they stand, newest first. */
+        /** GetOverage shows how the account's overage becomes charges, and the state of each, newest first. */
         get: operations["getOverage"];
         put?: never;
         post?: never;
@@ -450,8 +451,8 @@ export interface paths {
          * MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
          *     the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version.
          *     Without at_renewal, a subscription that has paid for more than the new version includes is skipped. What a subscriber has chosen stays: a scheduled
-         *     change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who has the version already is
-         *     left alone. With dry_run it only lists what differs and counts the subscriptions.
+         *     change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who already has the version is
+         *     not changed. With dry_run it only lists what differs and counts the subscriptions.
          *     Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
          */
         post: operations["migratePlan"];
@@ -489,14 +490,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their present
+         * ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their current
          *     windows. Members of an organization see the limits that apply to them; its admins see all, and operators those of any account.
          */
         get: operations["listSpendLimits"];
         put?: never;
         /**
          * SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
-         *     for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
+         *     for the same windows is replaced. Calls that the member or the key made earlier in the current window count. An API key cannot change
          *     limits of API keys, of its own member, or of every member. A key with the scope keys.manage can make other keys. The limit of a key does
          *     not count their calls. To limit these too, limit the key's member: a member's limit counts the calls by all keys of the member.
          *     Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
@@ -598,8 +599,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
-         *     what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+         * PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. A change that costs more happens
+         *     at once; one that costs less, or from a year to a month, at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
          *     It counts the credit that the customer has at Stripe when it is made.
          *     Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
          *     canceled), SERVICE_UNAVAILABLE.
@@ -621,7 +622,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * ResumeSubscription takes back that the subscription is canceled, or changes, at the end of its period.
+         * ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period.
          *     Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
          */
         post: operations["resumeSubscription"];
@@ -740,7 +741,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Chat answers a conversation in one piece. With an Idempotency-Key, a repetition within 24 hours is neither made nor billed
+         * Chat answers a conversation in one piece. With an Idempotency-Key, a repeated call within 24 hours is neither made nor billed
          *     again: it answers ALREADY_COMPLETED with the first call's id and cost, because no answer is stored.
          *     Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONTEXT_LENGTH_EXCEEDED, INSUFFICIENT_BALANCE,
          *     RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE, ALREADY_COMPLETED,
@@ -1406,7 +1407,7 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description Account is who pays: an organization, or a user without one. */
+        /** @description Account is the payer: an organization, or a user without one. */
         Account: {
             /** @description The organization's or the user's id. Example: "org_2abc". */
             id: string;
@@ -1530,7 +1531,7 @@ export interface components {
          *
          *      - BILLING_INTERVAL_UNSPECIFIED: Not set; treated as a month.
          *      - BILLING_INTERVAL_MONTH: Every month.
-         *      - BILLING_INTERVAL_YEAR: Every year. Credit is granted each month all the same.
+         *      - BILLING_INTERVAL_YEAR: Every year. Credit is still granted each month.
          * @default BILLING_INTERVAL_UNSPECIFIED
          * @enum {string}
          */
@@ -1646,8 +1647,8 @@ export interface components {
             fallback?: boolean;
             /**
              * @description What the model thought before it answered, as the provider shows it, under a name such as "reasoning_content" or
-             *     "reasoning". Absent for models that do not reason and for providers that keep it to themselves, such as OpenAI. Its
-             *     tokens are part of usage. No request takes it back. Example: "The user asks for the weather.".
+             *     "reasoning". Absent for models that do not reason and for providers that do not show it, such as OpenAI. Its
+             *     tokens are part of usage. Requests do not accept it. Example: "The user asks for the weather.".
              */
             reasoning?: string;
         };
@@ -1733,7 +1734,7 @@ export interface components {
             id: string;
             /** @description The address of the page; empty once the session has ended. Example: "https://checkout.stripe.com/c/pay/cs_test_a1B2". */
             url: string;
-            /** @description Where the session stands. Example: CHECKOUT_STATUS_OPEN. */
+            /** @description The state of the session. Example: CHECKOUT_STATUS_OPEN. */
             status: components["schemas"]["CheckoutStatus"];
             /**
              * Format: date-time
@@ -1744,9 +1745,9 @@ export interface components {
             applied: boolean;
         };
         /**
-         * @description CheckoutStatus is where a checkout session stands.
+         * @description CheckoutStatus is the state of a checkout session.
          *
-         *      - CHECKOUT_STATUS_UNSPECIFIED: Not set, or a status of Stripe's that Trivet does not know.
+         *      - CHECKOUT_STATUS_UNSPECIFIED: Not set, or a Stripe status that Trivet does not know.
          *      - CHECKOUT_STATUS_OPEN: Waiting for the person to pay.
          *      - CHECKOUT_STATUS_COMPLETE: Finished; the payment may still be processed.
          *      - CHECKOUT_STATUS_EXPIRED: Ended without a purchase.
@@ -2181,7 +2182,7 @@ export interface components {
         };
         /** @description GetOverageResponse is the account's overage. Invoiced, to be sent, refused and not charged add up to the total. */
         GetOverageResponse: {
-            /** @description The present period; unset for an account whose plan never allowed overage. */
+            /** @description The current period; unset for an account whose plan never allowed overage. */
             overage?: components["schemas"]["Overage"];
             /** @description All overage of the account, in nano-dollars. Example: "1254321000". */
             totalNanoUsd: components["schemas"]["NanoUsd"];
@@ -2252,9 +2253,9 @@ export interface components {
              */
             expireTime?: string;
         };
-        /** @description Identity is who a verified credential belongs to. */
+        /** @description Identity is the owner of a verified credential. */
         Identity: {
-            /** @description Clerk's user id. For an API key: the id of the user who made it. Example: "user_2abc". */
+            /** @description Clerk's user id. For an API key: the id of the user who created it. Example: "user_2abc". */
             userId: string;
             /** @description Clerk's session id; empty for an API key. Example: "sess_2abc". */
             sessionId: string;
@@ -2383,7 +2384,7 @@ export interface components {
         Invoice: {
             /** @description Stripe's id of the invoice. Example: "in_1A2b". */
             id: string;
-            /** @description Where the invoice stands. Example: INVOICE_STATUS_PAID. */
+            /** @description The state of the invoice. Example: INVOICE_STATUS_PAID. */
             status: components["schemas"]["InvoiceStatus"];
             /**
              * Format: int64
@@ -2401,9 +2402,9 @@ export interface components {
             createTime?: string;
         };
         /**
-         * @description InvoiceStatus is where an invoice stands.
+         * @description InvoiceStatus is the state of an invoice.
          *
-         *      - INVOICE_STATUS_UNSPECIFIED: Not set, or a status of Stripe's that Trivet does not know.
+         *      - INVOICE_STATUS_UNSPECIFIED: Not set, or a Stripe status that Trivet does not know.
          *      - INVOICE_STATUS_DRAFT: Not yet final.
          *      - INVOICE_STATUS_OPEN: Final and waiting for payment.
          *      - INVOICE_STATUS_PAID: Paid.
@@ -2710,8 +2711,8 @@ export interface components {
          *      - MODEL_KIND_EMBEDDING: Turns texts into vectors: Embed and POST /v1/embeddings.
          *      - MODEL_KIND_COMPLETION: Continues a text: POST /v1/completions.
          *      - MODEL_KIND_MODERATION: Judges texts and images, free of charge: POST /v1/moderations.
-         *      - MODEL_KIND_IMAGE: Makes images: POST /v1/images/generations and POST /v1/images/edits.
-         *      - MODEL_KIND_SPEECH: Speaks texts: POST /v1/audio/speech.
+         *      - MODEL_KIND_IMAGE: Creates images: POST /v1/images/generations and POST /v1/images/edits.
+         *      - MODEL_KIND_SPEECH: Turns text into speech: POST /v1/audio/speech.
          *      - MODEL_KIND_TRANSCRIPTION: Turns sound into text: POST /v1/audio/transcriptions and POST /v1/audio/translations.
          * @default MODEL_KIND_UNSPECIFIED
          * @enum {string}
@@ -2739,7 +2740,7 @@ export interface components {
          * @example 1250000000
          */
         NanoUsd: string;
-        /** @description Notice tells an account of something once. Fields that do not fit its kind are not set. */
+        /** @description Notice informs an account once about an event. Fields that do not fit its kind are not set. */
         Notice: {
             /** @description The notice's id. A webhook has it as webhook-id. Example: "ntc_01h2". */
             id: string;
@@ -2939,7 +2940,7 @@ export interface components {
             id: string;
             /** @description The amount, in nano-dollars; whole cents. Example: "1250000000". */
             amountNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description Where it stands. Example: OVERAGE_CHARGE_STATE_INVOICED. */
+            /** @description Its state. Example: OVERAGE_CHARGE_STATE_INVOICED. */
             state: components["schemas"]["OverageChargeState"];
             /** @description Stripe's id of the charge's invoice; empty until the invoice is made. Example: "in_1A2b". */
             invoiceId: string;
@@ -2952,7 +2953,7 @@ export interface components {
             problem: string;
         };
         /**
-         * @description OverageChargeState is where a charge of overage stands.
+         * @description OverageChargeState is the state of a charge of overage.
          *
          *      - OVERAGE_CHARGE_STATE_UNSPECIFIED: Not set; no charge has it.
          *      - OVERAGE_CHARGE_STATE_NEW: It is to be sent to Stripe.
@@ -3302,12 +3303,12 @@ export interface components {
             providerRequestId: string;
             /**
              * Format: int32
-             * @description The time from the call's begin to its end, in milliseconds; 0 when it is unknown. Example: 1250.
+             * @description The time from the start of the call to its end, in milliseconds; 0 when it is unknown. Example: 1250.
              */
             latencyMillis: number;
             /**
              * Format: int32
-             * @description The time from the call's begin to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
+             * @description The time from the start of the call to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
              */
             firstByteMillis: number;
             /** @description What the call used besides plain text tokens; absent when that is nothing. */
@@ -3429,13 +3430,13 @@ export interface components {
             window: components["schemas"]["SpendWindow"];
             /** @description The maximum of each window, in nano-dollars. Example: "5000000000" ($5). */
             limitNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description What is spent in the present window, in nano-dollars; 0 for a limit of every member. Example: "1250000000". */
+            /** @description What is spent in the current window, in nano-dollars; 0 for a limit of every member. Example: "1250000000". */
             spentNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description What running calls hold in the present window, in nano-dollars. Example: "750000". */
+            /** @description What running calls hold in the current window, in nano-dollars. Example: "750000". */
             heldNanoUsd: components["schemas"]["NanoUsd"];
             /**
              * Format: date-time
-             * @description When the present window began; unset for a limit of every member. Example: "2026-11-01T00:00:00Z".
+             * @description When the current window began; unset for a limit of every member. Example: "2026-11-01T00:00:00Z".
              */
             windowStartTime?: string;
             /**
@@ -3495,7 +3496,7 @@ export interface components {
             planVersion: number;
             /** @description How often it is charged. Example: BILLING_INTERVAL_MONTH. */
             interval: components["schemas"]["BillingInterval"];
-            /** @description What it gives at present. Example: SUBSCRIPTION_ACCESS_ACTIVE. */
+            /** @description What it currently gives. Example: SUBSCRIPTION_ACCESS_ACTIVE. */
             access: components["schemas"]["SubscriptionAccess"];
             /** @description Stripe's status. Example: "active". */
             status: string;
@@ -3528,7 +3529,7 @@ export interface components {
             scheduledChange?: components["schemas"]["ScheduledChange"];
         };
         /**
-         * @description SubscriptionAccess is what a subscription gives at present.
+         * @description SubscriptionAccess is what a subscription currently gives.
          *
          *      - SUBSCRIPTION_ACCESS_UNSPECIFIED: Not set; no subscription has it.
          *      - SUBSCRIPTION_ACCESS_ACTIVE: The plan is paid for.
@@ -3658,7 +3659,7 @@ export interface components {
             thresholdNanoUsd: components["schemas"]["NanoUsd"];
             /** @description The maximum of the packs' prices, without tax, in a calendar month in UTC, in nano-dollars. Example: "100000000000". */
             monthlyCapNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description The price of the packs that were bought in the present month, in nano-dollars. Example: "20000000000". */
+            /** @description The price of the packs that were bought in the current month, in nano-dollars. Example: "20000000000". */
             spentNanoUsd: components["schemas"]["NanoUsd"];
             /** @description Whether the account's plan offers it. Example: true. */
             offered: boolean;
@@ -3677,7 +3678,7 @@ export interface components {
             packId: string;
             /** @description The pack's price, without tax, in nano-dollars. Example: "20000000000". */
             priceNanoUsd: components["schemas"]["NanoUsd"];
-            /** @description Where it stands. Example: TOP_UP_PURCHASE_STATE_PAID. */
+            /** @description Its state. Example: TOP_UP_PURCHASE_STATE_PAID. */
             state: components["schemas"]["TopUpPurchaseState"];
             /** @description Stripe's id of the invoice; empty until the invoice is made. Example: "in_1A2b". */
             invoiceId: string;
@@ -3690,7 +3691,7 @@ export interface components {
             createTime: string;
         };
         /**
-         * @description TopUpPurchaseState is where a purchase stands.
+         * @description TopUpPurchaseState is the state of a purchase.
          *
          *      - TOP_UP_PURCHASE_STATE_UNSPECIFIED: Not set; no purchase has it.
          *      - TOP_UP_PURCHASE_STATE_PENDING: It is being paid.
@@ -5761,7 +5762,7 @@ export interface operations {
                 /** @description Only calls of this model; empty for all. Example: "gpt-5-mini". */
                 model?: string;
                 /**
-                 * @description Only calls that ended so; OUTCOME_UNSPECIFIED for all.
+                 * @description Only calls with this outcome; OUTCOME_UNSPECIFIED for all.
                  *
                  *      - OUTCOME_UNSPECIFIED: Not set; refused.
                  *      - OUTCOME_COMPLETED: The provider finished its answer.

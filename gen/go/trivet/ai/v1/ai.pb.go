@@ -43,9 +43,9 @@ const (
 	ModelKind_MODEL_KIND_COMPLETION ModelKind = 3
 	// Judges texts and images, free of charge: POST /v1/moderations.
 	ModelKind_MODEL_KIND_MODERATION ModelKind = 4
-	// Makes images: POST /v1/images/generations and POST /v1/images/edits.
+	// Creates images: POST /v1/images/generations and POST /v1/images/edits.
 	ModelKind_MODEL_KIND_IMAGE ModelKind = 5
-	// Speaks texts: POST /v1/audio/speech.
+	// Turns text into speech: POST /v1/audio/speech.
 	ModelKind_MODEL_KIND_SPEECH ModelKind = 6
 	// Turns sound into text: POST /v1/audio/transcriptions and POST /v1/audio/translations.
 	ModelKind_MODEL_KIND_TRANSCRIPTION ModelKind = 7
@@ -885,8 +885,8 @@ type ChatResponse struct {
 	// TRIVET_FALLBACK_TEXT instead of a model's answer. Such an answer is free. Example: true.
 	Fallback *bool `protobuf:"varint,7,opt,name=fallback,proto3,oneof" json:"fallback,omitempty"`
 	// What the model thought before it answered, as the provider shows it, under a name such as "reasoning_content" or
-	// "reasoning". Absent for models that do not reason and for providers that keep it to themselves, such as OpenAI. Its
-	// tokens are part of usage. No request takes it back. Example: "The user asks for the weather.".
+	// "reasoning". Absent for models that do not reason and for providers that do not show it, such as OpenAI. Its
+	// tokens are part of usage. Requests do not accept it. Example: "The user asks for the weather.".
 	Reasoning     *string `protobuf:"bytes,8,opt,name=reasoning,proto3,oneof" json:"reasoning,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

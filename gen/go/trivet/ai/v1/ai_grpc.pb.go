@@ -37,7 +37,7 @@ const (
 //
 // AIService calls models for an account, within its plan and its balance.
 type AIServiceClient interface {
-	// Chat answers a conversation in one piece. With an Idempotency-Key, a repetition within 24 hours is neither made nor billed
+	// Chat answers a conversation in one piece. With an Idempotency-Key, a repeated call within 24 hours is neither made nor billed
 	// again: it answers ALREADY_COMPLETED with the first call's id and cost, because no answer is stored.
 	// Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONTEXT_LENGTH_EXCEEDED, INSUFFICIENT_BALANCE,
 	// RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE, ALREADY_COMPLETED,
@@ -176,7 +176,7 @@ func (c *aIServiceClient) GetStatus(ctx context.Context, in *GetStatusRequest, o
 //
 // AIService calls models for an account, within its plan and its balance.
 type AIServiceServer interface {
-	// Chat answers a conversation in one piece. With an Idempotency-Key, a repetition within 24 hours is neither made nor billed
+	// Chat answers a conversation in one piece. With an Idempotency-Key, a repeated call within 24 hours is neither made nor billed
 	// again: it answers ALREADY_COMPLETED with the first call's id and cost, because no answer is stored.
 	// Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONTEXT_LENGTH_EXCEEDED, INSUFFICIENT_BALANCE,
 	// RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE, ALREADY_COMPLETED,

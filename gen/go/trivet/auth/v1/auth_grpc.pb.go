@@ -56,7 +56,7 @@ type AuthServiceClient interface {
 	// looked up at Clerk).
 	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateResponse, error)
 	// WatchRevocations streams the identities whose credentials stopped being valid, so that caches drop them at once. The
-	// first message lists none and says that the watch stands: empty a cache that was filled before it. Afterwards a message
+	// first message lists none and confirms the watch: empty a cache that was filled before it. Afterwards a message
 	// without revocations is a heartbeat: it comes once per heartbeat_interval while auth can read its store. When heartbeats
 	// stop, empty the cache and watch again.
 	WatchRevocations(ctx context.Context, in *WatchRevocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevocationsResponse], error)
@@ -75,22 +75,23 @@ type AuthServiceClient interface {
 	// Errors: PERMISSION_DENIED.
 	ListMemberships(ctx context.Context, in *ListMembershipsRequest, opts ...grpc.CallOption) (*ListMembershipsResponse, error)
 	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
-	// makes ends with it, shares its rate limits and may do no more than it; a key with a spend limit makes none.
-	// With an Idempotency-Key, a repetition within 24 hours makes no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
+	// creates ends with its creator, shares its rate limits and may not do more; a key with a spend limit creates none.
+	// With an Idempotency-Key, a repeated request within 24 hours creates no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
 	// Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows),
 	// SECRET_ALREADY_SHOWN, IDEMPOTENCY_KEY_REUSED.
 	CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreateApiKeyResponse, error)
-	// UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the limits of the keys that made it: none of its limits may exceed theirs, and when a limit is
-	// lowered, higher limits of the keys that it made are lowered with it. An API key may lower limits, but it can neither raise its
+	// UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the
+	// limits of the keys that created it: none of its limits may exceed theirs, and when a limit is lowered,
+	// higher limits of the keys that it created are lowered with it. An API key may lower limits, but it can neither raise its
 	// own nor give another key a limit above its own. An impersonated session changes no keys.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
 	UpdateApiKey(ctx context.Context, in *UpdateApiKeyRequest, opts ...grpc.CallOption) (*UpdateApiKeyResponse, error)
 	// ListApiKeys pages through the account's keys, newest first, without their secrets.
 	ListApiKeys(ctx context.Context, in *ListApiKeysRequest, opts ...grpc.CallOption) (*ListApiKeysResponse, error)
-	// DeleteApiKey revokes a key and every key that it made, effective on every replica within a second. Errors: NOT_FOUND.
+	// DeleteApiKey revokes a key and every key that it created, effective on every replica within a second. Errors: NOT_FOUND.
 	DeleteApiKey(ctx context.Context, in *DeleteApiKeyRequest, opts ...grpc.CallOption) (*DeleteApiKeyResponse, error)
-	// TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it made. The key then
-	// keeps working when the person who made it leaves, and works again if that person has left. Only a signed-in person can
+	// TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it created. The key then
+	// keeps working when the person who created it leaves, and works again if that person has left. Only a signed-in person can
 	// take a key over. Errors: NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
 	TakeOverApiKey(ctx context.Context, in *TakeOverApiKeyRequest, opts ...grpc.CallOption) (*TakeOverApiKeyResponse, error)
 	// EraseUser erases a person's data in every service. Trivet retries until each service has confirmed.
@@ -372,7 +373,7 @@ type AuthServiceServer interface {
 	// looked up at Clerk).
 	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error)
 	// WatchRevocations streams the identities whose credentials stopped being valid, so that caches drop them at once. The
-	// first message lists none and says that the watch stands: empty a cache that was filled before it. Afterwards a message
+	// first message lists none and confirms the watch: empty a cache that was filled before it. Afterwards a message
 	// without revocations is a heartbeat: it comes once per heartbeat_interval while auth can read its store. When heartbeats
 	// stop, empty the cache and watch again.
 	WatchRevocations(*WatchRevocationsRequest, grpc.ServerStreamingServer[WatchRevocationsResponse]) error
@@ -391,22 +392,23 @@ type AuthServiceServer interface {
 	// Errors: PERMISSION_DENIED.
 	ListMemberships(context.Context, *ListMembershipsRequest) (*ListMembershipsResponse, error)
 	// CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
-	// makes ends with it, shares its rate limits and may do no more than it; a key with a spend limit makes none.
-	// With an Idempotency-Key, a repetition within 24 hours makes no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
+	// creates ends with its creator, shares its rate limits and may not do more; a key with a spend limit creates none.
+	// With an Idempotency-Key, a repeated request within 24 hours creates no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
 	// Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows),
 	// SECRET_ALREADY_SHOWN, IDEMPOTENCY_KEY_REUSED.
 	CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreateApiKeyResponse, error)
-	// UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the limits of the keys that made it: none of its limits may exceed theirs, and when a limit is
-	// lowered, higher limits of the keys that it made are lowered with it. An API key may lower limits, but it can neither raise its
+	// UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the
+	// limits of the keys that created it: none of its limits may exceed theirs, and when a limit is lowered,
+	// higher limits of the keys that it created are lowered with it. An API key may lower limits, but it can neither raise its
 	// own nor give another key a limit above its own. An impersonated session changes no keys.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
 	UpdateApiKey(context.Context, *UpdateApiKeyRequest) (*UpdateApiKeyResponse, error)
 	// ListApiKeys pages through the account's keys, newest first, without their secrets.
 	ListApiKeys(context.Context, *ListApiKeysRequest) (*ListApiKeysResponse, error)
-	// DeleteApiKey revokes a key and every key that it made, effective on every replica within a second. Errors: NOT_FOUND.
+	// DeleteApiKey revokes a key and every key that it created, effective on every replica within a second. Errors: NOT_FOUND.
 	DeleteApiKey(context.Context, *DeleteApiKeyRequest) (*DeleteApiKeyResponse, error)
-	// TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it made. The key then
-	// keeps working when the person who made it leaves, and works again if that person has left. Only a signed-in person can
+	// TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it created. The key then
+	// keeps working when the person who created it leaves, and works again if that person has left. Only a signed-in person can
 	// take a key over. Errors: NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
 	TakeOverApiKey(context.Context, *TakeOverApiKeyRequest) (*TakeOverApiKeyResponse, error)
 	// EraseUser erases a person's data in every service. Trivet retries until each service has confirmed.

@@ -24,10 +24,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Identity is who a verified credential belongs to.
+// Identity is the owner of a verified credential.
 type Identity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clerk's user id. For an API key: the id of the user who made it. Example: "user_2abc".
+	// Clerk's user id. For an API key: the id of the user who created it. Example: "user_2abc".
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// Clerk's session id; empty for an API key. Example: "sess_2abc".
 	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`

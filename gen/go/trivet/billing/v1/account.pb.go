@@ -234,7 +234,7 @@ const (
 	BillingInterval_BILLING_INTERVAL_UNSPECIFIED BillingInterval = 0
 	// Every month.
 	BillingInterval_BILLING_INTERVAL_MONTH BillingInterval = 1
-	// Every year. Credit is granted each month all the same.
+	// Every year. Credit is still granted each month.
 	BillingInterval_BILLING_INTERVAL_YEAR BillingInterval = 2
 )
 
@@ -279,7 +279,7 @@ func (BillingInterval) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{3}
 }
 
-// SubscriptionAccess is what a subscription gives at present.
+// SubscriptionAccess is what a subscription currently gives.
 type SubscriptionAccess int32
 
 const (
@@ -344,11 +344,11 @@ func (SubscriptionAccess) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{4}
 }
 
-// InvoiceStatus is where an invoice stands.
+// InvoiceStatus is the state of an invoice.
 type InvoiceStatus int32
 
 const (
-	// Not set, or a status of Stripe's that Trivet does not know.
+	// Not set, or a Stripe status that Trivet does not know.
 	InvoiceStatus_INVOICE_STATUS_UNSPECIFIED InvoiceStatus = 0
 	// Not yet final.
 	InvoiceStatus_INVOICE_STATUS_DRAFT InvoiceStatus = 1
@@ -409,7 +409,7 @@ func (InvoiceStatus) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{5}
 }
 
-// OverageChargeState is where a charge of overage stands.
+// OverageChargeState is the state of a charge of overage.
 type OverageChargeState int32
 
 const (
@@ -535,7 +535,7 @@ func (TopUpState) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{7}
 }
 
-// TopUpPurchaseState is where a purchase stands.
+// TopUpPurchaseState is the state of a purchase.
 type TopUpPurchaseState int32
 
 const (
@@ -733,7 +733,7 @@ func (NoticeKind) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_account_proto_rawDescGZIP(), []int{9}
 }
 
-// Account is who pays: an organization, or a user without one.
+// Account is the payer: an organization, or a user without one.
 type Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The organization's or the user's id. Example: "org_2abc".
@@ -954,11 +954,11 @@ type SpendLimit struct {
 	Window SpendWindow `protobuf:"varint,5,opt,name=window,proto3,enum=trivet.billing.v1.SpendWindow" json:"window,omitempty"`
 	// The maximum of each window, in nano-dollars. Example: "5000000000" ($5).
 	LimitNanoUsd int64 `protobuf:"varint,6,opt,name=limit_nano_usd,json=limitNanoUsd,proto3" json:"limit_nano_usd,omitempty"`
-	// What is spent in the present window, in nano-dollars; 0 for a limit of every member. Example: "1250000000".
+	// What is spent in the current window, in nano-dollars; 0 for a limit of every member. Example: "1250000000".
 	SpentNanoUsd int64 `protobuf:"varint,7,opt,name=spent_nano_usd,json=spentNanoUsd,proto3" json:"spent_nano_usd,omitempty"`
-	// What running calls hold in the present window, in nano-dollars. Example: "750000".
+	// What running calls hold in the current window, in nano-dollars. Example: "750000".
 	HeldNanoUsd int64 `protobuf:"varint,8,opt,name=held_nano_usd,json=heldNanoUsd,proto3" json:"held_nano_usd,omitempty"`
-	// When the present window began; unset for a limit of every member. Example: "2026-11-01T00:00:00Z".
+	// When the current window began; unset for a limit of every member. Example: "2026-11-01T00:00:00Z".
 	WindowStartTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=window_start_time,json=windowStartTime,proto3" json:"window_start_time,omitempty"`
 	// When the next window begins. Example: "2026-12-01T00:00:00Z".
 	WindowEndTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=window_end_time,json=windowEndTime,proto3" json:"window_end_time,omitempty"`
@@ -1961,7 +1961,7 @@ type Subscription struct {
 	PlanVersion int32 `protobuf:"varint,3,opt,name=plan_version,json=planVersion,proto3" json:"plan_version,omitempty"`
 	// How often it is charged. Example: BILLING_INTERVAL_MONTH.
 	Interval BillingInterval `protobuf:"varint,4,opt,name=interval,proto3,enum=trivet.billing.v1.BillingInterval" json:"interval,omitempty"`
-	// What it gives at present. Example: SUBSCRIPTION_ACCESS_ACTIVE.
+	// What it currently gives. Example: SUBSCRIPTION_ACCESS_ACTIVE.
 	Access SubscriptionAccess `protobuf:"varint,5,opt,name=access,proto3,enum=trivet.billing.v1.SubscriptionAccess" json:"access,omitempty"`
 	// Stripe's status. Example: "active".
 	Status string `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
@@ -2182,7 +2182,7 @@ type Invoice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Stripe's id of the invoice. Example: "in_1A2b".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Where the invoice stands. Example: INVOICE_STATUS_PAID.
+	// The state of the invoice. Example: INVOICE_STATUS_PAID.
 	Status InvoiceStatus `protobuf:"varint,2,opt,name=status,proto3,enum=trivet.billing.v1.InvoiceStatus" json:"status,omitempty"`
 	// The total, in the smallest unit of the currency, as Stripe counts it. Example: "2000" ($20.00).
 	TotalMinorUnits int64 `protobuf:"varint,3,opt,name=total_minor_units,json=totalMinorUnits,proto3" json:"total_minor_units,omitempty"`
@@ -2339,7 +2339,7 @@ type OverageCharge struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The amount, in nano-dollars; whole cents. Example: "1250000000".
 	AmountNanoUsd int64 `protobuf:"varint,2,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
-	// Where it stands. Example: OVERAGE_CHARGE_STATE_INVOICED.
+	// Its state. Example: OVERAGE_CHARGE_STATE_INVOICED.
 	State OverageChargeState `protobuf:"varint,3,opt,name=state,proto3,enum=trivet.billing.v1.OverageChargeState" json:"state,omitempty"`
 	// Stripe's id of the charge's invoice; empty until the invoice is made. Example: "in_1A2b".
 	InvoiceId string `protobuf:"bytes,4,opt,name=invoice_id,json=invoiceId,proto3" json:"invoice_id,omitempty"`
@@ -2436,7 +2436,7 @@ type TopUp struct {
 	ThresholdNanoUsd int64 `protobuf:"varint,4,opt,name=threshold_nano_usd,json=thresholdNanoUsd,proto3" json:"threshold_nano_usd,omitempty"`
 	// The maximum of the packs' prices, without tax, in a calendar month in UTC, in nano-dollars. Example: "100000000000".
 	MonthlyCapNanoUsd int64 `protobuf:"varint,5,opt,name=monthly_cap_nano_usd,json=monthlyCapNanoUsd,proto3" json:"monthly_cap_nano_usd,omitempty"`
-	// The price of the packs that were bought in the present month, in nano-dollars. Example: "20000000000".
+	// The price of the packs that were bought in the current month, in nano-dollars. Example: "20000000000".
 	SpentNanoUsd int64 `protobuf:"varint,6,opt,name=spent_nano_usd,json=spentNanoUsd,proto3" json:"spent_nano_usd,omitempty"`
 	// Whether the account's plan offers it. Example: true.
 	Offered bool `protobuf:"varint,7,opt,name=offered,proto3" json:"offered,omitempty"`
@@ -2559,7 +2559,7 @@ type TopUpPurchase struct {
 	PackId string `protobuf:"bytes,2,opt,name=pack_id,json=packId,proto3" json:"pack_id,omitempty"`
 	// The pack's price, without tax, in nano-dollars. Example: "20000000000".
 	PriceNanoUsd int64 `protobuf:"varint,3,opt,name=price_nano_usd,json=priceNanoUsd,proto3" json:"price_nano_usd,omitempty"`
-	// Where it stands. Example: TOP_UP_PURCHASE_STATE_PAID.
+	// Its state. Example: TOP_UP_PURCHASE_STATE_PAID.
 	State TopUpPurchaseState `protobuf:"varint,4,opt,name=state,proto3,enum=trivet.billing.v1.TopUpPurchaseState" json:"state,omitempty"`
 	// Stripe's id of the invoice; empty until the invoice is made. Example: "in_1A2b".
 	InvoiceId string `protobuf:"bytes,5,opt,name=invoice_id,json=invoiceId,proto3" json:"invoice_id,omitempty"`
@@ -2650,7 +2650,7 @@ func (x *TopUpPurchase) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// Notice tells an account of something once. Fields that do not fit its kind are not set.
+// Notice informs an account once about an event. Fields that do not fit its kind are not set.
 type Notice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The notice's id. A webhook has it as webhook-id. Example: "ntc_01h2".

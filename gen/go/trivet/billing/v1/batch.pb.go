@@ -26,7 +26,7 @@ const (
 // BatchRequest carries calls that one process makes at the same time.
 type BatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The calls. Each is checked, answered and refused by itself.
+	// The calls. Each is checked, answered and refused separately.
 	Calls []*BatchedCall `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"`
 	// The ids of earlier calls whose callers no longer wait. Example: [17].
 	CancelledIds  []uint32 `protobuf:"varint,2,rep,packed,name=cancelled_ids,json=cancelledIds,proto3" json:"cancelled_ids,omitempty"`

@@ -157,11 +157,11 @@ func (UsageGrouping) EnumDescriptor() ([]byte, []int) {
 	return file_trivet_billing_v1_billing_proto_rawDescGZIP(), []int{1}
 }
 
-// CheckoutStatus is where a checkout session stands.
+// CheckoutStatus is the state of a checkout session.
 type CheckoutStatus int32
 
 const (
-	// Not set, or a status of Stripe's that Trivet does not know.
+	// Not set, or a Stripe status that Trivet does not know.
 	CheckoutStatus_CHECKOUT_STATUS_UNSPECIFIED CheckoutStatus = 0
 	// Waiting for the person to pay.
 	CheckoutStatus_CHECKOUT_STATUS_OPEN CheckoutStatus = 1
@@ -520,9 +520,9 @@ func (x *ReserveRequest) GetUserVerified() bool {
 // CallPricing is the highest price that a call can have.
 type CallPricing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The price of a million input tokens of the dearest kind, in nano-dollars. Example: "10000000000" ($10).
+	// The price of a million input tokens of the most expensive kind, in nano-dollars. Example: "10000000000" ($10).
 	InputNanoUsdPerMillionTokens int64 `protobuf:"varint,1,opt,name=input_nano_usd_per_million_tokens,json=inputNanoUsdPerMillionTokens,proto3" json:"input_nano_usd_per_million_tokens,omitempty"`
-	// The price of a million output tokens of the dearest kind, in nano-dollars. Example: "40000000000" ($40).
+	// The price of a million output tokens of the most expensive kind, in nano-dollars. Example: "40000000000" ($40).
 	OutputNanoUsdPerMillionTokens int64 `protobuf:"varint,2,opt,name=output_nano_usd_per_million_tokens,json=outputNanoUsdPerMillionTokens,proto3" json:"output_nano_usd_per_million_tokens,omitempty"`
 	// The highest price of everything that is not a token, such as images, minutes, characters and calls of tools, in
 	// nano-dollars. Example: "80000000" ($0.08).
@@ -794,9 +794,9 @@ type SettleRequest struct {
 	Target string `protobuf:"bytes,6,opt,name=target,proto3" json:"target,omitempty"`
 	// The model that the provider says it used; may be empty. Example: "gpt-5-mini-2025-08-07".
 	ServedModel string `protobuf:"bytes,7,opt,name=served_model,json=servedModel,proto3" json:"served_model,omitempty"`
-	// The time from the call's begin to its end, in microseconds; 0 when it is unknown. Example: "1250000".
+	// The time from the start of the call to its end, in microseconds; 0 when it is unknown. Example: "1250000".
 	LatencyMicros int64 `protobuf:"varint,8,opt,name=latency_micros,json=latencyMicros,proto3" json:"latency_micros,omitempty"`
-	// The time from the call's begin to the first byte of the answer, in microseconds; 0 when there was none. Example: "310000".
+	// The time from the start of the call to the first byte of the answer, in microseconds; 0 when there was none. Example: "310000".
 	FirstByteMicros int64 `protobuf:"varint,9,opt,name=first_byte_micros,json=firstByteMicros,proto3" json:"first_byte_micros,omitempty"`
 	// The reason of the error that the caller got; empty when there was none. Example: "UPSTREAM_ERROR".
 	ErrorCode string `protobuf:"bytes,10,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
@@ -1531,7 +1531,7 @@ type ListRequestsRequest struct {
 	ApiKeyId string `protobuf:"bytes,4,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
 	// Only calls of this model; empty for all. Example: "gpt-5-mini".
 	Model string `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
-	// Only calls that ended so; OUTCOME_UNSPECIFIED for all.
+	// Only calls with this outcome; OUTCOME_UNSPECIFIED for all.
 	Outcome Outcome `protobuf:"varint,6,opt,name=outcome,proto3,enum=trivet.billing.v1.Outcome" json:"outcome,omitempty"`
 	// Only calls of the HTTP request with this X-Request-Id; empty for all. Example: "req_2f1c".
 	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -1733,9 +1733,9 @@ type RequestRecord struct {
 	ServedModel string `protobuf:"bytes,13,opt,name=served_model,json=servedModel,proto3" json:"served_model,omitempty"`
 	// The provider's id of the call, for support requests; may be empty. Example: "chatcmpl-a1B2".
 	ProviderRequestId string `protobuf:"bytes,14,opt,name=provider_request_id,json=providerRequestId,proto3" json:"provider_request_id,omitempty"`
-	// The time from the call's begin to its end, in milliseconds; 0 when it is unknown. Example: 1250.
+	// The time from the start of the call to its end, in milliseconds; 0 when it is unknown. Example: 1250.
 	LatencyMillis int32 `protobuf:"varint,15,opt,name=latency_millis,json=latencyMillis,proto3" json:"latency_millis,omitempty"`
-	// The time from the call's begin to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
+	// The time from the start of the call to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
 	FirstByteMillis int32 `protobuf:"varint,16,opt,name=first_byte_millis,json=firstByteMillis,proto3" json:"first_byte_millis,omitempty"`
 	// What the call used besides plain text tokens; absent when that is nothing.
 	Details       *v1.UsageDetails `protobuf:"bytes,17,opt,name=details,proto3" json:"details,omitempty"`
@@ -2067,7 +2067,7 @@ type RefusedRequest struct {
 	ErrorCode string `protobuf:"bytes,7,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
 	// When it was refused. Example: "2026-11-23T10:00:00Z".
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// The time from the call's begin to the refusal, in microseconds. Example: "150".
+	// The time from the start of the call to the refusal, in microseconds. Example: "150".
 	LatencyMicros int64 `protobuf:"varint,9,opt,name=latency_micros,json=latencyMicros,proto3" json:"latency_micros,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2950,7 +2950,7 @@ func (x *GetOverageRequest) GetPageToken() string {
 // GetOverageResponse is the account's overage. Invoiced, to be sent, refused and not charged add up to the total.
 type GetOverageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The present period; unset for an account whose plan never allowed overage.
+	// The current period; unset for an account whose plan never allowed overage.
 	Overage *Overage `protobuf:"bytes,1,opt,name=overage,proto3" json:"overage,omitempty"`
 	// All overage of the account, in nano-dollars. Example: "1254321000".
 	TotalNanoUsd int64 `protobuf:"varint,2,opt,name=total_nano_usd,json=totalNanoUsd,proto3" json:"total_nano_usd,omitempty"`
@@ -3739,7 +3739,7 @@ type CheckoutSession struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The address of the page; empty once the session has ended. Example: "https://checkout.stripe.com/c/pay/cs_test_a1B2".
 	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
-	// Where the session stands. Example: CHECKOUT_STATUS_OPEN.
+	// The state of the session. Example: CHECKOUT_STATUS_OPEN.
 	Status CheckoutStatus `protobuf:"varint,3,opt,name=status,proto3,enum=trivet.billing.v1.CheckoutStatus" json:"status,omitempty"`
 	// When the page stops working. Example: "2026-11-24T10:00:00Z".
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`

@@ -71,7 +71,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// BillingService keeps the ledger, sells plans, and reports usage to Stripe.
+// BillingService keeps the ledger, sells plans, and charges for them through Stripe.
 type BillingServiceClient interface {
 	// Reserve holds the worst-case cost of a call before the call is made; idempotent by request_id.
 	// Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED,
@@ -111,13 +111,13 @@ type BillingServiceClient interface {
 	RecordRequests(ctx context.Context, in *RecordRequestsRequest, opts ...grpc.CallOption) (*RecordRequestsResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
-	// GetOverage shows how the account's overage becomes charges, and where they stand, newest first.
+	// GetOverage shows how the account's overage becomes charges, and the state of each, newest first.
 	GetOverage(ctx context.Context, in *GetOverageRequest, opts ...grpc.CallOption) (*GetOverageResponse, error)
-	// ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their present
+	// ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their current
 	// windows. Members of an organization see the limits that apply to them; its admins see all, and operators those of any account.
 	ListSpendLimits(ctx context.Context, in *ListSpendLimitsRequest, opts ...grpc.CallOption) (*ListSpendLimitsResponse, error)
 	// SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
-	// for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
+	// for the same windows is replaced. Calls that the member or the key made earlier in the current window count. An API key cannot change
 	// limits of API keys, of its own member, or of every member. A key with the scope keys.manage can make other keys. The limit of a key does
 	// not count their calls. To limit these too, limit the key's member: a member's limit counts the calls by all keys of the member.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
@@ -130,7 +130,7 @@ type BillingServiceClient interface {
 	ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error)
 	// ListEntitlements returns what the account's plan allows at this moment.
 	ListEntitlements(ctx context.Context, in *ListEntitlementsRequest, opts ...grpc.CallOption) (*ListEntitlementsResponse, error)
-	// CheckEntitlement tells whether the account's plan includes a feature at this moment.
+	// CheckEntitlement says whether the account's plan includes a feature at this moment.
 	CheckEntitlement(ctx context.Context, in *CheckEntitlementRequest, opts ...grpc.CallOption) (*CheckEntitlementResponse, error)
 	// CreateGrant grants credit to an account; idempotent by source. A repeated request returns the first grant, even after its
 	// expiry.
@@ -141,7 +141,7 @@ type BillingServiceClient interface {
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), CONFLICT (the account has a subscription), CONFIGURATION_ERROR (the plans
 	// were not applied to Stripe), SERVICE_UNAVAILABLE.
 	CreateCheckoutSession(ctx context.Context, in *CreateCheckoutSessionRequest, opts ...grpc.CallOption) (*CreateCheckoutSessionResponse, error)
-	// GetCheckoutSession says how a purchase stands. The page to which Stripe sends the person back calls it: it reads the session at
+	// GetCheckoutSession returns the state of a purchase. The page to which Stripe sends the person back calls it: it reads the session at
 	// Stripe, and waits up to 10 seconds until the account has what was paid for.
 	// Errors: NOT_FOUND, SERVICE_UNAVAILABLE.
 	GetCheckoutSession(ctx context.Context, in *GetCheckoutSessionRequest, opts ...grpc.CallOption) (*GetCheckoutSessionResponse, error)
@@ -150,8 +150,8 @@ type BillingServiceClient interface {
 	CreatePortalSession(ctx context.Context, in *CreatePortalSessionRequest, opts ...grpc.CallOption) (*CreatePortalSessionResponse, error)
 	// GetSubscription returns the account's subscription, also one that has ended. Errors: NOT_FOUND (the account never had one).
 	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
-	// PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
-	// what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+	// PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. A change that costs more happens
+	// at once; one that costs less, or from a year to a month, at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
 	// It counts the credit that the customer has at Stripe when it is made.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
 	// canceled), SERVICE_UNAVAILABLE.
@@ -164,7 +164,7 @@ type BillingServiceClient interface {
 	// CancelSubscription cancels the subscription at the end of its period, or at once. It takes back a change at the end of the period.
 	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
 	CancelSubscription(ctx context.Context, in *CancelSubscriptionRequest, opts ...grpc.CallOption) (*CancelSubscriptionResponse, error)
-	// ResumeSubscription takes back that the subscription is canceled, or changes, at the end of its period.
+	// ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period.
 	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
 	ResumeSubscription(ctx context.Context, in *ResumeSubscriptionRequest, opts ...grpc.CallOption) (*ResumeSubscriptionResponse, error)
 	// GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
@@ -187,13 +187,13 @@ type BillingServiceClient interface {
 	// MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
 	// the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version.
 	// Without at_renewal, a subscription that has paid for more than the new version includes is skipped. What a subscriber has chosen stays: a scheduled
-	// change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who has the version already is
-	// left alone. With dry_run it only lists what differs and counts the subscriptions.
+	// change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who already has the version is
+	// not changed. With dry_run it only lists what differs and counts the subscriptions.
 	// Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	MigratePlan(ctx context.Context, in *MigratePlanRequest, opts ...grpc.CallOption) (*MigratePlanResponse, error)
 	// ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
 	ListPlanVersions(ctx context.Context, in *ListPlanVersionsRequest, opts ...grpc.CallOption) (*ListPlanVersionsResponse, error)
-	// SetMemberCount tells how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
+	// SetMemberCount reports how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
 	// one changes nothing.
 	SetMemberCount(ctx context.Context, in *SetMemberCountRequest, opts ...grpc.CallOption) (*SetMemberCountResponse, error)
 	// EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.
@@ -690,7 +690,7 @@ type BillingService_ReconcileClient = grpc.ServerStreamingClient[ReconcileRespon
 // All implementations must embed UnimplementedBillingServiceServer
 // for forward compatibility.
 //
-// BillingService keeps the ledger, sells plans, and reports usage to Stripe.
+// BillingService keeps the ledger, sells plans, and charges for them through Stripe.
 type BillingServiceServer interface {
 	// Reserve holds the worst-case cost of a call before the call is made; idempotent by request_id.
 	// Errors: INSUFFICIENT_BALANCE (nothing is held), MODEL_NOT_FOUND, MODEL_NOT_ALLOWED,
@@ -730,13 +730,13 @@ type BillingServiceServer interface {
 	RecordRequests(context.Context, *RecordRequestsRequest) (*RecordRequestsResponse, error)
 	// ListEntries pages through the account's ledger entries, newest first. Calls that were settled within some seconds share an entry.
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
-	// GetOverage shows how the account's overage becomes charges, and where they stand, newest first.
+	// GetOverage shows how the account's overage becomes charges, and the state of each, newest first.
 	GetOverage(context.Context, *GetOverageRequest) (*GetOverageResponse, error)
-	// ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their present
+	// ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their current
 	// windows. Members of an organization see the limits that apply to them; its admins see all, and operators those of any account.
 	ListSpendLimits(context.Context, *ListSpendLimitsRequest) (*ListSpendLimitsResponse, error)
 	// SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
-	// for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
+	// for the same windows is replaced. Calls that the member or the key made earlier in the current window count. An API key cannot change
 	// limits of API keys, of its own member, or of every member. A key with the scope keys.manage can make other keys. The limit of a key does
 	// not count their calls. To limit these too, limit the key's member: a member's limit counts the calls by all keys of the member.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
@@ -749,7 +749,7 @@ type BillingServiceServer interface {
 	ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error)
 	// ListEntitlements returns what the account's plan allows at this moment.
 	ListEntitlements(context.Context, *ListEntitlementsRequest) (*ListEntitlementsResponse, error)
-	// CheckEntitlement tells whether the account's plan includes a feature at this moment.
+	// CheckEntitlement says whether the account's plan includes a feature at this moment.
 	CheckEntitlement(context.Context, *CheckEntitlementRequest) (*CheckEntitlementResponse, error)
 	// CreateGrant grants credit to an account; idempotent by source. A repeated request returns the first grant, even after its
 	// expiry.
@@ -760,7 +760,7 @@ type BillingServiceServer interface {
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan or pack), CONFLICT (the account has a subscription), CONFIGURATION_ERROR (the plans
 	// were not applied to Stripe), SERVICE_UNAVAILABLE.
 	CreateCheckoutSession(context.Context, *CreateCheckoutSessionRequest) (*CreateCheckoutSessionResponse, error)
-	// GetCheckoutSession says how a purchase stands. The page to which Stripe sends the person back calls it: it reads the session at
+	// GetCheckoutSession returns the state of a purchase. The page to which Stripe sends the person back calls it: it reads the session at
 	// Stripe, and waits up to 10 seconds until the account has what was paid for.
 	// Errors: NOT_FOUND, SERVICE_UNAVAILABLE.
 	GetCheckoutSession(context.Context, *GetCheckoutSessionRequest) (*GetCheckoutSessionResponse, error)
@@ -769,8 +769,8 @@ type BillingServiceServer interface {
 	CreatePortalSession(context.Context, *CreatePortalSessionRequest) (*CreatePortalSessionResponse, error)
 	// GetSubscription returns the account's subscription, also one that has ended. Errors: NOT_FOUND (the account never had one).
 	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
-	// PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
-	// what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+	// PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. A change that costs more happens
+	// at once; one that costs less, or from a year to a month, at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
 	// It counts the credit that the customer has at Stripe when it is made.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
 	// canceled), SERVICE_UNAVAILABLE.
@@ -783,7 +783,7 @@ type BillingServiceServer interface {
 	// CancelSubscription cancels the subscription at the end of its period, or at once. It takes back a change at the end of the period.
 	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
 	CancelSubscription(context.Context, *CancelSubscriptionRequest) (*CancelSubscriptionResponse, error)
-	// ResumeSubscription takes back that the subscription is canceled, or changes, at the end of its period.
+	// ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period.
 	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
 	ResumeSubscription(context.Context, *ResumeSubscriptionRequest) (*ResumeSubscriptionResponse, error)
 	// GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
@@ -806,13 +806,13 @@ type BillingServiceServer interface {
 	// MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
 	// the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version.
 	// Without at_renewal, a subscription that has paid for more than the new version includes is skipped. What a subscriber has chosen stays: a scheduled
-	// change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who has the version already is
-	// left alone. With dry_run it only lists what differs and counts the subscriptions.
+	// change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who already has the version is
+	// not changed. With dry_run it only lists what differs and counts the subscriptions.
 	// Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
 	MigratePlan(context.Context, *MigratePlanRequest) (*MigratePlanResponse, error)
 	// ListPlanVersions pages through all versions of plans and packs that were applied to Stripe.
 	ListPlanVersions(context.Context, *ListPlanVersionsRequest) (*ListPlanVersionsResponse, error)
-	// SetMemberCount tells how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
+	// SetMemberCount reports how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
 	// one changes nothing.
 	SetMemberCount(context.Context, *SetMemberCountRequest) (*SetMemberCountResponse, error)
 	// EraseUser removes the person from billing's data and keeps what accounting needs; idempotent.

@@ -443,8 +443,8 @@ export declare type ChatResponse = Message$1<"trivet.ai.v1.ChatResponse"> & {
 
   /**
    * What the model thought before it answered, as the provider shows it, under a name such as "reasoning_content" or
-   * "reasoning". Absent for models that do not reason and for providers that keep it to themselves, such as OpenAI. Its
-   * tokens are part of usage. No request takes it back. Example: "The user asks for the weather.".
+   * "reasoning". Absent for models that do not reason and for providers that do not show it, such as OpenAI. Its
+   * tokens are part of usage. Requests do not accept it. Example: "The user asks for the weather.".
    *
    * @generated from field: optional string reasoning = 8;
    */
@@ -1253,14 +1253,14 @@ export enum ModelKind {
   MODERATION = 4,
 
   /**
-   * Makes images: POST /v1/images/generations and POST /v1/images/edits.
+   * Creates images: POST /v1/images/generations and POST /v1/images/edits.
    *
    * @generated from enum value: MODEL_KIND_IMAGE = 5;
    */
   IMAGE = 5,
 
   /**
-   * Speaks texts: POST /v1/audio/speech.
+   * Turns text into speech: POST /v1/audio/speech.
    *
    * @generated from enum value: MODEL_KIND_SPEECH = 6;
    */
@@ -1417,7 +1417,7 @@ export declare const EndpointSchema: GenEnum<Endpoint>;
  */
 export declare const AIService: GenService<{
   /**
-   * Chat answers a conversation in one piece. With an Idempotency-Key, a repetition within 24 hours is neither made nor billed
+   * Chat answers a conversation in one piece. With an Idempotency-Key, a repeated call within 24 hours is neither made nor billed
    * again: it answers ALREADY_COMPLETED with the first call's id and cost, because no answer is stored.
    * Errors: INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_NOT_ALLOWED, CONTEXT_LENGTH_EXCEEDED, INSUFFICIENT_BALANCE,
    * RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR, UPSTREAM_REJECTED, UPSTREAM_TIMEOUT, SERVICE_UNAVAILABLE, ALREADY_COMPLETED,

@@ -1240,7 +1240,7 @@ export declare const AuthService: GenService<{
   },
   /**
    * WatchRevocations streams the identities whose credentials stopped being valid, so that caches drop them at once. The
-   * first message lists none and says that the watch stands: empty a cache that was filled before it. Afterwards a message
+   * first message lists none and confirms the watch: empty a cache that was filled before it. Afterwards a message
    * without revocations is a heartbeat: it comes once per heartbeat_interval while auth can read its store. When heartbeats
    * stop, empty the cache and watch again.
    *
@@ -1315,8 +1315,8 @@ export declare const AuthService: GenService<{
   },
   /**
    * CreateApiKey creates a key for the caller's account. Only this answer contains the secret. A key that an API key
-   * makes ends with it, shares its rate limits and may do no more than it; a key with a spend limit makes none.
-   * With an Idempotency-Key, a repetition within 24 hours makes no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
+   * creates ends with its creator, shares its rate limits and may not do more; a key with a spend limit creates none.
+   * With an Idempotency-Key, a repeated request within 24 hours creates no second key: it answers SECRET_ALREADY_SHOWN with the key's id.
    * Errors: INVALID_ARGUMENT, PERMISSION_DENIED, CONFLICT (the account has as many live keys as AUTH_MAX_API_KEYS allows),
    * SECRET_ALREADY_SHOWN, IDEMPOTENCY_KEY_REUSED.
    *
@@ -1328,8 +1328,9 @@ export declare const AuthService: GenService<{
     output: typeof CreateApiKeyResponseSchema;
   },
   /**
-   * UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the limits of the keys that made it: none of its limits may exceed theirs, and when a limit is
-   * lowered, higher limits of the keys that it made are lowered with it. An API key may lower limits, but it can neither raise its
+   * UpdateApiKey changes the name and the rate limits of a key, effective on every replica within a second. A key shares the
+   * limits of the keys that created it: none of its limits may exceed theirs, and when a limit is lowered,
+   * higher limits of the keys that it created are lowered with it. An API key may lower limits, but it can neither raise its
    * own nor give another key a limit above its own. An impersonated session changes no keys.
    * Errors: INVALID_ARGUMENT, NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
    *
@@ -1351,7 +1352,7 @@ export declare const AuthService: GenService<{
     output: typeof ListApiKeysResponseSchema;
   },
   /**
-   * DeleteApiKey revokes a key and every key that it made, effective on every replica within a second. Errors: NOT_FOUND.
+   * DeleteApiKey revokes a key and every key that it created, effective on every replica within a second. Errors: NOT_FOUND.
    *
    * @generated from rpc trivet.auth.v1.AuthService.DeleteApiKey
    */
@@ -1361,8 +1362,8 @@ export declare const AuthService: GenService<{
     output: typeof DeleteApiKeyResponseSchema;
   },
   /**
-   * TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it made. The key then
-   * keeps working when the person who made it leaves, and works again if that person has left. Only a signed-in person can
+   * TakeOverApiKey makes the calling admin the owner of an organization's key, and of every key that it created. The key then
+   * keeps working when the person who created it leaves, and works again if that person has left. Only a signed-in person can
    * take a key over. Errors: NOT_FOUND, CONFLICT (the key is revoked or expired), PERMISSION_DENIED.
    *
    * @generated from rpc trivet.auth.v1.AuthService.TakeOverApiKey

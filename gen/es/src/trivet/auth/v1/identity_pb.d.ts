@@ -12,13 +12,13 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_trivet_auth_v1_identity: GenFile;
 
 /**
- * Identity is who a verified credential belongs to.
+ * Identity is the owner of a verified credential.
  *
  * @generated from message trivet.auth.v1.Identity
  */
 export declare type Identity = Message<"trivet.auth.v1.Identity"> & {
   /**
-   * Clerk's user id. For an API key: the id of the user who made it. Example: "user_2abc".
+   * Clerk's user id. For an API key: the id of the user who created it. Example: "user_2abc".
    *
    * @generated from field: string user_id = 1;
    */

@@ -13,7 +13,7 @@ import type { UsageTotal } from "../../usage/v1/usage_pb.js";
 export declare const file_trivet_billing_v1_account: GenFile;
 
 /**
- * Account is who pays: an organization, or a user without one.
+ * Account is the payer: an organization, or a user without one.
  *
  * @generated from message trivet.billing.v1.Account
  */
@@ -189,21 +189,21 @@ export declare type SpendLimit = Message<"trivet.billing.v1.SpendLimit"> & {
   limitNanoUsd: bigint;
 
   /**
-   * What is spent in the present window, in nano-dollars; 0 for a limit of every member. Example: "1250000000".
+   * What is spent in the current window, in nano-dollars; 0 for a limit of every member. Example: "1250000000".
    *
    * @generated from field: int64 spent_nano_usd = 7;
    */
   spentNanoUsd: bigint;
 
   /**
-   * What running calls hold in the present window, in nano-dollars. Example: "750000".
+   * What running calls hold in the current window, in nano-dollars. Example: "750000".
    *
    * @generated from field: int64 held_nano_usd = 8;
    */
   heldNanoUsd: bigint;
 
   /**
-   * When the present window began; unset for a limit of every member. Example: "2026-11-01T00:00:00Z".
+   * When the current window began; unset for a limit of every member. Example: "2026-11-01T00:00:00Z".
    *
    * @generated from field: google.protobuf.Timestamp window_start_time = 9;
    */
@@ -788,7 +788,7 @@ export declare type Subscription = Message<"trivet.billing.v1.Subscription"> & {
   interval: BillingInterval;
 
   /**
-   * What it gives at present. Example: SUBSCRIPTION_ACCESS_ACTIVE.
+   * What it currently gives. Example: SUBSCRIPTION_ACCESS_ACTIVE.
    *
    * @generated from field: trivet.billing.v1.SubscriptionAccess access = 5;
    */
@@ -912,7 +912,7 @@ export declare type Invoice = Message<"trivet.billing.v1.Invoice"> & {
   id: string;
 
   /**
-   * Where the invoice stands. Example: INVOICE_STATUS_PAID.
+   * The state of the invoice. Example: INVOICE_STATUS_PAID.
    *
    * @generated from field: trivet.billing.v1.InvoiceStatus status = 2;
    */
@@ -1008,7 +1008,7 @@ export declare type OverageCharge = Message<"trivet.billing.v1.OverageCharge"> &
   amountNanoUsd: bigint;
 
   /**
-   * Where it stands. Example: OVERAGE_CHARGE_STATE_INVOICED.
+   * Its state. Example: OVERAGE_CHARGE_STATE_INVOICED.
    *
    * @generated from field: trivet.billing.v1.OverageChargeState state = 3;
    */
@@ -1084,7 +1084,7 @@ export declare type TopUp = Message<"trivet.billing.v1.TopUp"> & {
   monthlyCapNanoUsd: bigint;
 
   /**
-   * The price of the packs that were bought in the present month, in nano-dollars. Example: "20000000000".
+   * The price of the packs that were bought in the current month, in nano-dollars. Example: "20000000000".
    *
    * @generated from field: int64 spent_nano_usd = 6;
    */
@@ -1153,7 +1153,7 @@ export declare type TopUpPurchase = Message<"trivet.billing.v1.TopUpPurchase"> &
   priceNanoUsd: bigint;
 
   /**
-   * Where it stands. Example: TOP_UP_PURCHASE_STATE_PAID.
+   * Its state. Example: TOP_UP_PURCHASE_STATE_PAID.
    *
    * @generated from field: trivet.billing.v1.TopUpPurchaseState state = 4;
    */
@@ -1188,7 +1188,7 @@ export declare type TopUpPurchase = Message<"trivet.billing.v1.TopUpPurchase"> &
 export declare const TopUpPurchaseSchema: GenMessage<TopUpPurchase>;
 
 /**
- * Notice tells an account of something once. Fields that do not fit its kind are not set.
+ * Notice informs an account once about an event. Fields that do not fit its kind are not set.
  *
  * @generated from message trivet.billing.v1.Notice
  */
@@ -1554,7 +1554,7 @@ export enum BillingInterval {
   MONTH = 1,
 
   /**
-   * Every year. Credit is granted each month all the same.
+   * Every year. Credit is still granted each month.
    *
    * @generated from enum value: BILLING_INTERVAL_YEAR = 2;
    */
@@ -1567,7 +1567,7 @@ export enum BillingInterval {
 export declare const BillingIntervalSchema: GenEnum<BillingInterval>;
 
 /**
- * SubscriptionAccess is what a subscription gives at present.
+ * SubscriptionAccess is what a subscription currently gives.
  *
  * @generated from enum trivet.billing.v1.SubscriptionAccess
  */
@@ -1621,13 +1621,13 @@ export enum SubscriptionAccess {
 export declare const SubscriptionAccessSchema: GenEnum<SubscriptionAccess>;
 
 /**
- * InvoiceStatus is where an invoice stands.
+ * InvoiceStatus is the state of an invoice.
  *
  * @generated from enum trivet.billing.v1.InvoiceStatus
  */
 export enum InvoiceStatus {
   /**
-   * Not set, or a status of Stripe's that Trivet does not know.
+   * Not set, or a Stripe status that Trivet does not know.
    *
    * @generated from enum value: INVOICE_STATUS_UNSPECIFIED = 0;
    */
@@ -1675,7 +1675,7 @@ export enum InvoiceStatus {
 export declare const InvoiceStatusSchema: GenEnum<InvoiceStatus>;
 
 /**
- * OverageChargeState is where a charge of overage stands.
+ * OverageChargeState is the state of a charge of overage.
  *
  * @generated from enum trivet.billing.v1.OverageChargeState
  */
@@ -1776,7 +1776,7 @@ export enum TopUpState {
 export declare const TopUpStateSchema: GenEnum<TopUpState>;
 
 /**
- * TopUpPurchaseState is where a purchase stands.
+ * TopUpPurchaseState is the state of a purchase.
  *
  * @generated from enum trivet.billing.v1.TopUpPurchaseState
  */

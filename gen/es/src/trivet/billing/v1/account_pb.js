@@ -222,7 +222,7 @@ export const SubscriptionAccessSchema = /*@__PURE__*/
   enumDesc(file_trivet_billing_v1_account, 4);
 
 /**
- * SubscriptionAccess is what a subscription gives at present.
+ * SubscriptionAccess is what a subscription currently gives.
  *
  * @generated from enum trivet.billing.v1.SubscriptionAccess
  */
@@ -236,7 +236,7 @@ export const InvoiceStatusSchema = /*@__PURE__*/
   enumDesc(file_trivet_billing_v1_account, 5);
 
 /**
- * InvoiceStatus is where an invoice stands.
+ * InvoiceStatus is the state of an invoice.
  *
  * @generated from enum trivet.billing.v1.InvoiceStatus
  */
@@ -250,7 +250,7 @@ export const OverageChargeStateSchema = /*@__PURE__*/
   enumDesc(file_trivet_billing_v1_account, 6);
 
 /**
- * OverageChargeState is where a charge of overage stands.
+ * OverageChargeState is the state of a charge of overage.
  *
  * @generated from enum trivet.billing.v1.OverageChargeState
  */
@@ -278,7 +278,7 @@ export const TopUpPurchaseStateSchema = /*@__PURE__*/
   enumDesc(file_trivet_billing_v1_account, 8);
 
 /**
- * TopUpPurchaseState is where a purchase stands.
+ * TopUpPurchaseState is the state of a purchase.
  *
  * @generated from enum trivet.billing.v1.TopUpPurchaseState
  */

@@ -18,7 +18,7 @@ export declare const file_trivet_billing_v1_batch: GenFile;
  */
 export declare type BatchRequest = Message<"trivet.billing.v1.BatchRequest"> & {
   /**
-   * The calls. Each is checked, answered and refused by itself.
+   * The calls. Each is checked, answered and refused separately.
    *
    * @generated from field: repeated trivet.billing.v1.BatchedCall calls = 1;
    */

@@ -154,14 +154,14 @@ export declare const ReserveRequestSchema: GenMessage<ReserveRequest>;
  */
 export declare type CallPricing = Message<"trivet.billing.v1.CallPricing"> & {
   /**
-   * The price of a million input tokens of the dearest kind, in nano-dollars. Example: "10000000000" ($10).
+   * The price of a million input tokens of the most expensive kind, in nano-dollars. Example: "10000000000" ($10).
    *
    * @generated from field: int64 input_nano_usd_per_million_tokens = 1;
    */
   inputNanoUsdPerMillionTokens: bigint;
 
   /**
-   * The price of a million output tokens of the dearest kind, in nano-dollars. Example: "40000000000" ($40).
+   * The price of a million output tokens of the most expensive kind, in nano-dollars. Example: "40000000000" ($40).
    *
    * @generated from field: int64 output_nano_usd_per_million_tokens = 2;
    */
@@ -343,14 +343,14 @@ export declare type SettleRequest = Message<"trivet.billing.v1.SettleRequest"> &
   servedModel: string;
 
   /**
-   * The time from the call's begin to its end, in microseconds; 0 when it is unknown. Example: "1250000".
+   * The time from the start of the call to its end, in microseconds; 0 when it is unknown. Example: "1250000".
    *
    * @generated from field: int64 latency_micros = 8;
    */
   latencyMicros: bigint;
 
   /**
-   * The time from the call's begin to the first byte of the answer, in microseconds; 0 when there was none. Example: "310000".
+   * The time from the start of the call to the first byte of the answer, in microseconds; 0 when there was none. Example: "310000".
    *
    * @generated from field: int64 first_byte_micros = 9;
    */
@@ -749,7 +749,7 @@ export declare type ListRequestsRequest = Message<"trivet.billing.v1.ListRequest
   model: string;
 
   /**
-   * Only calls that ended so; OUTCOME_UNSPECIFIED for all.
+   * Only calls with this outcome; OUTCOME_UNSPECIFIED for all.
    *
    * @generated from field: trivet.billing.v1.Outcome outcome = 6;
    */
@@ -924,14 +924,14 @@ export declare type RequestRecord = Message<"trivet.billing.v1.RequestRecord"> &
   providerRequestId: string;
 
   /**
-   * The time from the call's begin to its end, in milliseconds; 0 when it is unknown. Example: 1250.
+   * The time from the start of the call to its end, in milliseconds; 0 when it is unknown. Example: 1250.
    *
    * @generated from field: int32 latency_millis = 15;
    */
   latencyMillis: number;
 
   /**
-   * The time from the call's begin to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
+   * The time from the start of the call to the first byte of the answer, in milliseconds; 0 when there was none. Example: 310.
    *
    * @generated from field: int32 first_byte_millis = 16;
    */
@@ -1088,7 +1088,7 @@ export declare type RefusedRequest = Message<"trivet.billing.v1.RefusedRequest">
   endTime?: Timestamp | undefined;
 
   /**
-   * The time from the call's begin to the refusal, in microseconds. Example: "150".
+   * The time from the start of the call to the refusal, in microseconds. Example: "150".
    *
    * @generated from field: int64 latency_micros = 9;
    */
@@ -1498,7 +1498,7 @@ export declare const GetOverageRequestSchema: GenMessage<GetOverageRequest>;
  */
 export declare type GetOverageResponse = Message<"trivet.billing.v1.GetOverageResponse"> & {
   /**
-   * The present period; unset for an account whose plan never allowed overage.
+   * The current period; unset for an account whose plan never allowed overage.
    *
    * @generated from field: trivet.billing.v1.Overage overage = 1;
    */
@@ -1934,7 +1934,7 @@ export declare type CheckoutSession = Message<"trivet.billing.v1.CheckoutSession
   url: string;
 
   /**
-   * Where the session stands. Example: CHECKOUT_STATUS_OPEN.
+   * The state of the session. Example: CHECKOUT_STATUS_OPEN.
    *
    * @generated from field: trivet.billing.v1.CheckoutStatus status = 3;
    */
@@ -3452,13 +3452,13 @@ export enum UsageGrouping {
 export declare const UsageGroupingSchema: GenEnum<UsageGrouping>;
 
 /**
- * CheckoutStatus is where a checkout session stands.
+ * CheckoutStatus is the state of a checkout session.
  *
  * @generated from enum trivet.billing.v1.CheckoutStatus
  */
 export enum CheckoutStatus {
   /**
-   * Not set, or a status of Stripe's that Trivet does not know.
+   * Not set, or a Stripe status that Trivet does not know.
    *
    * @generated from enum value: CHECKOUT_STATUS_UNSPECIFIED = 0;
    */
@@ -3579,7 +3579,7 @@ export enum PlanChangeKind {
 export declare const PlanChangeKindSchema: GenEnum<PlanChangeKind>;
 
 /**
- * BillingService keeps the ledger, sells plans, and reports usage to Stripe.
+ * BillingService keeps the ledger, sells plans, and charges for them through Stripe.
  *
  * @generated from service trivet.billing.v1.BillingService
  */
@@ -3719,7 +3719,7 @@ export declare const BillingService: GenService<{
     output: typeof ListEntriesResponseSchema;
   },
   /**
-   * GetOverage shows how the account's overage becomes charges, and where they stand, newest first.
+   * GetOverage shows how the account's overage becomes charges, and the state of each, newest first.
    *
    * @generated from rpc trivet.billing.v1.BillingService.GetOverage
    */
@@ -3729,7 +3729,7 @@ export declare const BillingService: GenService<{
     output: typeof GetOverageResponseSchema;
   },
   /**
-   * ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their present
+   * ListSpendLimits pages through the spend limits of the account's members and API keys, with what is spent and held in their current
    * windows. Members of an organization see the limits that apply to them; its admins see all, and operators those of any account.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ListSpendLimits
@@ -3741,7 +3741,7 @@ export declare const BillingService: GenService<{
   },
   /**
    * SetSpendLimit limits what a member, each member, or an API key may spend in an hour, a day, a week, a month or a billing period. A limit
-   * for the same windows is replaced. Calls that the member or the key made earlier in the present window count. An API key cannot change
+   * for the same windows is replaced. Calls that the member or the key made earlier in the current window count. An API key cannot change
    * limits of API keys, of its own member, or of every member. A key with the scope keys.manage can make other keys. The limit of a key does
    * not count their calls. To limit these too, limit the key's member: a member's limit counts the calls by all keys of the member.
    * Errors: INVALID_ARGUMENT, NOT_FOUND (no such account), USER_DISABLED (the user was deleted), PERMISSION_DENIED, CONFLICT (the account
@@ -3786,7 +3786,7 @@ export declare const BillingService: GenService<{
     output: typeof ListEntitlementsResponseSchema;
   },
   /**
-   * CheckEntitlement tells whether the account's plan includes a feature at this moment.
+   * CheckEntitlement says whether the account's plan includes a feature at this moment.
    *
    * @generated from rpc trivet.billing.v1.BillingService.CheckEntitlement
    */
@@ -3821,7 +3821,7 @@ export declare const BillingService: GenService<{
     output: typeof CreateCheckoutSessionResponseSchema;
   },
   /**
-   * GetCheckoutSession says how a purchase stands. The page to which Stripe sends the person back calls it: it reads the session at
+   * GetCheckoutSession returns the state of a purchase. The page to which Stripe sends the person back calls it: it reads the session at
    * Stripe, and waits up to 10 seconds until the account has what was paid for.
    * Errors: NOT_FOUND, SERVICE_UNAVAILABLE.
    *
@@ -3854,8 +3854,8 @@ export declare const BillingService: GenService<{
     output: typeof GetSubscriptionResponseSchema;
   },
   /**
-   * PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. What costs more happens at once;
-   * what costs less, and a month after a year, happens at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+   * PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. A change that costs more happens
+   * at once; one that costs less, or from a year to a month, at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
    * It counts the credit that the customer has at Stripe when it is made.
    * Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
    * canceled), SERVICE_UNAVAILABLE.
@@ -3892,7 +3892,7 @@ export declare const BillingService: GenService<{
     output: typeof CancelSubscriptionResponseSchema;
   },
   /**
-   * ResumeSubscription takes back that the subscription is canceled, or changes, at the end of its period.
+   * ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period.
    * Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ResumeSubscription
@@ -3963,8 +3963,8 @@ export declare const BillingService: GenService<{
    * MigratePlan moves the subscribers of one version of a plan to another one, a page of them at a time. Nothing is charged for
    * the rest of a period: the next invoice has the new price. The later months of a year that is paid have the credit of the new version.
    * Without at_renewal, a subscription that has paid for more than the new version includes is skipped. What a subscriber has chosen stays: a scheduled
-   * change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who has the version already is
-   * left alone. With dry_run it only lists what differs and counts the subscriptions.
+   * change, a change that waits for its payment, and the end of a canceled subscription. It can be repeated: a subscriber who already has the version is
+   * not changed. With dry_run it only lists what differs and counts the subscriptions.
    * Errors: INVALID_ARGUMENT (a version that was never applied, is off sale or is free), CONFIGURATION_ERROR, SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.MigratePlan
@@ -3985,7 +3985,7 @@ export declare const BillingService: GenService<{
     output: typeof ListPlanVersionsResponseSchema;
   },
   /**
-   * SetMemberCount tells how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
+   * SetMemberCount reports how many members an organization has. The seats of plans with per_member follow it. A report with a lower sequence than an earlier
    * one changes nothing.
    *
    * @generated from rpc trivet.billing.v1.BillingService.SetMemberCount

@@ -719,7 +719,7 @@ export const CheckoutStatusSchema = /*@__PURE__*/
   enumDesc(file_trivet_billing_v1_billing, 2);
 
 /**
- * CheckoutStatus is where a checkout session stands.
+ * CheckoutStatus is the state of a checkout session.
  *
  * @generated from enum trivet.billing.v1.CheckoutStatus
  */
@@ -755,7 +755,7 @@ export const PlanChangeKind = /*@__PURE__*/
   tsEnum(PlanChangeKindSchema);
 
 /**
- * BillingService keeps the ledger, sells plans, and reports usage to Stripe.
+ * BillingService keeps the ledger, sells plans, and charges for them through Stripe.
  *
  * @generated from service trivet.billing.v1.BillingService
  */
