@@ -66,7 +66,9 @@ func (r *Request) Pictures() bool { return r.parts.images > 0 || r.refers() }
 func (r *Request) refers() bool { return r.parts.files > 0 || r.Context > 0 }
 
 // unknownImages reports whether the conversation has images of which nobody knows the tokens. They are refused unless they are free.
-func (r *Request) unknownImages(m models.Model) bool { return r.parts.images > 0 && m.MaxImageTokens == 0 }
+func (r *Request) unknownImages(m models.Model) bool {
+	return r.parts.images > 0 && m.MaxImageTokens == 0
+}
 
 // GuessInput is how many tokens the input has if it is common text.
 func (r *Request) GuessInput(m models.Model) int64 {

@@ -45,7 +45,9 @@ func TestAShiftBetweenGrantsIsNoticed(t *testing.T) {
 		b.exec("UPDATE credit_grant SET remaining = CASE WHEN id = $1 THEN remaining - 1 ELSE remaining + 1 END WHERE id IN ($1, $2)", second.ID, other.ID)
 		b.sound()
 
-		pay := func(g ledger.Grant) { b.exec("UPDATE hold SET paid_by = $1 WHERE id = $2", fmt.Sprintf("%s=50", g.ID), kept.ID) }
+		pay := func(g ledger.Grant) {
+			b.exec("UPDATE hold SET paid_by = $1 WHERE id = $2", fmt.Sprintf("%s=50", g.ID), kept.ID)
+		}
 		pay(other)
 		require.ElementsMatch(t, []ledger.Violation{{Rule: rule, Subject: second.ID, Want: 70, Got: 20}, {Rule: rule, Subject: other.ID, Want: 50, Got: 100}}, found())
 		pay(second)

@@ -56,7 +56,7 @@ function KeyTable({ keys, edit, revoke }: { keys: Key[]; edit: (key: Key) => voi
           <Td wrap>{limitsOf(key)}</Td>
           <Td>{key.lastUseTime ? formatAgo(key.lastUseTime, now) : 'never'}</Td>
           <Td>{formatDate(key.createTime)}</Td>
-          <Td right>{!key.revokeTime && <span className="flex justify-end gap-2">{!expired(key, now) && <Button aria-label={`Edit ${key.name}`} onClick={() => edit(key)}>Edit</Button>}<Button kind="danger" aria-label={`Revoke ${key.name}`} onClick={() => revoke(key)}>Revoke</Button></span>}</Td>
+          <Td right>{!key.revokeTime && <span className="flex flex-wrap justify-end gap-2">{!expired(key, now) && <Button aria-label={`Edit ${key.name}`} onClick={() => edit(key)}>Edit</Button>}<Button kind="danger" aria-label={`Revoke ${key.name}`} onClick={() => revoke(key)}>Revoke</Button></span>}</Td>
         </tr>
       ))}
     </Table>
