@@ -59,11 +59,12 @@ func TestTokensOfAnImage(t *testing.T) {
 		}
 	}
 	for file, want := range map[string]string{
-		chat("m", ", max_image_tokens: 0"):                                                                    "line 2: model m: max_image_tokens must be from 1 to context_tokens, got 0",
-		chat("m", ", max_image_tokens: -1"):                                                                   "max_image_tokens must be from 1 to context_tokens, got -1",
-		chat("m", ", max_image_tokens: 100001"):                                                               "max_image_tokens must be from 1 to context_tokens, got 100001",
-		chat("m", ", max_image_tokens: many"):                                                                 "not a price list",
-		image("m", `, images: {"a/b": "1"}, max_image_tokens: 5`):                                             "max_image_tokens is not for a model with a price for each image",
+		chat("m", ", max_image_tokens: 0"):                        "line 2: model m: max_image_tokens must be from 1 to context_tokens, got 0",
+		chat("m", ", max_image_tokens: -1"):                       "max_image_tokens must be from 1 to context_tokens, got -1",
+		chat("m", ", max_image_tokens: 100001"):                   "max_image_tokens must be from 1 to context_tokens, got 100001",
+		chat("m", ", max_image_tokens: many"):                     "not a price list",
+		image("m", `, images: {"a/b": "1"}, max_image_tokens: 5`): "max_image_tokens is not for a model with a price for each image",
+
 		"models:\n  e: {kind: embedding, provider: x, context_tokens: 10, input: \"1\", max_image_tokens: 5}": "max_image_tokens is not for the kind embedding",
 	} {
 		_, err := models.Parse([]byte(file))
