@@ -2,6 +2,7 @@ package grpcserver
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,16 +16,16 @@ import (
 // sentStream notes what is sent.
 type sentStream struct {
 	grpc.ServerStream
-	leaving, answers, beats int
+	leaving, answers, beats atomic.Int64
 }
 
 func (s *sentStream) Send(m *billingv1.BatchResponse) error {
-	s.answers += len(m.GetAnswers())
+	s.answers.Add(int64(len(m.GetAnswers())))
 	switch {
 	case m.GetLeaving():
-		s.leaving++
+		s.leaving.Add(1)
 	case len(m.GetAnswers()) == 0:
-		s.beats++
+		s.beats.Add(1)
 	}
 	return nil
 }
@@ -73,8 +74,8 @@ func TestCallersThatEndedAStreamGetAllAnswers(t *testing.T) {
 		require.Empty(t, b.over)
 		b.answer()
 		require.NoError(t, <-b.over)
-		require.Equal(t, 2, b.sent.answers)
-		require.Zero(t, b.sent.leaving, "the caller has left")
+		require.EqualValues(t, 2, b.sent.answers.Load())
+		require.Zero(t, b.sent.leaving.Load(), "the caller has left")
 	})
 }
 
@@ -92,8 +93,8 @@ func TestTheEndOfAStreamMayWaitBehindCalls(t *testing.T) {
 		time.Sleep(time.Minute)
 		b.answer()
 		require.NoError(t, <-b.over)
-		require.Equal(t, 2, b.sent.answers)
-		require.Equal(t, 1, b.sent.leaving)
+		require.EqualValues(t, 2, b.sent.answers.Load())
+		require.EqualValues(t, 1, b.sent.leaving.Load())
 	})
 }
 
@@ -105,7 +106,7 @@ func TestCallersThatDoNotLeaveAStreamAreLeft(t *testing.T) {
 				b := newSendingBatch(t, 1, slots)
 				b.stop()
 				require.NoError(t, <-b.over)
-				require.Equal(t, 1, b.sent.leaving)
+				require.EqualValues(t, 1, b.sent.leaving.Load())
 				limit := leavePatience
 				if slots == 1 {
 					limit *= maxPatience + 1
@@ -122,12 +123,12 @@ func TestCallersHearThatCallsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSendingBatch(t, 1, 4)
 		time.Sleep(10*time.Second + beatTime/2)
-		require.InDelta(t, int(10*time.Second/beatTime), b.sent.beats, 1)
+		require.InDelta(t, int(10*time.Second/beatTime), b.sent.beats.Load(), 1)
 		b.answer()
 		time.Sleep(beatTime)
-		before := b.sent.beats
+		before := b.sent.beats.Load()
 		time.Sleep(10 * time.Second)
-		require.Equal(t, before, b.sent.beats)
+		require.Equal(t, before, b.sent.beats.Load())
 		b.read <- nil
 		require.NoError(t, <-b.over)
 	})

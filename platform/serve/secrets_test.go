@@ -1,13 +1,13 @@
 package serve_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -15,16 +15,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/platformtest"
 	"github.com/trivet-dev/trivet/platform/serve"
 )
 
 // followed is a file of a secret that is followed.
 type followed struct {
 	path    string
-	log     bytes.Buffer
+	log     platformtest.Log
 	hangup  chan os.Signal
-	refuses error
-	reloads int
+	refuses atomic.Pointer[error]
+	reloads atomic.Int64
 }
 
 func (f *followed) write(t *testing.T, content string) {
@@ -42,8 +43,11 @@ func follow(t *testing.T, interval time.Duration, test func(t *testing.T, f *fol
 		files := &serve.SecretFiles{
 			Get: func(name string) string { return map[string]string{"STRIPE_WEBHOOK_SECRET_FILE": f.path}[name] }, Names: func() []string { return []string{"STRIPE_WEBHOOK_SECRET", "OPENAI_API_KEY"} },
 			Reload: func() error {
-				f.reloads++
-				return f.refuses
+				f.reloads.Add(1)
+				if refusal := f.refuses.Load(); refusal != nil {
+					return *refusal
+				}
+				return nil
 			},
 			Interval: interval, Now: f.hangup, Logger: slog.New(slog.NewTextHandler(&f.log, nil)),
 		}
@@ -62,14 +66,14 @@ func follow(t *testing.T, interval time.Duration, test func(t *testing.T, f *fol
 func TestSecretFilesAreFollowed(t *testing.T) {
 	follow(t, time.Second, func(t *testing.T, f *followed) {
 		time.Sleep(10*time.Second + time.Millisecond)
-		require.Zero(t, f.reloads, "nothing changed")
+		require.Zero(t, f.reloads.Load(), "nothing changed")
 		f.write(t, "whsec_sec")
 		time.Sleep(time.Second)
 		f.write(t, "whsec_second")
 		time.Sleep(time.Second)
-		require.Zero(t, f.reloads, "the file was written meanwhile")
+		require.Zero(t, f.reloads.Load(), "the file was written meanwhile")
 		time.Sleep(10 * time.Second)
-		require.Equal(t, 1, f.reloads)
+		require.EqualValues(t, 1, f.reloads.Load())
 		require.Equal(t, 1, strings.Count(f.log.String(), `msg="the secrets were read again" changed=STRIPE_WEBHOOK_SECRET`))
 	})
 }
@@ -78,10 +82,10 @@ func TestSIGHUPReadsSecretsAtOnce(t *testing.T) {
 	follow(t, 0, func(t *testing.T, f *followed) {
 		f.write(t, "whsec_second")
 		time.Sleep(time.Hour)
-		require.Zero(t, f.reloads)
+		require.Zero(t, f.reloads.Load())
 		f.hangup <- syscall.SIGHUP
 		synctest.Wait()
-		require.Equal(t, 1, f.reloads)
+		require.EqualValues(t, 1, f.reloads.Load())
 		require.Contains(t, f.log.String(), "changed=STRIPE_WEBHOOK_SECRET")
 	})
 }
@@ -89,14 +93,15 @@ func TestSIGHUPReadsSecretsAtOnce(t *testing.T) {
 // A refused change, and a file that cannot be read, are reported once; the next change is tried again.
 func TestRefusedSecretsAreReportedOnce(t *testing.T) {
 	follow(t, time.Second, func(t *testing.T, f *followed) {
-		f.refuses = errors.New("is not a secret")
+		refusal := errors.New("is not a secret")
+		f.refuses.Store(&refusal)
 		require.NoError(t, os.Remove(f.path))
 		time.Sleep(time.Minute)
-		require.Equal(t, 1, f.reloads)
+		require.EqualValues(t, 1, f.reloads.Load())
 		require.Equal(t, 1, strings.Count(f.log.String(), "level=ERROR"))
-		f.refuses = nil
+		f.refuses.Store(nil)
 		f.write(t, "whsec_second")
 		time.Sleep(time.Minute)
-		require.Equal(t, 2, f.reloads)
+		require.EqualValues(t, 2, f.reloads.Load())
 	})
 }

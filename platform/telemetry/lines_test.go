@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,11 +31,13 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), s.err
 }
 
-func (s *sink) all() string {
+func (s *sink) got() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return strings.Join(s.writes, "")
+	return slices.Clone(s.writes)
 }
+
+func (s *sink) all() string { return strings.Join(s.got(), "") }
 
 func TestLinesWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -42,33 +45,33 @@ func TestLinesWaitForEachOther(t *testing.T) {
 		lines := telemetry.NewLines(s)
 		log := telemetry.NewLogger(lines, telemetry.Config{Format: "text"})
 		log.Info("before")
-		require.Len(t, s.writes, 1, "nothing waits before Hold")
+		require.Len(t, s.got(), 1, "nothing waits before Hold")
 
 		lines.Hold()
 		log.Info("one")
 		time.Sleep(99 * time.Millisecond)
 		log.Info("two")
-		require.Len(t, s.writes, 1)
+		require.Len(t, s.got(), 1)
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
-		require.Len(t, s.writes, 2, "both at once, 100 ms after the first")
-		require.Contains(t, s.writes[1], "msg=one")
-		require.Contains(t, s.writes[1], "msg=two")
+		require.Len(t, s.got(), 2, "both at once, 100 ms after the first")
+		require.Contains(t, s.got()[1], "msg=one")
+		require.Contains(t, s.got()[1], "msg=two")
 
 		log.Info("three")
 		log.With("a", "b").WithGroup("g").Warn("four")
-		require.Len(t, s.writes, 3, "a warning waits for nobody")
-		require.Less(t, strings.Index(s.writes[2], "three"), strings.Index(s.writes[2], "four"), "the order stays")
+		require.Len(t, s.got(), 3, "a warning waits for nobody")
+		require.Less(t, strings.Index(s.got()[2], "three"), strings.Index(s.got()[2], "four"), "the order stays")
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.Len(t, s.writes, 3)
+		require.Len(t, s.got(), 3)
 
 		log.Info("five")
 		lines.Release()
 		log.Info("six")
-		require.Len(t, s.writes, 5, "nothing waits after Release")
+		require.Len(t, s.got(), 5, "nothing waits after Release")
 		lines.Flush()
-		require.Len(t, s.writes, 5)
+		require.Len(t, s.got(), 5)
 	})
 }
 
@@ -87,7 +90,7 @@ func TestLinesAreBounded(t *testing.T) {
 	_, err := lines.Write(long)
 	require.NoError(t, err)
 	require.Equal(t, strings.Repeat("x", 100_000)+string(long), s.all(), "in order")
-	for _, w := range s.writes[:len(s.writes)-1] {
+	for _, w := range s.got()[:len(s.got())-1] {
 		require.LessOrEqual(t, len(w), 32<<10)
 	}
 	s.err = errors.New("disk full")
