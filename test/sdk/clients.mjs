@@ -12,6 +12,7 @@ const agents = await load("@openai/agents");
 const ai = await load("ai");
 const { createOpenAI } = await load("@ai-sdk/openai");
 const { ChatOpenAI, DallEAPIWrapper, OpenAI: CompletingOpenAI, OpenAIEmbeddings } = await load("@langchain/openai");
+const { zodResponseFormat, zodTextFormat } = await load("openai/helpers/zod");
 const { z } = await load("zod");
 
 const model = "gpt-4o-mini", completing = "gpt-3.5-turbo-instruct", unknown = "gpt-99", apiKey = token;
@@ -69,10 +70,20 @@ const official = {
   "chat, tools": async () => {
     const answer = await client.chat.completions.create({ model, messages, tools: [chatTool], tool_choice: "required" });
     assert.equal(answer.choices[0].message.tool_calls[0].function.name, "weather");
+    const tell = { type: "function", function: { name: "weather", description: "Tells the weather.", parameters, parse: JSON.parse, function: ({ city }) => `21 degrees in ${city}` } };
+    for (const stream of [false, true]) {
+      const runner = client.chat.completions.runTools({ model, messages: [{ role: "user", content: asksTool }], tools: [tell], stream, ...(stream && { stream_options: { include_usage: true } }) });
+      assert.match(await runner.finalContent(), /21/);
+      assert.match(await runner.finalFunctionToolCallResult(), /21 degrees in/);
+      assert.ok((await runner.totalUsage()).total_tokens > 0);
+    }
   },
   "chat, structured output": async () => {
     const answer = await client.chat.completions.create({ model, messages, response_format: { type: "json_schema", json_schema: format } });
     shape.parse(JSON.parse(answer.choices[0].message.content));
+    const asked = { model, messages, response_format: zodResponseFormat(shape, "answer") };
+    shape.parse((await client.chat.completions.parse(asked)).choices[0].message.parsed);
+    shape.parse((await client.chat.completions.stream(asked).finalChatCompletion()).choices[0].message.parsed);
   },
   "responses": async () => {
     const first = await client.responses.create({ model, input: question });
@@ -101,6 +112,9 @@ const official = {
   "responses, structured output": async () => {
     const answer = await client.responses.create({ model, input: question, text: { format: { type: "json_schema", ...format } } });
     shape.parse(JSON.parse(answer.output_text));
+    const asked = { model, input: question, text: { format: zodTextFormat(shape, "answer") } };
+    shape.parse((await client.responses.parse(asked)).output_parsed);
+    shape.parse((await client.responses.stream(asked).finalResponse()).output_parsed);
   },
   "responses, in the background": async () => {
     const ended = async (id) => {
