@@ -1,6 +1,10 @@
 package ledger_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -56,5 +60,40 @@ func TestAnErasedPersonGetsNoAccount(t *testing.T) {
 		_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, err)
 		require.Zero(t, b.count("SELECT COUNT(*) FROM account"))
 		require.Zero(t, b.count("SELECT COUNT(*) FROM customer"))
+	})
+}
+
+// A decision runs again when another one of its batch fails. The page of segments that it looks through must be the same then.
+func TestAnErasureBesideFailingWrites(t *testing.T) {
+	each(t, "empty", func(t *testing.T, b *fixture) {
+		b.give("gift", 1000)
+		people := make([]string, 20)
+		for i := range people {
+			people[i] = fmt.Sprintf("user_%d", i)
+			h, err := b.Reserve(t.Context(), ledger.Reservation{RequestID: people[i], AccountID: alice, UserID: people[i], Model: "embed", InputTokens: 1})
+			require.NoError(t, err)
+			b.settle(h, 1)
+		}
+		_, err := b.Fold(t.Context(), always)
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		var failing sync.WaitGroup
+		for range 8 {
+			failing.Go(func() {
+				for ctx.Err() == nil {
+					_ = b.store.Write(ctx, alice, func(context.Context, ledger.Tx) error { return errors.New("this decision fails") })
+				}
+			})
+		}
+		for _, user := range people {
+			require.NoError(t, b.store.EraseUser(t.Context(), user))
+		}
+		stop()
+		failing.Wait()
+		for _, user := range people {
+			records, err := b.UsageOfUser(t.Context(), user, "", "", 1)
+			require.NoError(t, err)
+			require.Empty(t, records)
+		}
 	})
 }

@@ -153,8 +153,9 @@ func (s *Store) eraseFolded(ctx context.Context, userID string) error {
 	}
 	for _, id := range accounts {
 		for after, more := "", true; more; {
+			from := after // the function may run more than once
 			err := s.Write(ctx, id, func(ctx context.Context, tx ledger.Tx) (err error) {
-				after, more, err = tx.(*unit).eraseFromSegments(ctx, id, userID, after) //nolint:forcetypeassert // this store's own
+				after, more, err = tx.(*unit).eraseFromSegments(ctx, id, userID, from) //nolint:forcetypeassert // this store's own
 				return err
 			})
 			if err != nil {
