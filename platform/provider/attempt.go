@@ -116,8 +116,8 @@ func (a *Attempt) Begin(ctx context.Context) context.Context {
 	return WithAttempt(ctx, a)
 }
 
-// End reports the last call. The surrounding attempt takes it. If there is no surrounding attempt, or its line is already written, End writes a
-// line for the call. A failed call was logged when it failed.
+// End reports the last call to the surrounding attempt. Without one, or when its line is already written, End logs the call. A failed call was logged
+// when it failed.
 func (a *Attempt) End(ctx context.Context, log *slog.Logger) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
