@@ -20,12 +20,14 @@ type session struct {
 	timeout time.Duration // PostgreSQL: of a transaction
 	opening string        // the statements that begin a transaction
 	conn    *sql.Conn
-	stmts   map[string]*sql.Stmt
-	logins  func() *logins // PostgreSQL: the present ones
-	login   *logins        // those that conn was made with
-	ran     int            // statements of the batch's operations
-	pg      *pgx.Conn      // conn's, on PostgreSQL
-	guard   *time.Timer    // cuts pg's transaction when it takes too long
+	stmts   map[string]*sql.Stmt  // for queries; on SQLite only
+	directs map[string]directStmt // for all else; on SQLite only
+	values  []driver.NamedValue   // of the statement under way
+	logins  func() *logins        // PostgreSQL: the present ones
+	login   *logins               // those that conn was made with
+	ran     int                   // statements of the batch's operations
+	pg      *pgx.Conn             // conn's, on PostgreSQL
+	guard   *time.Timer           // cuts pg's transaction when it takes too long
 	socket  atomic.Pointer[net.Conn]
 }
 
@@ -41,7 +43,7 @@ func (s *session) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.conn, s.stmts = conn, map[string]*sql.Stmt{}
+	s.conn, s.stmts, s.directs = conn, map[string]*sql.Stmt{}, map[string]directStmt{}
 	if s.dialect == SQLite {
 		return nil
 	}
@@ -144,11 +146,7 @@ func (s *session) run(query string) error {
 		_, err := s.pg.Exec(context.Background(), query)
 		return err
 	}
-	stmt, err := s.prepare(query) //nolint:sqlclosecheck // kept
-	if err != nil {
-		return err
-	}
-	_, err = stmt.ExecContext(context.Background())
+	_, err := s.execSQLite(query, nil)
 	return err
 }
 
@@ -186,9 +184,14 @@ func (s *session) drop() {
 	for _, stmt := range s.stmts {
 		_ = stmt.Close()
 	}
-	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn }) // tells the pool to close it
+	_ = s.conn.Raw(func(any) error {
+		for _, stmt := range s.directs {
+			_ = stmt.Close()
+		}
+		return driver.ErrBadConn // tells the pool to close it
+	})
 	_ = s.conn.Close()
-	s.conn, s.pg, s.stmts = nil, nil, nil
+	s.conn, s.pg, s.stmts, s.directs = nil, nil, nil, nil
 	s.socket.Store(nil)
 }
 

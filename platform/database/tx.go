@@ -42,15 +42,14 @@ func (t *laneTx) end() (failed error) {
 	return failed
 }
 
-// runnable is a statement with its text: prepared, or not.
-type runnable interface {
-	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
+// queryable is a statement that returns rows, with its text.
+type queryable interface {
 	QueryContext(ctx context.Context, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, args ...any) *sql.Row
 }
 
-// statement returns a statement to run: on SQLite a prepared one; on PostgreSQL the text, as pgx prepares and keeps by itself.
-func (t *laneTx) statement(query string) (runnable, error) {
+// query returns a statement to run: on SQLite a prepared one; on PostgreSQL the text, as pgx prepares and keeps by itself.
+func (t *laneTx) query(query string) (queryable, error) {
 	t.s.ran++
 	switch {
 	case t.failed != nil:
@@ -68,10 +67,6 @@ type text struct {
 	query string
 }
 
-func (s text) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
-	return s.conn.ExecContext(ctx, s.query, args...)
-}
-
 func (s text) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
 	return s.conn.QueryContext(ctx, s.query, args...)
 }
@@ -80,17 +75,21 @@ func (s text) QueryRowContext(ctx context.Context, args ...any) *sql.Row {
 	return s.conn.QueryRowContext(ctx, s.query, args...)
 }
 
-func (t *laneTx) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
-	stmt, err := t.statement(query)
-	if err != nil {
-		return nil, err
+func (t *laneTx) ExecContext(_ context.Context, query string, args ...any) (result sql.Result, err error) {
+	t.s.ran++
+	switch {
+	case t.failed != nil:
+		return nil, t.failed
+	case t.s.dialect == Postgres:
+		result, err = t.s.conn.ExecContext(context.Background(), query, utc(args)...)
+	default:
+		result, err = t.s.execSQLite(query, utc(args))
 	}
-	result, err := stmt.ExecContext(context.Background(), utc(args)...)
 	return result, t.note(err)
 }
 
 func (t *laneTx) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
-	stmt, err := t.statement(query)
+	stmt, err := t.query(query)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +102,7 @@ func (t *laneTx) QueryContext(_ context.Context, query string, args ...any) (*sq
 }
 
 func (t *laneTx) QueryRowContext(_ context.Context, query string, args ...any) *sql.Row {
-	stmt, err := t.statement(query)
+	stmt, err := t.query(query)
 	if err != nil {
 		return failedRow(t.s.pool, err)
 	}
