@@ -8,6 +8,7 @@ package ledger
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -87,6 +88,8 @@ type Ledger struct {
 	missing missing
 	// swept is the last hold of the last batch that was swept; its zero value means that the next begins with the first.
 	swept atomic.Pointer[Hold]
+	// reservings and settlings have the memory of calls that have ended.
+	reservings, settlings sync.Pool
 }
 
 // New makes a ledger.
@@ -101,6 +104,7 @@ func New(o Options) *Ledger {
 	l := &Ledger{
 		store: o.Store, prices: o.Prices, plans: o.Plans, log: o.Logger, lease: o.Lease, count: o.Metrics, recent: recent, reload: o.Reload, free: o.FreeCredit,
 		told: newTold(), missing: newMissing(),
+		reservings: sync.Pool{New: func() any { return &reserving{} }}, settlings: sync.Pool{New: func() any { return &settling{} }},
 		// The database keeps microseconds; what is compared with it must too.
 		now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) },
 	}

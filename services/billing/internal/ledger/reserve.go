@@ -149,8 +149,9 @@ type reserving struct {
 	tooBig   bool
 	// fixed is the part of the cost that is not tokens.
 	fixed int64
-	// telling is what the decision has told.
+	// telling is what the decision has told, and answer what it came to.
 	telling telling
+	answer  answer
 }
 
 // Reserve holds the worst case of a call. An account that can't afford MaxOutputTokens gets a hold for fewer, down to
@@ -175,7 +176,12 @@ func (l *Ledger) reserve(ctx context.Context, r Reservation) (Hold, error) {
 	if err := r.check(); err != nil {
 		return Hold{}, err
 	}
-	call := &reserving{l: l, Reservation: r}
+	call := l.reservings.Get().(*reserving) //nolint:forcetypeassert // the pool makes them
+	defer func() {
+		*call = reserving{}
+		l.reservings.Put(call)
+	}()
+	*call = reserving{l: l, Reservation: r}
 	id, began, renamed := l.holdID(r.AccountID, r.RequestID)
 	call.id = id
 	if renamed {
@@ -224,21 +230,21 @@ type answer struct {
 }
 
 func (r *reserving) run(ctx context.Context) (Hold, error) {
-	var a answer
 	caller := Caller{AccountID: r.AccountID, UserID: r.UserID, APIKeyID: r.APIKeyID, Reserves: true}
 	err := r.l.store.WriteCall(ctx, caller, func(ctx context.Context, tx Tx) (err error) {
 		r.telling = telling{l: r.l}
-		a, err = r.decide(ctx, tx)
+		r.answer, err = r.decide(ctx, tx)
 		return err
 	})
 	if err != nil {
 		return Hold{}, err
 	}
 	r.telling.committed()
-	if a.refusal == nil {
-		r.l.recent.Add(a.hold.ID, &a.hold)
+	if r.answer.refusal == nil {
+		h := r.answer.hold
+		r.l.recent.Add(h.ID, &h)
 	}
-	return a.hold, a.refusal
+	return r.answer.hold, r.answer.refusal
 }
 
 func (r *reserving) decide(ctx context.Context, tx Tx) (answer, error) {

@@ -35,14 +35,22 @@ func (l *Ledger) Settle(ctx context.Context, s Settlement) (Closing, error) {
 	if err != nil {
 		return Closing{}, err
 	}
-	c := &settling{l: l, Settlement: s, known: h, price: func(h Hold) (Usage, int64, error) {
-		cost, err := h.cost(s.Usage)
-		if s.Priced && s.Usage.sane() {
-			cost, err = min(max(s.PricedCost, 0), h.Amount), nil
-		}
-		return s.Usage, cost, err
-	}}
+	c := l.settlings.Get().(*settling) //nolint:forcetypeassert // the pool makes them
+	defer func() {
+		*c = settling{}
+		l.settlings.Put(c)
+	}()
+	*c = settling{l: l, Settlement: s, known: h, price: (*settling).used}
 	return c.run(ctx)
+}
+
+// used prices what the settlement says.
+func (c *settling) used(h Hold) (Usage, int64, error) {
+	cost, err := h.cost(c.Usage)
+	if c.Priced && c.Usage.sane() {
+		cost, err = min(max(c.PricedCost, 0), h.Amount), nil
+	}
+	return c.Usage, cost, err
 }
 
 // find returns a hold: as this process remembers it, which is open, or as it is stored.
@@ -77,7 +85,7 @@ type settling struct {
 	// known is the hold as this process remembers it or has read it.
 	known *Hold
 	// price tells the usage and the cost to charge for the hold as it is.
-	price func(h Hold) (Usage, int64, error)
+	price func(c *settling, h Hold) (Usage, int64, error)
 	// sweep is true when the sweeper closes the hold. It leaves alone what is closed or still has a lease.
 	sweep bool
 
@@ -122,7 +130,7 @@ func (c *settling) decide(ctx context.Context, tx Tx) (err error) {
 		c.end = c.hold.Closing
 		return nil
 	}
-	if c.Usage, c.cost, err = c.price(c.hold); err != nil {
+	if c.Usage, c.cost, err = c.price(c, c.hold); err != nil {
 		return c.refuse(tx, err)
 	}
 	if c.hold.State == StateSwept {

@@ -93,7 +93,7 @@ func (l *Ledger) sweepAll(ctx context.Context, holds []Hold) (int, error) {
 // sweep settles one hold, unless it was settled or extended meanwhile. A checkpoint that cannot be priced or booked must not keep the hold
 // open forever: then its amount is charged, and if not even that can be booked, nothing.
 func (l *Ledger) sweep(ctx context.Context, h Hold) (done bool, err error) {
-	done, err = l.sweepAt(ctx, h, func(h Hold) (Usage, int64, error) {
+	done, err = l.sweepAt(ctx, h, func(_ *settling, h Hold) (Usage, int64, error) {
 		if h.UsedCost > 0 {
 			return h.Used, min(h.UsedCost, h.Amount), nil
 		}
@@ -103,11 +103,11 @@ func (l *Ledger) sweep(ctx context.Context, h Hold) (done bool, err error) {
 	if unbillable(err) {
 		l.log.ErrorContext(ctx, "the last checkpoint of an abandoned hold cannot be billed; charging the held amount", "hold", h.ID,
 			"account", h.AccountID, "charged", h.Amount, "error", err)
-		done, err = l.sweepAt(ctx, h, func(h Hold) (Usage, int64, error) { return h.Used, h.Amount, nil })
+		done, err = l.sweepAt(ctx, h, func(_ *settling, h Hold) (Usage, int64, error) { return h.Used, h.Amount, nil })
 	}
 	if unbillable(err) {
 		l.log.ErrorContext(ctx, "an abandoned hold cannot be billed; charging nothing", "hold", h.ID, "account", h.AccountID, "error", err)
-		done, err = l.sweepAt(ctx, h, func(Hold) (Usage, int64, error) { return Usage{}, 0, nil })
+		done, err = l.sweepAt(ctx, h, func(*settling, Hold) (Usage, int64, error) { return Usage{}, 0, nil })
 	}
 	return done, err
 }
@@ -115,7 +115,7 @@ func (l *Ledger) sweep(ctx context.Context, h Hold) (done bool, err error) {
 // unbillable tells a cost that cannot be priced or booked from failures that another attempt may not have.
 func unbillable(err error) bool { return is[*UsageError](err) || is[*UncountableError](err) }
 
-func (l *Ledger) sweepAt(ctx context.Context, h Hold, price func(Hold) (Usage, int64, error)) (done bool, err error) {
+func (l *Ledger) sweepAt(ctx context.Context, h Hold, price func(*settling, Hold) (Usage, int64, error)) (done bool, err error) {
 	c := &settling{
 		l: l, known: &h, sweep: true, price: price,
 		Settlement: Settlement{HoldID: h.ID, Outcome: OutcomeAbandoned, Estimated: true},

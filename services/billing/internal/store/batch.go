@@ -73,9 +73,17 @@ func endAll(batch []*decision, err error) {
 func (s *Store) try(key string, batch []*decision, assume bool) (failed *decision, err error) {
 	var cause error
 	var done *unit
+	used := s.scratches.Get().(*scratch) //nolint:forcetypeassert // the pool makes them
+	defer func() {
+		if used.forget(); cap(used.made) <= maxScratch {
+			s.scratches.Put(used)
+		}
+	}()
 	err = s.db.Write(context.WithoutCancel(batch[0].ctx), key, func(ctx context.Context, t database.Tx) error {
 		failed, cause, done = nil, nil, nil
+		used.forget()
 		u := s.newUnit(t, assume)
+		u.scratch = used
 		if err := u.load(ctx, batch); err != nil {
 			return err
 		}

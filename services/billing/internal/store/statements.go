@@ -44,7 +44,7 @@ func newStatements(dialect database.Dialect) *statements {
 			overage_cap, overage_used, overage_total, overage_close_time, overage_start_time, overage_end_time)
 			SELECT v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10, v.column11, v.column12,
 			v.column13, v.column14, v.column15, v.column16, v.column17, v.column18, v.column19, v.column20, v.column21, v.column22 FROM (VALUES `,
-			row("TEXT", "TEXT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
+			row(dialect, "TEXT", "TEXT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
 				"BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
 			`) AS v WHERE NOT EXISTS (SELECT 1 FROM erased_user AS e WHERE e.user_hash = v.column1) ON CONFLICT (id) DO NOTHING`),
 		insertGrants: newBulk(dialect, "INSERT INTO credit_grant (id, account_id, source, amount, remaining, create_time, expire_time, paid_before) VALUES ",
@@ -62,18 +62,18 @@ func newStatements(dialect database.Dialect) *statements {
 			provider_request_id = v.column15, usage_time = v.column16, fold = v.column17,
 			target = v.column18, served_model = v.column19, latency = v.column20, first_byte = v.column21, error_code = v.column22,
 			http_request_id = v.column23, overage = v.column24, overage_start_time = v.column25, details = v.column26 FROM (VALUES `,
-			row("TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
+			row(dialect, "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
 				"TEXT", "BOOLEAN", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT"),
 			") AS v WHERE hold.id = v.column1 AND hold.state = v.column2"),
 		insertCalls: newBulk(dialect, "INSERT INTO unfolded_call (account_id, close_time, hold_id, user_id, fold, charged, record, overage) VALUES ",
 			"(?, ?, ?, ?, ?, ?, ?, ?)", ""),
 		moveOverage: newBulk(dialect, "INSERT INTO overage_period (account_id, start_time, end_time, amount) VALUES ", "(?, ?, ?, ?)",
 			" ON CONFLICT (account_id, start_time) DO UPDATE SET amount = overage_period.amount + excluded.amount"),
-		foldHolds: newBulk(dialect, "UPDATE hold SET fold = 2, segment = v.column2 FROM (VALUES ", row("TEXT", "TEXT"),
+		foldHolds: newBulk(dialect, "UPDATE hold SET fold = 2, segment = v.column2 FROM (VALUES ", row(dialect, "TEXT", "TEXT"),
 			") AS v WHERE hold.id = v.column1"),
 		extendHolds: newBulk(dialect, `UPDATE hold SET lease_time = v.column2, used_input_tokens = v.column3, used_cached_input_tokens = v.column4,
 			used_output_tokens = v.column5, used_reasoning_tokens = v.column6, used_cost = v.column7 FROM (VALUES `,
-			row("TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
+			row(dialect, "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
 			") AS v WHERE hold.id = v.column1 AND hold.state = 'open'"),
 		saveAccounts: newBulk(dialect, `UPDATE account SET balance = v.column2, held = v.column3, debt = v.column4,
 			period_start_time = v.column5, period_end_time = v.column6, due_time = v.column7, period_requests = v.column8,
@@ -81,11 +81,11 @@ func newStatements(dialect database.Dialect) *statements {
 			period_reasoning_tokens = v.column12, period_cost = v.column13, overage_cap = v.column14,
 			overage_used = v.column15, overage_total = v.column16, overage_close_time = v.column17, overage_start_time = v.column18,
 			overage_end_time = v.column19 FROM (VALUES `,
-			row("TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
+			row(dialect, "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT",
 				"BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
 			`) AS v WHERE account.id = v.column1 AND account.balance = v.column20 AND account.held = v.column21 AND account.debt = v.column22
 			AND account.due_time = v.column23 AND account.period_cost = v.column24 AND account.overage_total = v.column25`),
-		saveGrants: newBulk(dialect, "UPDATE credit_grant SET remaining = v.column2 FROM (VALUES ", row("TEXT", "BIGINT", "BIGINT"),
+		saveGrants: newBulk(dialect, "UPDATE credit_grant SET remaining = v.column2 FROM (VALUES ", row(dialect, "TEXT", "BIGINT", "BIGINT"),
 			") AS v WHERE credit_grant.id = v.column1 AND credit_grant.remaining = v.column3"),
 		saveKeyWindows:    saveWindows(dialect, "key_window", "api_key_id"),
 		saveMemberWindows: saveWindows(dialect, "member_window", "user_id"),
@@ -101,17 +101,21 @@ func selectWindows(dialect database.Dialect, table, subject string) *selects {
 
 func saveWindows(dialect database.Dialect, table, subject string) *bulk {
 	return newBulk(dialect, "UPDATE "+table+" AS w SET held = v.column5, spent = v.column6, amount = v.column7 FROM (VALUES ",
-		row("TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
+		row(dialect, "TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"),
 		") AS v WHERE w.account_id = v.column1 AND w."+subject+` = v.column2 AND w.period = v.column3
 		AND w.start_time = v.column4 AND w.held = v.column8 AND w.spent = v.column9`)
 }
 
-// row is a row of VALUES. PostgreSQL needs the types of parameters that stand in no column.
-func row(types ...string) string {
+// row is a row of VALUES. PostgreSQL needs the types of parameters that stand in no column; SQLite would convert each value for nothing.
+func row(dialect database.Dialect, types ...string) string {
 	text := "("
 	for i, t := range types {
 		if i > 0 {
 			text += ", "
+		}
+		if dialect == database.SQLite {
+			text += "?"
+			continue
 		}
 		text += "CAST(? AS " + t + ")"
 	}

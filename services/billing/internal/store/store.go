@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,8 @@ type Store struct {
 	open atomic.Int64
 	// limitedPage is how many holds limitPage looks at.
 	limitedPage int64
+	// scratches has the memory of batches that have ended.
+	scratches sync.Pool
 	// deliver is nil while notices go nowhere; see Deliver.
 	deliver func(ctx context.Context, t database.Tx, n notices.Notice) error
 }
@@ -44,7 +47,7 @@ type Store struct {
 func New(open *database.DB) *Store {
 	return &Store{
 		db: open, read: db.New(open.Reader()), sql: newStatements(open.Dialect()), queues: newQueues(open.Dialect()),
-		cache: newCache(open.Dialect()), limitedPage: limitedPage,
+		cache: newCache(open.Dialect()), limitedPage: limitedPage, scratches: sync.Pool{New: func() any { return &scratch{} }},
 	}
 }
 

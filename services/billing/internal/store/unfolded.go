@@ -13,7 +13,7 @@ import (
 
 // insertCalls writes the records of the holds that this batch closes.
 func (u *unit) insertCalls(ctx context.Context) error {
-	rows := make([]any, 0, u.sql.insertCalls.width*len(u.closes))
+	rows := u.rows[:0]
 	for _, h := range u.closes {
 		charged, overage := h.Cost, h.Overage
 		if h.fold != foldAll {

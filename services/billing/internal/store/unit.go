@@ -42,6 +42,31 @@ type unit struct {
 	overage                  map[overagePeriod]overageSum
 	// opened counts the holds that were opened, less those that were closed.
 	opened int64
+	*scratch
+}
+
+// scratch is memory that one batch uses after another.
+type scratch struct {
+	// made are the holds of this batch; the maps and lists of the unit point to them.
+	made []hold
+	// rows are the values of a statement.
+	rows []any
+}
+
+// maxScratch bounds what is kept for the next batch.
+const maxScratch = 4 * maxDecisions
+
+// forget lets go of what the memory points to.
+func (s *scratch) forget() {
+	clear(s.made)
+	clear(s.rows[:cap(s.rows)])
+	s.made, s.rows = s.made[:0], s.rows[:0]
+}
+
+// newHold returns a hold of this batch.
+func (s *scratch) newHold(h ledger.Hold) *hold {
+	s.made = append(s.made, hold{Hold: h}) // where it grows, holds that were made before stay in the old memory
+	return &s.made[len(s.made)-1]
 }
 
 // account is an account with its grants, in the order in which they burn, and those windows of limits that were read.
@@ -88,7 +113,7 @@ type hold struct {
 func (s *Store) newUnit(t database.Tx, assume bool) *unit {
 	return &unit{
 		t: t, q: db.New(t), sql: s.sql, cache: s.cache, deliver: s.deliver, assume: assume, limitedPage: s.limitedPage, accounts: map[string]*account{}, grants: map[string]*grant{},
-		holds: map[string]*hold{}, erased: map[string]bool{}, marked: map[string]bool{}, overage: map[overagePeriod]overageSum{},
+		holds: map[string]*hold{}, erased: map[string]bool{}, marked: map[string]bool{}, overage: map[overagePeriod]overageSum{}, scratch: &scratch{},
 	}
 }
 

@@ -35,23 +35,24 @@ func (u *unit) flushHolds(ctx context.Context) error {
 	if err := u.loadErased(ctx, users); err != nil {
 		return err
 	}
-	rows := make([]any, 0, u.sql.insertHolds.width*len(u.inserts))
+	rows := u.rows[:0]
 	for _, h := range u.inserts {
 		rows = append(rows, h.ID, h.AccountID, h.RequestID, h.Fingerprint, u.nameable(h.UserID), h.APIKeyID, h.Model,
 			h.InputPrice, h.CachedInputPrice, h.OutputPrice, h.Amount, h.OutputTokens, h.CreateTime.UnixMicro(), h.LeaseTime.UnixMicro(),
 			h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, u.limits(h.AccountID))
 	}
+	u.rows = rows
 	if err := u.hit(ctx, u.sql.insertHolds, rows, len(u.inserts)); err != nil {
 		return err
 	}
-	rows = nil
+	rows = rows[:0]
 	for _, h := range u.extends {
 		rows = append(rows, h.ID, h.LeaseTime.UnixMicro(), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, h.UsedCost)
 	}
 	if _, err := u.sql.extendHolds.exec(ctx, u.t, rows); err != nil {
 		return err
 	}
-	rows = make([]any, 0, u.sql.closeHolds.width*len(u.closes))
+	rows = rows[:0]
 	for _, h := range u.closes {
 		rows = append(rows, h.ID, string(h.was), string(h.State), h.Cost, h.BalanceAfter, writeBurns(h.PaidBy), h.Owed,
 			microsOrZero(h.SettleTime), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, string(h.Outcome), h.Estimated,
@@ -59,6 +60,7 @@ func (u *unit) flushHolds(ctx context.Context) error {
 			h.Latency.Microseconds(), h.FirstByte.Microseconds(), h.ErrorCode, h.HTTPRequestID, h.Overage, microsOrZero(h.OverageStart), h.Details)
 		h.was = ""
 	}
+	u.rows = rows
 	if err := u.hit(ctx, u.sql.closeHolds, rows, len(u.closes)); err != nil {
 		return err
 	}

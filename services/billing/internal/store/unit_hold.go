@@ -29,8 +29,10 @@ func (u *unit) hold(ctx context.Context, id string) (*hold, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.holds[id] = &hold{Hold: stored, fold: row.Fold, segment: row.Segment}
-	return u.holds[id], nil
+	found := u.newHold(stored)
+	found.fold, found.segment = row.Fold, row.Segment
+	u.holds[id] = found
+	return found, nil
 }
 
 // OpenHold takes the caller's word in the first run: reading the row would cost more than all else.
@@ -38,7 +40,7 @@ func (u *unit) OpenHold(ctx context.Context, known ledger.Hold) (ledger.Hold, er
 	if !u.assume || u.holds[known.ID] != nil {
 		return u.Hold(ctx, known.ID)
 	}
-	u.holds[known.ID] = &hold{Hold: known}
+	u.holds[known.ID] = u.newHold(known)
 	return known, nil
 }
 
@@ -52,8 +54,9 @@ func (u *unit) InsertHold(ctx context.Context, h ledger.Hold) (bool, error) {
 			return false, err
 		}
 	}
-	u.holds[h.ID] = &hold{Hold: h}
-	u.inserts = append(u.inserts, u.holds[h.ID])
+	inserted := u.newHold(h)
+	u.holds[h.ID] = inserted
+	u.inserts = append(u.inserts, inserted)
 	return true, nil
 }
 
