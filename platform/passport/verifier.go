@@ -64,7 +64,8 @@ func (v *Verifier) Verify(token, audience string) (*Claims, error) {
 	if token == "" || len(token) > maxToken {
 		return nil, fmt.Errorf("%w: %d bytes long", ErrInvalid, len(token))
 	}
-	sum := sha256.Sum256([]byte(token))
+	var buffer [1024]byte // usual tokens fit
+	sum := sha256.Sum256(append(buffer[:0], token...))
 	ring := v.ring.Load()
 	claims, ok := ring.cache.Get(sum)
 	if !ok {

@@ -200,7 +200,7 @@ func (c *call) log(out outcome, err error, took time.Duration) {
 
 // attrs are the attributes of the log; code is the provider's own code of an error, if it is known.
 func (r record) attrs(code string) []slog.Attr {
-	attrs := make([]slog.Attr, 0, 14)
+	attrs := make([]slog.Attr, 0, 10) // a call that went well has as many
 	attrs = append(attrs,
 		slog.String("integration", r.integration), slog.String("method", r.method), slog.Int("status", r.status),
 		slog.Bool("success", r.outcome == success), slog.String("outcome", string(r.outcome)), slog.Duration("latency", r.latency),

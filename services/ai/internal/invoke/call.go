@@ -60,27 +60,27 @@ type call struct {
 
 	// They belong to the call's goroutine until done is closed.
 	stage     stage
+	named     bool          // the answer was asked which model it is from
+	headed    bool          // the head was sent
+	exceeded  bool          // the stream was cut because it has more than the bound
+	told      bool          // the provider sent an error in place of the rest of a stream
+	closing   bool          // close has been called
+	leftEarly bool          // the caller had left before that
+	hopeless  bool          // the answer is one that no other target may make again
 	route     *models.Route // of the newest attempt; nil before the first
 	status    int           // the provider's
 	requestID string        // the provider's, from its headers
-	named     bool          // the answer was asked which model it is from
 	served    string        // the model that the provider says it used
 	firstByte time.Time     // when the caller got the first byte; zero before that
 	chunk     wire.Chunk
 	joiner    *form.Joiner // of a stream that the caller gets in one piece
 	response  *responding  // of the Responses API; nil for other endpoints
 	priced    *priced      // nil for a call that its text tokens describe
-	headed    bool         // the head was sent
 	early     []byte       // comments that came before the first event with data
 	final     hold.Final
 	seen      int64     // output tokens that other calls have passed on
 	unsettled int64     // the most tokens of a response that is settled later
-	exceeded  bool      // the stream was cut because it has more than the bound
-	told      bool      // the provider sent an error in place of the rest of a stream
 	moves     []string  // why the call left targets for others
-	closing   bool      // close has been called
-	leftEarly bool      // the caller had left before that
-	hopeless  bool      // the answer is one that no other target may make again
 	start     time.Time // when the request went to the provider
 	shown     time.Time // when the first output of a stream came in; zero before that
 	err       error
