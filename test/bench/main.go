@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each case runs; the median is shown")
 	flags.StringVar(&o.profiles, "profiles", "", "write profiles of the CPU and the allocations of each process of Trivet, for each case of one account, into this folder (and measure a little slower)")
 	flags.BoolVar(&o.stages, "stages", false, "show what a call costs by stage, in each process of Trivet; it takes profiles, see profiles")
-	flags.StringVar(&o.systems, "systems", "sqlite,postgres,split", "the installations to measure")
+	flags.StringVar(&o.systems, "systems", "sqlite,postgres,split", "the installations to measure; sqlite@PROGRAM measures another program in the same rounds, such as the version before")
 	flags.IntVar(&o.once, "once", 10_000, "how many accounts call once each; 0 leaves this case out")
 	flags.StringVar(&o.only, "only", "", "the cases whose name contains this, such as \"streamed, 64\"")
 	flags.StringVar(&o.dir, "dir", ".bench", "a folder on the disk for databases and logs; it is removed")

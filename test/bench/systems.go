@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -45,6 +46,8 @@ type bench struct {
 	running  *programs
 	servers  []*databasetest.Server
 	targets  []*target
+	// binary is the program of the system that starts.
+	binary string
 }
 
 // setUp starts the upstream, the proxy and the systems that o names, each in processes of its own, so that its CPU is its own.
@@ -66,21 +69,26 @@ func setUp(ctx context.Context, o options, stderr io.Writer) (*bench, error) {
 	if err = b.startProxy(ctx); err != nil {
 		return b, b.explain(err)
 	}
-	for name := range strings.SplitSeq(o.systems, ",") {
-		fmt.Fprintf(stderr, "starting %s\n", name)
+	for system := range strings.SplitSeq(o.systems, ",") {
+		fmt.Fprintf(stderr, "starting %s\n", system)
+		name, other, _ := strings.Cut(system, "@")
+		b.binary = cmp.Or(other, o.binary)
 		start, ok := map[string]func(context.Context) (*target, error){"sqlite": b.onSQLite, "postgres": b.onPostgres, "split": b.split}[name]
 		if !ok {
-			return b, fmt.Errorf("--systems: %q is unknown; name sqlite, postgres or split, separated by commas", name)
+			return b, fmt.Errorf("--systems: %q is unknown; name sqlite, postgres or split, separated by commas; @PROGRAM measures another program than --trivet", name)
 		}
 		t, err := start(ctx)
 		if err != nil {
-			return b, b.explain(fmt.Errorf("%s: %w", name, err))
+			return b, b.explain(fmt.Errorf("%s: %w", system, err))
+		}
+		if other != "" {
+			t.name += " of " + other
 		}
 		if t.tokens, err = t.mintTokens(ctx, "bench", maxAccounts); err == nil {
 			t.fresh, err = t.mintTokens(ctx, "once", o.once)
 		}
 		if err != nil {
-			return b, b.explain(fmt.Errorf("%s: %w", name, err))
+			return b, b.explain(fmt.Errorf("%s: %w", system, err))
 		}
 		b.targets = append(b.targets, t)
 	}
@@ -148,7 +156,7 @@ func (b *bench) onPostgres(ctx context.Context) (*target, error) {
 
 // startServer starts a PostgreSQL server whose commits are durable.
 func (b *bench) startServer(name string) (*databasetest.Server, error) {
-	server, err := databasetest.StartServer(filepath.Join(b.dir, "data-"+name), true)
+	server, err := databasetest.StartServer(b.folderOf("data-" + name), true)
 	if err == nil {
 		b.servers = append(b.servers, server)
 	}
@@ -163,13 +171,18 @@ func (b *bench) allInOne(ctx context.Context, database, url string) (*target, er
 	}
 	t := &target{name: "all-in-one, " + database, url: "http://" + at[0], ops: []string{"http://" + at[2]}, mint: "http://" + at[3]}
 	env := append(b.common(), "TRIVET_HTTP_ADDR="+at[0], "TRIVET_GRPC_ADDR="+at[1], "TRIVET_OPS_ADDR="+at[2], "TRIVET_SANDBOX_ADDR="+at[3],
-		"TRIVET_DATA_DIR="+filepath.Join(b.dir, database), "DATABASE_URL="+url)
-	pid, err := b.running.launch(env, b.o.binary, "dev")
+		"TRIVET_DATA_DIR="+b.folderOf(database), "DATABASE_URL="+url)
+	pid, err := b.running.launch(env, b.binary, "dev")
 	if err != nil {
 		return nil, err
 	}
 	t.pids = []int{pid}
 	return t, ready(ctx, t.ops[0]+"/readyz")
+}
+
+// folderOf returns a folder for the system that starts.
+func (b *bench) folderOf(what string) string {
+	return filepath.Join(b.dir, fmt.Sprintf("%s-%d", what, len(b.targets)))
 }
 
 func (b *bench) common() []string {
@@ -190,8 +203,8 @@ func (b *bench) split(ctx context.Context) (*target, error) {
 		return nil, err
 	}
 	t := &target{name: "split, PostgreSQL", url: "http://" + at[0], mint: "http://" + at[8], server: server.PID()}
-	boxEnv := []string{"TRIVET_SANDBOX_ADDR=" + at[8], "TRIVET_SANDBOX_EDGE_URL=" + t.url, "TRIVET_DATA_DIR=" + filepath.Join(b.dir, "sandbox")}
-	if _, err := b.running.launch(boxEnv, b.o.binary, "sandbox"); err != nil {
+	boxEnv := []string{"TRIVET_SANDBOX_ADDR=" + at[8], "TRIVET_SANDBOX_EDGE_URL=" + t.url, "TRIVET_DATA_DIR=" + b.folderOf("sandbox")}
+	if _, err := b.running.launch(boxEnv, b.binary, "sandbox"); err != nil {
 		return nil, err
 	}
 	if err := ready(ctx, t.mint+"/healthz"); err != nil {
@@ -206,7 +219,7 @@ func (b *bench) split(ctx context.Context) (*target, error) {
 		if name != "gateway" {
 			own = append(own, "TRIVET_GRPC_ADDR="+at[1+i])
 		}
-		program := filepath.Join(filepath.Dir(b.o.binary), name)
+		program := filepath.Join(filepath.Dir(b.binary), name)
 		if name != "gateway" { // which has no store
 			if err := b.running.once(ctx, own, program, "migrate"); err != nil {
 				return nil, err
@@ -227,7 +240,7 @@ func (b *bench) split(ctx context.Context) (*target, error) {
 }
 
 func (b *bench) splitEnv(ctx context.Context, t *target, at []string, database string) ([]string, error) {
-	made, err := exec.CommandContext(ctx, b.o.binary, "keys").Output() //nolint:gosec // the program to measure
+	made, err := exec.CommandContext(ctx, b.binary, "keys").Output() //nolint:gosec // the program to measure
 	if err != nil {
 		return nil, err
 	}
