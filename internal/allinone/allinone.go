@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/trivet-dev/trivet/gateway"
@@ -148,6 +149,7 @@ type runOptions struct {
 }
 
 func run(ctx context.Context, c *config, host *serve.Host, options runOptions) error {
+	setHeapGrowth(os.Getenv) // Go's runtime reads the same
 	sys, err := build(ctx, c, host, options.development)
 	if err != nil {
 		return endAll(ctx, options.before, err)
