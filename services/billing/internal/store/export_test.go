@@ -6,6 +6,9 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 )
 
+// MaxQueued is how many decisions may wait for a batch.
+const MaxQueued = maxQueued
+
 // SetLimitedPage changes how many holds one transaction marks.
 func (s *Store) SetLimitedPage(holds int64) { s.limitedPage = holds }
 

@@ -15,7 +15,7 @@ import (
 const (
 	// maxDecisions bounds the decisions of one batch.
 	maxDecisions = 128
-	// maxQueued bounds the decisions that wait for a batch; beyond it, callers wait to queue.
+	// maxQueued bounds the decisions that wait for a batch, also those whose callers have left; beyond it, callers wait to queue.
 	maxQueued = 1024
 	// postgresQueues is how many batches of one process run at once on PostgreSQL.
 	postgresQueues = 4
@@ -106,12 +106,29 @@ func (s *Store) decide(ctx context.Context, caller ledger.Caller, fn func(contex
 		caller: caller, fn: fn, done: make(chan struct{}),
 		ctx: context.WithValue(context.WithoutCancel(ctx), insideWrite{s}, true),
 	}
-	select {
-	case q.waiting <- d:
-	case <-ctx.Done():
-		return waited(ctx)
+	if err := s.enqueue(ctx, q, d); err != nil {
+		return err
 	}
 	return s.await(ctx, q, d)
+}
+
+// enqueue waits for room in the queue. A full queue may have nobody who runs a batch, because all of its callers have left: then this one does.
+func (s *Store) enqueue(ctx context.Context, q *queue, d *decision) error {
+	select {
+	case q.waiting <- d:
+		return nil
+	default:
+	}
+	for {
+		select {
+		case q.waiting <- d:
+			return nil
+		case q.turn <- struct{}{}:
+			s.runBatch(q)
+		case <-ctx.Done():
+			return waited(ctx)
+		}
+	}
 }
 
 // await returns when the decision is committed or refused. It runs batches while nobody else does.
