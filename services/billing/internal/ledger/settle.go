@@ -53,9 +53,13 @@ func (c *settling) used(h Hold) (Usage, int64, error) {
 	return c.Usage, cost, err
 }
 
+// recentKept is for how long an open hold is found in memory. The hold that another replica has closed is deleted holdKept afterwards, and a
+// request may then use its id again.
+const recentKept = holdKept / 2
+
 // find returns a hold: as this process remembers it, which is open, or as it is stored.
 func (l *Ledger) find(ctx context.Context, id string) (*Hold, error) {
-	if h, kept := l.recent.Get(id); kept {
+	if h, kept := l.recent.Get(id); kept && l.now().Before(h.CreateTime.Add(recentKept)) {
 		return h, nil
 	}
 	h, err := l.store.Hold(ctx, id)
