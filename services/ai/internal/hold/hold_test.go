@@ -288,6 +288,42 @@ func TestAHoldThatCameTooLateIsReleased(t *testing.T) {
 	}
 }
 
+// forgetful is a ledger that loses its first answer about a hold, and refuses the second attempt.
+type forgetful struct {
+	hold.Ledger
+	reserves atomic.Int32
+}
+
+func (f *forgetful) Reserve(ctx context.Context, r *billingv1.ReserveRequest, o ...grpc.CallOption) (*billingv1.ReserveResponse, error) {
+	switch f.reserves.Add(1) {
+	case 1:
+		_, err := f.Ledger.Reserve(ctx, r, o...)
+		return nil, errors.Join(err, errDown)
+	case 2:
+		return nil, status.Error(codes.ResourceExhausted, "the balance is used up")
+	default:
+		return f.Ledger.Reserve(ctx, r, o...)
+	}
+}
+
+// A refusal of the second attempt does not tell what became of the first: a hold that it made is ended without cost.
+func TestARefusalDoesNotHideAnEarlierHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newFixture(t, nil)
+		r.Keeper = r.on(&forgetful{Ledger: r.billing})
+		stop := r.run()
+		defer stop()
+		_, err := r.Open(t.Context(), &billingv1.ReserveRequest{RequestId: "r1", AccountId: "acct_1", Model: "gpt-4o-mini", InputTokens: 100, MaxOutputTokens: 50, MinOutputTokens: 1})
+		require.Error(t, err)
+		require.NotEqual(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, errs.ReasonOf(err))
+		time.Sleep(time.Minute)
+		require.Zero(t, r.Pending())
+		require.Zero(t, r.billing.Held())
+		require.Equal(t, 1, r.settlements())
+		require.Equal(t, billingv1.Outcome_OUTCOME_REPLACED, r.billing.Holds()[0].Settled[0].GetOutcome())
+	})
+}
+
 // A release that has found the hold settles it after any number of failures. While the process runs, an outage of billing
 // ends no release before the sweeper ends the hold.
 func TestAReleaseOutlivesAnOutage(t *testing.T) {

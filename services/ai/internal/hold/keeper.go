@@ -73,10 +73,10 @@ func NewKeeper(ledger Ledger, log *slog.Logger, now func() time.Time) *Keeper {
 // hold exists; it has a timeout of its own.
 func (k *Keeper) Open(ctx context.Context, req *billingv1.ReserveRequest) (*Hold, error) {
 	traced, span := tracing.Start(ctx, "reserve", tracing.Internal)
-	res, err := k.reserve(traced, req)
+	res, unknown, err := k.reserve(traced, req)
 	describeReserve(span, req, res, err)
 	if err != nil {
-		if unknownOutcome(err) {
+		if unknown {
 			k.release(ctx, req)
 		}
 		return nil, BillingError(err)
@@ -109,18 +109,20 @@ func unknownOutcome(err error) bool {
 	}
 }
 
-// reserve retries once when billing is unavailable; the request's id makes that safe.
-func (k *Keeper) reserve(ctx context.Context, req *billingv1.ReserveRequest) (*billingv1.ReserveResponse, error) {
+// reserve retries once when billing is unavailable; the request's id makes that safe. With an error, unknown tells whether billing may have made the hold
+// or may still make it: a refusal of the second attempt does not tell what became of the first.
+func (k *Keeper) reserve(ctx context.Context, req *billingv1.ReserveRequest) (res *billingv1.ReserveResponse, unknown bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserveTimeout)
 	defer cancel()
-	res, err := k.ledger.Reserve(ctx, req)
+	res, err = k.ledger.Reserve(ctx, req)
 	if !unavailable(err) {
-		return res, err
+		return res, err != nil && unknownOutcome(err), err
 	}
 	if wait.For(ctx, firstDelay) != nil {
-		return nil, err
+		return nil, true, err
 	}
-	return k.ledger.Reserve(ctx, req)
+	res, err = k.ledger.Reserve(ctx, req)
+	return res, err != nil, err
 }
 
 // BillingError is the *errs.Error for a call of billing that failed. Trivet sets the deadline of such calls, so one that
