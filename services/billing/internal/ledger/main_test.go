@@ -9,6 +9,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(childPoint) == syncsFail {
+		os.Exit(childWithoutSyncs(context.Background(), os.Stdout))
+	}
 	if os.Getenv(childURL) != "" {
 		os.Exit(child(context.Background(), os.Stdout))
 	}
