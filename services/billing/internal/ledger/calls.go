@@ -51,10 +51,12 @@ const (
 	callsRead                 = 1_000
 	// clockSkew is how far the clock of who made a call's id may be ahead.
 	clockSkew = time.Minute
-	// longestCall is longer than any call takes until it is settled or swept. Calls end after minutes.
-	longestCall = 24 * time.Hour
-	// segmentsSearched and bytesSearched bound the search for one call, and searchedAtOnce how many segments of it are read at once.
-	segmentsSearched, bytesSearched, searchedAtOnce = 16_384, 256 << 20, 32
+	// longestCall is longer than any call takes until it is settled or swept. Most calls end after minutes. A response in the background may run for
+	// TRIVET_BACKGROUND_MAX_AGE, which is at most 48 hours, and ai gives it up at most 24 hours later.
+	longestCall = 4 * 24 * time.Hour
+	// segmentsSearched and bytesSearched bound the search for one call, and searchedAtOnce how many segments of it are read at once. A busy account has
+	// a segment every ten seconds.
+	segmentsSearched, bytesSearched, searchedAtOnce = 40_000, 256 << 20, 32
 )
 
 // Looked is where a search for a call has looked.

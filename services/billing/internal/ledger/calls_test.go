@@ -451,7 +451,7 @@ func TestAMadeUpIDReadsLittle(t *testing.T) {
 		}
 		first := log(began, 1)
 		for n := range 100 {
-			log(began.Add(25*time.Hour), n)
+			log(began.Add(97*time.Hour), n)
 		}
 		searched := &searchingStore{Store: b.store}
 		book := ledger.New(ledger.Options{Store: searched, Now: b.clock.Now})
@@ -477,6 +477,27 @@ func TestALateCallIsFound(t *testing.T) {
 		_, err := b.Fold(t.Context(), always)
 		require.NoError(t, err)
 		b.clock.Add(60 * 24 * time.Hour)
+		require.NoError(t, b.Prune(t.Context(), 0, always))
+		require.Zero(t, b.count("SELECT COUNT(*) FROM hold"))
+		got, err := b.Call(t.Context(), alice, id)
+		require.NoError(t, err)
+		require.EqualValues(t, 4, got.Cost)
+	})
+}
+
+// A response in the background may run for days. Its record is found when its hold is gone.
+func TestACallOfDaysIsFound(t *testing.T) {
+	each(t, "monthly", func(t *testing.T, b *fixture) {
+		id := callid.Make(alice, b.clock.Now(), 1)
+		h := b.hold(id, 10)
+		for range 73 { // the longest setting, and the day after which ai gives up
+			b.clock.Add(time.Hour)
+			b.checkpoint(h, 10)
+		}
+		b.settle(h, 4)
+		_, err := b.Fold(t.Context(), always)
+		require.NoError(t, err)
+		b.clock.Add(49 * time.Hour)
 		require.NoError(t, b.Prune(t.Context(), 0, always))
 		require.Zero(t, b.count("SELECT COUNT(*) FROM hold"))
 		got, err := b.Call(t.Context(), alice, id)
