@@ -17,11 +17,14 @@ const (
 	pruneInterval = 6 * time.Hour
 )
 
-// compact folds and prunes until ctx ends. Of several replicas, one does each at a time.
+// compact folds and prunes until ctx ends. Of several replicas, one does each at a time. Each replica counts the open holds again.
 func (s *Service) compact(ctx context.Context) {
 	ticker := time.NewTicker(foldInterval)
 	defer ticker.Stop()
 	for {
+		if err := s.rows.Recount(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "the open holds could not be counted; retrying", slog.Any("error", err))
+		}
 		s.runJob(ctx, "fold", job.Options{Renew: true}, func(ctx context.Context, h *job.Holder) error {
 			_, err := s.ledger.Fold(ctx, h.Keep)
 			return err

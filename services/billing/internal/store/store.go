@@ -33,7 +33,7 @@ type Store struct {
 	sql    *statements
 	queues []*queue
 	cache  *cache
-	// open counts the holds that this process has opened and not closed.
+	// open counts the holds that this process has opened and not closed; see Recount.
 	open atomic.Int64
 	// limitedPage is how many holds limitPage looks at.
 	limitedPage int64

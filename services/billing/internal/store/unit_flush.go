@@ -58,6 +58,9 @@ func (u *unit) flushHolds(ctx context.Context) error {
 			microsOrZero(h.SettleTime), h.Used.Input, h.Used.CachedInput, h.Used.Output, h.Used.Reasoning, string(h.Outcome), h.Estimated,
 			h.ProviderRequestID, microsOrZero(h.UsageTime), folded, h.Target, h.ServedModel,
 			h.Latency.Microseconds(), h.FirstByte.Microseconds(), h.ErrorCode, h.HTTPRequestID, h.Overage, microsOrZero(h.OverageStart), h.Details)
+		if h.was == ledger.StateOpen { // and not a correction
+			u.opened--
+		}
 		h.was = ""
 	}
 	u.rows = rows
@@ -67,7 +70,7 @@ func (u *unit) flushHolds(ctx context.Context) error {
 	if err := u.insertCalls(ctx); err != nil {
 		return err
 	}
-	u.opened += int64(len(u.inserts) - len(u.closes))
+	u.opened += int64(len(u.inserts))
 	u.inserts, u.extends, u.closes = nil, nil, nil
 	return nil
 }
