@@ -46,12 +46,13 @@ func TestUsageByMemberAndKey(t *testing.T) {
 	each(t, nil, func(t *testing.T, h *fixture) {
 		h.call("r1", "org_1", "user_member")
 		h.keyCall("r2", "org_1", "user_admin", "key_1")
+		h.folds() // the other calls wait
 		h.keyCall("r3", "org_1", "user_admin", "key_2")
 		h.Add(24 * time.Hour)
 		h.keyCall("r4", "org_1", "user_admin", "key_1")
 		const day, next, mini = "2026-11-23", "2026-11-24", "gpt-4o-mini"
 		client := h.from("gateway")
-		for _, c := range []struct {
+		cases := []struct {
 			name string
 			as   passport.Claims
 			ask  *billingv1.GetUsageRequest
@@ -74,12 +75,15 @@ func TestUsageByMemberAndKey(t *testing.T) {
 			}},
 			{"a member and a foreign key", member, &billingv1.GetUsageRequest{ApiKeyId: "key_1"}, nil},
 			{"elsewhere", elsewhere, &billingv1.GetUsageRequest{GroupBy: []billingv1.UsageGrouping{byUser}}, nil},
-		} {
-			whole, err := client.GetUsage(h.as(c.as), c.ask)
-			require.NoError(t, err, c.name)
-			require.Empty(t, cmp.Diff(c.want, whole.GetRows(), protocmp.Transform()), c.name)
-			require.Empty(t, cmp.Diff(c.want, h.inPages(c.as, c.ask, whole.GetTotal()), protocmp.Transform()), c.name)
-			require.Empty(t, cmp.Diff(c.want, h.exported(c.as, c.ask), protocmp.Transform()), c.name)
+		}
+		for round, between := range []func(){func() {}, h.folds, func() {}} { // while calls wait, while they are folded, and afterwards
+			for _, c := range cases {
+				whole, err := client.GetUsage(h.as(c.as), c.ask)
+				require.NoError(t, err, c.name)
+				require.Empty(t, cmp.Diff(c.want, whole.GetRows(), protocmp.Transform()), "%s %d", c.name, round)
+				require.Empty(t, cmp.Diff(c.want, h.inPages(c.as, c.ask, whole.GetTotal(), between), protocmp.Transform()), "%s %d", c.name, round)
+				require.Empty(t, cmp.Diff(c.want, h.exported(c.as, c.ask), protocmp.Transform()), "%s %d", c.name, round)
+			}
 		}
 		for name, by := range map[string][]billingv1.UsageGrouping{"twice": {byUser, byUser}, "unset": {0}, "unknown": {99}} {
 			_, err := client.GetUsage(h.as(admin), &billingv1.GetUsageRequest{GroupBy: by})
@@ -97,8 +101,15 @@ func TestUsageByMemberAndKey(t *testing.T) {
 	})
 }
 
-// inPages reads a report row by row.
-func (h *fixture) inPages(as passport.Claims, ask *billingv1.GetUsageRequest, total *billingv1.UsageSummary) (rows []*billingv1.UsageRow) {
+// folds has the calls of org_1 folded, as a list of entries does.
+func (h *fixture) folds() {
+	h.t.Helper()
+	_, err := h.from("gateway").ListEntries(h.as(admin), &billingv1.ListEntriesRequest{})
+	require.NoError(h.t, err)
+}
+
+// inPages reads a report row by row. Something may happen between two pages.
+func (h *fixture) inPages(as passport.Claims, ask *billingv1.GetUsageRequest, total *billingv1.UsageSummary, between func()) (rows []*billingv1.UsageRow) {
 	h.t.Helper()
 	one := &billingv1.GetUsageRequest{StartDay: ask.GetStartDay(), EndDay: ask.GetEndDay(), ApiKeyId: ask.GetApiKeyId(), GroupBy: ask.GetGroupBy(), PageSize: 1}
 	for {
@@ -110,6 +121,7 @@ func (h *fixture) inPages(as passport.Claims, ask *billingv1.GetUsageRequest, to
 		if one.PageToken = page.GetNextPageToken(); one.GetPageToken() == "" {
 			return rows
 		}
+		between()
 	}
 }
 
