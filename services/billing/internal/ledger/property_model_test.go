@@ -128,3 +128,34 @@ func (m *model) read() ledger.Account {
 	require.NoError(m.t, err)
 	return a
 }
+
+// log: the records of single calls, read in pages of any size, add up to the sums of days, by model, member and API key.
+func (m *model) log(t *rapid.T) {
+	size := rapid.IntRange(1, 20).Draw(t, "page")
+	want, got := map[ledger.UsageRow]ledger.UsageTotal{}, map[ledger.UsageRow]ledger.UsageTotal{}
+	rows, _, err := m.b.Usage(t.Context(), ledger.UsageQuery{
+		AccountID: m.account, From: time.Unix(0, 0), To: m.latest.AddDate(1, 0, 0), By: ledger.ByModel | ledger.ByUser | ledger.ByAPIKey,
+	})
+	require.NoError(t, err)
+	for _, row := range rows {
+		total := row.UsageTotal
+		row.UsageTotal = ledger.UsageTotal{}
+		want[row] = total
+	}
+	var after ledger.CallCursor
+	for more := true; more; {
+		var page []ledger.UsageRecord
+		page, after, more, err = m.b.Calls(t.Context(), ledger.CallQuery{AccountID: m.account}, after, size)
+		require.NoError(t, err)
+		for _, r := range page {
+			if r.Total() == (ledger.UsageTotal{}) {
+				continue
+			}
+			row := ledger.UsageRow{Day: r.SettleTime.UTC().Format(time.DateOnly), Model: r.Model, UserID: r.UserID, APIKeyID: r.APIKeyID}
+			sum := got[row]
+			sum.Add(r.Total())
+			got[row] = sum
+		}
+	}
+	require.Equal(t, want, got)
+}

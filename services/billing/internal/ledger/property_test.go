@@ -84,6 +84,7 @@ func TestLedgerProperties(t *testing.T) {
 				"settle":     m.settle,
 				"sweep":      m.sweep,
 				"fold":       m.fold,
+				"log":        m.log,
 				"prune":      m.prune,
 				"restart":    func(*rapid.T) { m.restart() },
 				"buy a plan": m.buyPlan,
