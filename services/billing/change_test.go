@@ -71,16 +71,30 @@ func TestAChangeChargesWhatItsPreviewShows(t *testing.T) {
 	})
 }
 
-// A year begins at once, with a new period and its credit.
+// A year begins at once, with a new period and the credit that its preview promised, also in the very second in which the month began. That credit is given
+// once, and so is that of the next month.
 func TestAChangeToAYear(t *testing.T) {
-	subscribed(t, func(t *testing.T, h *fixture) {
-		p, err := h.preview("pro", 0, year)
-		require.NoError(t, err)
-		require.InDelta(t, 18_000, p.GetAmountMinorUnits(), 1)
-		done, err := h.change(p)
-		require.NoError(t, err)
-		require.Equal(t, year, done.GetSubscription().GetInterval())
-	})
+	for name, after := range map[string]time.Duration{"in the same second": 0, "a second later": time.Second, "days later": 10 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			subscribed(t, func(t *testing.T, h *fixture) {
+				h.Add(after)
+				before := h.account().GetBalanceNanoUsd()
+				p, err := h.preview("pro", 0, year)
+				require.NoError(t, err)
+				require.InDelta(t, 18_000, p.GetAmountMinorUnits(), 700)
+				require.EqualValues(t, 25_000_000_000, p.GetCreditNanoUsd())
+				done, err := h.change(p)
+				require.NoError(t, err)
+				require.Equal(t, year, done.GetSubscription().GetInterval())
+				for range 2 {
+					require.Equal(t, before+25_000_000_000, h.account().GetBalanceNanoUsd())
+					h.news()
+				}
+				h.reach(h.account().GetPeriodEndTime().AsTime())
+				require.EqualValues(t, 25_000_000_000, h.account().GetBalanceNanoUsd(), "the next month")
+			})
+		})
+	}
 }
 
 // A preview that is too old, was replaced, belongs to another account or is of a subscription that has changed since changes nothing.

@@ -125,6 +125,9 @@ func PeriodSource(subscriptionID string, start time.Time) string {
 	return SourceOf(subscriptionID) + strconv.FormatInt(start.Unix(), 10)
 }
 
+// yearSource is the source of the credit of a year's first month when a month began in the same second.
+func yearSource(periodSource string) string { return periodSource + ":year" }
+
 // AdvanceSource is the source of the part of a period's credit that is given before the period is paid.
 func AdvanceSource(periodSource string) string { return periodSource + ":advance" }
 

@@ -28,22 +28,26 @@ func (in Input) grants(c candidate, st State, part int, late bool) []Grant {
 	if c.Status == "trialing" {
 		return nil // the trial is over, and whether a card pays is not known yet
 	}
-	plan, quantity, paid, by := in.base(c, st, late)
+	base := in.base(c, st, late)
+	plan, quantity := base.plan, base.quantity
 	if part > 0 { // a later month of a year is granted by what the subscription was when it began
 		plan, quantity = c.plan, c.quantity
 	}
 	changes := in.changes(c, st)
 	key := PeriodSource(c.ID, st.CreditStart)
+	if part == 0 && base.replacesMonth {
+		key = yearSource(key)
+	}
 	whole, advance := credit(plan, quantity, plan.IncludedCredit), credit(plan, quantity, plan.Advance())
-	if part > 0 || st.PeriodStart.Equal(c.StartDate.time()) {
+	if part > 0 || base.replacesMonth || st.PeriodStart.Equal(c.StartDate.time()) || !base.found && c.beginsYear(st) {
 		advance = 0 // it bridges the hour until a renewal's invoice is paid
 	}
 	if part > 0 && len(changes) > 0 && changes[0].old != nil {
 		whole = changes[0].old.credit
 	}
-	grants := []Grant{{Source: AdvanceSource(key), Amount: advance, Expire: st.CreditEnd, Payment: by}}
-	if paid {
-		grants = append(grants, Grant{Source: key, Amount: whole - advance, Expire: st.CreditEnd, Payment: by})
+	grants := []Grant{{Source: AdvanceSource(key), Amount: advance, Expire: st.CreditEnd, Payment: base.by}}
+	if base.paid {
+		grants = append(grants, Grant{Source: key, Amount: whole - advance, Expire: st.CreditEnd, Payment: base.by})
 		grants = append(grants, ups(c, st, changes, whole)...)
 	}
 	return slices.DeleteFunc(grants, func(g Grant) bool { return g.Amount == 0 })
@@ -58,11 +62,27 @@ func credit(p plans.Plan, quantity, each int64) int64 {
 	return each * n
 }
 
-// base finds what the period's invoice charges, whether it is paid, and by what. Without an invoice it is what the subscription is.
-func (in Input) base(c candidate, st State, late bool) (plan plans.Plan, quantity int64, paid bool, by Payment) {
-	plan, quantity = c.plan, c.quantity
+// beginsYear tells whether the period is the first year after a change from months, which began with the change and not with a renewal.
+func (c candidate) beginsYear(st State) bool {
+	return c.sale.Interval == plans.Year && st.PeriodStart.Equal(c.BillingCycleAnchor.time()) && !st.PeriodStart.Equal(st.TrialEnd)
+}
+
+// charged is what the period's invoice charges. Without an invoice it is what the subscription is.
+type charged struct {
+	plan     plans.Plan
+	quantity int64
+	// found says that there is an invoice, and paid that it is paid, by what.
+	found, paid bool
+	by          Payment
+	// replacesMonth says that it gives back a month that began in the same second as the year that it charges. That month's credit has the
+	// key of this second already.
+	replacesMonth bool
+}
+
+func (in Input) base(c candidate, st State, late bool) charged {
+	base := charged{plan: c.plan, quantity: c.quantity}
 	if late {
-		return plan, quantity, false, by
+		return base
 	}
 	for _, inv := range in.of(c) {
 		for _, l := range inv.Lines.Data {
@@ -70,15 +90,25 @@ func (in Input) base(c candidate, st State, late bool) (plan plans.Plan, quantit
 				continue
 			}
 			sale, ok := in.Catalog.ByPrice(l.Price.ID)
-			if !ok || sale.Plan == nil {
+			if !ok || sale.Plan == nil || sale.Interval != c.sale.Interval || base.paid {
 				continue
 			}
-			if !paid {
-				plan, quantity, paid, by = *sale.Plan, l.Quantity, c.isPaid(inv), inv.payment()
+			base = charged{
+				plan: *sale.Plan, quantity: l.Quantity, found: true, paid: c.isPaid(inv), by: inv.payment(),
+				replacesMonth: sale.Interval == plans.Year && in.givesMonthBack(inv, st.PeriodStart),
 			}
 		}
 	}
-	return plan, quantity, paid, by
+	return base
+}
+
+// givesMonthBack tells whether an invoice gives back a month that began at a time.
+func (in Input) givesMonthBack(inv Invoice, start time.Time) bool {
+	return slices.ContainsFunc(inv.Lines.Data, func(l Line) bool {
+		sale, ok := in.Catalog.ByPrice(l.Price.ID)
+		end := l.Period.End.time()
+		return ok && l.Proration && sale.Plan != nil && sale.Interval == plans.Month && (addMonths(start, 1).Equal(end) || addMonths(end, -1).Equal(start))
+	})
 }
 
 // payment is what a paid invoice charged.

@@ -28,7 +28,7 @@ func (in Input) live(c candidate) State {
 	st.Access = in.access(c, late, grace)
 	part := 0
 	st.CreditStart, st.CreditEnd, part = c.month(st.PeriodStart, st.PeriodEnd, in.Now)
-	_, _, st.Paid, _ = in.base(c, st, late)
+	st.Paid = in.base(c, st, late).paid
 	st.Grants = in.grants(c, st, part, late)
 	st.Scheduled = in.scheduled(c)
 	for _, at := range []time.Time{st.PeriodEnd, st.CreditEnd, st.CancelTime, grace, trialWarning(st.TrialEnd), st.TrialEnd, st.Scheduled.Time} {
