@@ -25,32 +25,60 @@ type Option func(*database.Config)
 // Each runs test on a fresh, migrated SQLite database and on a fresh, migrated PostgreSQL one, as subtests.
 func Each(t *testing.T, m database.Migrations, test func(t *testing.T, db *database.DB), options ...Option) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { test(t, SQLite(t, m, options...)) })
-	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t, m, options...)) })
+	EachOf(t, []database.Migrations{m}, test, options...)
+}
+
+// EachOf is Each with the tables of several migrations, in the schema of the last.
+func EachOf(t *testing.T, all []database.Migrations, test func(t *testing.T, db *database.DB), options ...Option) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, SQLiteOf(t, all, options...)) })
+	t.Run("postgres", func(t *testing.T) { test(t, PostgresOf(t, all, options...)) })
 }
 
 // SQLite returns a fresh, migrated SQLite database, closed when the test ends.
 func SQLite(t testing.TB, m database.Migrations, options ...Option) *database.DB {
 	t.Helper()
-	return Open(t, database.Config{
-		URL:    settings.NewSecret("sqlite://" + filepath.Join(t.TempDir(), "test.db")),
-		Schema: m.Service, Synchronous: "NORMAL",
-	}, m, options...)
+	return SQLiteOf(t, []database.Migrations{m}, options...)
 }
 
-// Postgres returns a fresh, migrated PostgreSQL database, closed and dropped when the test ends.
+// SQLiteOf is SQLite with the tables of several migrations.
+func SQLiteOf(t testing.TB, all []database.Migrations, options ...Option) *database.DB {
+	t.Helper()
+	return open(t, database.Config{
+		URL:    settings.NewSecret("sqlite://" + filepath.Join(t.TempDir(), "test.db")),
+		Schema: schemaOf(all), Synchronous: "NORMAL",
+	}, all, options...)
+}
+
+// Postgres returns a fresh, migrated PostgreSQL database, closed when the test ends.
 func Postgres(t testing.TB, m database.Migrations, options ...Option) *database.DB {
 	t.Helper()
-	return Open(t, database.Config{URL: settings.NewSecret(MigratedURL(t, m)), Schema: m.Service}, m, options...)
+	return PostgresOf(t, []database.Migrations{m}, options...)
 }
+
+// PostgresOf is Postgres with the tables of several migrations, in the schema of the last.
+func PostgresOf(t testing.TB, all []database.Migrations, options ...Option) *database.DB {
+	t.Helper()
+	return open(t, database.Config{URL: settings.NewSecret(MigratedURL(t, all...)), Schema: schemaOf(all)}, all, options...)
+}
+
+func schemaOf(all []database.Migrations) string { return all[len(all)-1].Service }
 
 // Open opens and migrates a database (unless m has no files) and closes it when the test ends.
 func Open(t testing.TB, config database.Config, m database.Migrations, options ...Option) *database.DB {
 	t.Helper()
+	if m.FS == nil {
+		return open(t, config, nil, options...)
+	}
+	return open(t, config, []database.Migrations{m}, options...)
+}
+
+func open(t testing.TB, config database.Config, all []database.Migrations, options ...Option) *database.DB {
+	t.Helper()
 	for _, o := range options {
 		o(&config)
 	}
-	migrated := m.FS != nil && prepared(t, config, m)
+	migrated := len(all) > 0 && prepared(t, config, all)
 	db, err := database.Open(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -58,8 +86,8 @@ func Open(t testing.TB, config database.Config, m database.Migrations, options .
 		defer cancel()
 		require.NoError(t, db.Close(ctx))
 	})
-	if m.FS != nil && !migrated {
-		require.NoError(t, database.Migrate(t.Context(), db, m))
+	if !migrated {
+		require.NoError(t, database.MigrateAll(t.Context(), db, all...))
 	}
 	return db
 }

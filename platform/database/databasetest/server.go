@@ -170,12 +170,16 @@ const keeper = `"$@" >"$LOG" 2>&1 & pid=$!; cat >/dev/null; kill -"$SIGNAL" $pid
 func (s *Server) Start() error { return s.start("") }
 
 func (s *Server) start(remove string) error {
-	fsync := "off"
-	if s.durable {
-		fsync = "on"
+	settings := []string{"listen_addresses=", "max_connections=200", "wal_level=minimal", "max_wal_senders=0", "shared_buffers=64MB"}
+	if !s.durable {
+		// To compile a query takes longer than to run it on the small tables of a test.
+		settings = append(settings, "fsync=off", "full_page_writes=off", "jit=off")
 	}
-	err := s.run("QUIT", remove, filepath.Join(s.bin, "postgres"), "-D", s.data,
-		"-k", s.dir, "-c", "listen_addresses=", "-c", "fsync="+fsync, "-c", "max_connections=200", "-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "shared_buffers=64MB")
+	command := []string{filepath.Join(s.bin, "postgres"), "-D", s.data, "-k", s.dir}
+	for _, setting := range settings {
+		command = append(command, "-c", setting)
+	}
+	err := s.run("QUIT", remove, command...)
 	if err != nil {
 		return err
 	}
@@ -274,19 +278,31 @@ func (s *Server) URL(name string) string {
 // NewDatabase creates an empty database, dropped when the test ends, and returns its address.
 func (s *Server) NewDatabase(t testing.TB) string {
 	t.Helper()
-	return newDatabase(t, s.URL("postgres"), "")
+	return newDatabase(t, s.URL("postgres"))
 }
 
-// newDatabase creates a database next to the one at admin, an address whose role may do so; options belong to the statement.
-func newDatabase(t testing.TB, admin, options string) string {
+// newDatabase creates a database next to the one at admin, an address whose role may do so.
+func newDatabase(t testing.TB, admin string) string {
 	t.Helper()
-	name := "test_" + strings.ToLower(randomName())
-	run(t, admin, "CREATE DATABASE "+name+options)
-	t.Cleanup(func() { run(t, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	name := createDatabase(t, admin, "")
+	t.Cleanup(func() { dropDatabase(t, admin, name) })
 	at, err := url.Parse(admin)
 	require.NoError(t, err)
 	at.Path = "/" + name
 	return at.String()
+}
+
+// createDatabase creates a database; options belong to the statement.
+func createDatabase(t testing.TB, admin, options string) (name string) {
+	t.Helper()
+	name = "test_" + strings.ToLower(randomName())
+	run(t, admin, "CREATE DATABASE "+name+options)
+	return name
+}
+
+func dropDatabase(t testing.TB, admin, name string) {
+	t.Helper()
+	run(t, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 }
 
 func run(t testing.TB, at, query string) {

@@ -20,7 +20,7 @@ var shared struct { //nolint:gochecknoglobals // one per process is the point
 func PostgresURL(t testing.TB) string {
 	t.Helper()
 	if admin := os.Getenv("TEST_POSTGRES_URL"); admin != "" {
-		return newDatabase(t, admin, "")
+		return newDatabase(t, admin)
 	}
 	return sharedServer(t).NewDatabase(t)
 }
