@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -93,10 +94,12 @@ func (r *receiver) deliveries() []delivery {
 
 // env are the settings of a service that sends to the receiver.
 func (r *receiver) env() map[string]string {
-	return map[string]string{
-		"STRIPE_SECRET_KEY": "sk_test_secret", "CORS_ALLOWED_ORIGINS": "https://app.example.com", "BILLING_EVENTS_URL": r.URL + "/canary-path",
-		"BILLING_EVENTS_SECRET": "whsec_" + base64.StdEncoding.EncodeToString(eventsKey), "BILLING_EVENTS_PRIVATE": "true", "BILLING_EVENTS_RETRY": "1h",
-	}
+	env := maps.Clone(selling)
+	maps.Copy(env, map[string]string{
+		"BILLING_EVENTS_URL": r.URL + "/canary-path", "BILLING_EVENTS_SECRET": "whsec_" + base64.StdEncoding.EncodeToString(eventsKey),
+		"BILLING_EVENTS_PRIVATE": "true", "BILLING_EVENTS_RETRY": "1h",
+	})
+	return env
 }
 
 // A notice is sent as a webhook until the receiver takes it, with the same id each time; one that is never taken is dead, and is sent again when an

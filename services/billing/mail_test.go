@@ -2,6 +2,7 @@ package billing_test
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -41,10 +42,11 @@ func newMailServer(t *testing.T) *mailServer {
 		cancel()
 		require.NoError(t, <-done)
 	})
-	m.env = map[string]string{
-		"STRIPE_SECRET_KEY": "sk_test_secret", "CORS_ALLOWED_ORIGINS": "https://app.example.com", "BILLING_MAIL_URL": "https://app.example.com/billing",
-		"SMTP_ADDR": listener.Addr().String(), "SMTP_TLS": "none", "SMTP_FROM": "Acme <billing@acme.test>", "SMTP_PROBE_INTERVAL": "0s", "BILLING_MAIL_RETRY": "1h",
-	}
+	m.env = maps.Clone(selling)
+	maps.Copy(m.env, map[string]string{
+		"BILLING_MAIL_URL": "https://app.example.com/billing", "SMTP_ADDR": listener.Addr().String(), "SMTP_TLS": "none", "SMTP_FROM": "Acme <billing@acme.test>",
+		"SMTP_PROBE_INTERVAL": "0s", "BILLING_MAIL_RETRY": "1h",
+	})
 	return m
 }
 

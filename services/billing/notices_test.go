@@ -1,6 +1,7 @@
 package billing_test
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -93,7 +94,8 @@ func TestStripeDoesNotFailWhenNoticesStopWaiting(t *testing.T) {
 	begin := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	h := &fixture{Clock: billingtest.NewClock(begin), payURLTime: 20 * time.Millisecond}
 	h.stripe, _ = billingtest.Stripe(t, fake.Config{Now: h.Now, AfterRetries: "unpaid", Emit: h.emit})
-	env := map[string]string{"STRIPE_SECRET_KEY": "sk_test_secret", "CORS_ALLOWED_ORIGINS": "https://app.example.com", "STRIPE_BREAKER_FAILURES": "3"}
+	env := maps.Clone(selling)
+	env["STRIPE_BREAKER_FAILURES"] = "3"
 	h.begin(t, env, onSQLite(t), "")
 	h.apply(yearFile)
 	require.True(t, h.buy(purchase("pro", "")).GetApplied())

@@ -26,7 +26,7 @@ const (
 
 func webhookEnv() map[string]string {
 	return map[string]string{
-		"STRIPE_SECRET_KEY": "sk_test_billing", "STRIPE_WEBHOOK_SECRET": webhookSecret + "," + olderSecret, "STRIPE_READS_PER_SECOND": "10000",
+		"STRIPE_SECRET_KEY": "sk_test_billing", "STRIPE_WEBHOOK_SECRET": webhookSecret + "," + olderSecret, "STRIPE_READS_PER_SECOND": "10000", "STRIPE_RETRY_DELAY": "1ms",
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package billingtest has what the tests of billing's packages share: a clock that tests move, and a fake Stripe.
+// Package billingtest has what the tests of billing's packages share: a clock that tests move, a fake Stripe, and the tables.
 package billingtest
 
 import (
@@ -9,9 +9,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/store"
 )
+
+// Migrations are those of the service: the inbox, the jobs and the store.
+func Migrations() []database.Migrations {
+	return []database.Migrations{inbox.Migrations(), job.Migrations(), store.Migrations()}
+}
 
 // Clock is a clock that tests move. It is safe for concurrent use.
 type Clock struct {

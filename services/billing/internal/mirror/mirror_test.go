@@ -16,6 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/inbox"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 	"github.com/trivet-dev/trivet/services/billing/internal/intake"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
@@ -109,8 +110,7 @@ func (w *fixture) count(outcome string) int {
 }
 
 func each(t *testing.T, test func(t *testing.T, w *fixture)) {
-	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
+	databasetest.EachOf(t, billingtest.Migrations(), func(t *testing.T, db *database.DB) {
 		box, err := inbox.New(db, inbox.Options{Backoff: inbox.Backoff{Base: time.Millisecond, Cap: time.Millisecond}})
 		require.NoError(t, err)
 		w := &fixture{rows: store.New(db), source: &source{bodies: map[string]string{}, ofCharge: map[string][]string{}}, outcomes: map[string]int{}}

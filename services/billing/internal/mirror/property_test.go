@@ -18,18 +18,14 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/inbox"
-	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/sandbox/webhook"
-	"github.com/trivet-dev/trivet/services/billing/internal/store"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 )
 
 // both runs a test on both databases, with the tables of the inbox and of jobs too.
 func both(t *testing.T, test func(t *testing.T, db *database.DB)) {
 	t.Helper()
-	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		require.NoError(t, database.MigrateAll(t.Context(), db, inbox.Migrations(), job.Migrations()))
-		test(t, db)
-	})
+	databasetest.EachOf(t, billingtest.Migrations(), test)
 }
 
 // empty makes a database as good as new: each example has a Stripe of its own, which gives the same ids again.

@@ -114,13 +114,10 @@ func (f *fixture) beside(clock *billingtest.Clock) *offers.Applier {
 
 func each(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
-	databasetest.Each(t, migrations(), func(t *testing.T, db *database.DB) {
-		require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+	databasetest.EachOf(t, billingtest.Migrations(), func(t *testing.T, db *database.DB) {
 		test(t, newFixture(t, db, "sk_test_1"))
 	})
 }
-
-func migrations() database.Migrations { return store.Migrations() }
 
 func (f *fixture) apply(file string) []offers.Change {
 	f.t.Helper()
@@ -208,22 +205,20 @@ func TestApply(t *testing.T) {
 
 // A process that dies at any call, before or after Stripe did it, leaves something that the next run completes: nothing twice.
 func TestKilledAtEachCall(t *testing.T) {
-	for kind, open := range map[string]opener{"sqlite": databasetest.SQLite, "postgres": databasetest.Postgres} {
+	for kind, open := range map[string]opener{"sqlite": databasetest.SQLiteOf, "postgres": databasetest.PostgresOf} {
 		t.Run(kind, func(t *testing.T) { killedAtEachCall(t, open) })
 	}
 }
 
 // opener makes a database.
-type opener func(testing.TB, database.Migrations, ...databasetest.Option) *database.DB
+type opener func(testing.TB, []database.Migrations, ...databasetest.Option) *database.DB
 
 func killedAtEachCall(t *testing.T, open opener) {
 	t.Helper()
 	for _, answered := range []bool{false, true} {
 		t.Run(fmt.Sprintf("answered %t", answered), func(t *testing.T) {
 			for n, done := 1, false; !done; n++ {
-				db := open(t, migrations())
-				require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
-				f := newFixture(t, db, "sk_test_1")
+				f := newFixture(t, open(t, billingtest.Migrations()), "sk_test_1")
 				f.apply(first)
 				f.wire.calls, f.wire.dieAt, f.wire.answered = 0, n, answered
 				_, err := f.Apply(t.Context(), []byte(second), false)
@@ -287,8 +282,7 @@ func TestRefusedFiles(t *testing.T) {
 
 // A database belongs to one mode of Stripe.
 func TestAKeyOfTheOtherMode(t *testing.T) {
-	db := databasetest.SQLite(t, migrations())
-	require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+	db := databasetest.SQLiteOf(t, billingtest.Migrations())
 	newFixture(t, db, "sk_test_1").apply(first)
 	f := newFixture(t, db, "sk_live_1")
 	_, err := f.Apply(t.Context(), []byte(first), false)
@@ -300,8 +294,7 @@ func TestAKeyOfTheOtherMode(t *testing.T) {
 
 // One run at a time: a second one is told.
 func TestTwoRunsAtOnce(t *testing.T) {
-	db := databasetest.SQLite(t, migrations())
-	require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+	db := databasetest.SQLiteOf(t, billingtest.Migrations())
 	f := newFixture(t, db, "sk_test_1")
 	err := job.Run(t.Context(), db, "apply plans", job.Options{}, func(ctx context.Context, _ *job.Holder) error {
 		_, err := f.Apply(ctx, []byte(first), false)
@@ -314,8 +307,7 @@ func TestTwoRunsAtOnce(t *testing.T) {
 // An apply whose process died or hangs keeps others out until its lease ends, and not longer. When it wakes up, it calls Stripe no more.
 func TestAnApplyThatHangs(t *testing.T) {
 	for call := 1; ; call++ {
-		db := databasetest.SQLite(t, migrations())
-		require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+		db := databasetest.SQLiteOf(t, billingtest.Migrations())
 		clock := billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))
 		f := newFixture(t, db, "sk_test_1")
 		f.Now, f.Alone = clock.Now, false
@@ -347,8 +339,7 @@ func TestAnApplyThatHangs(t *testing.T) {
 
 // A Stripe whose every call takes nearly the time of a step does not let two runs apply at once.
 func TestASlowApplyKeepsItsLease(t *testing.T) {
-	db := databasetest.SQLite(t, migrations())
-	require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+	db := databasetest.SQLiteOf(t, billingtest.Migrations())
 	clock := billingtest.NewClock(time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC))
 	f := newFixture(t, db, "sk_test_1")
 	f.Now, f.Alone = clock.Now, false

@@ -16,6 +16,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
 	"github.com/trivet-dev/trivet/platform/job"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/billing/internal/store"
@@ -119,8 +120,7 @@ func (a *fakeStripe) Get(_ context.Context, _ mirror.Kind, id string) ([]byte, e
 }
 
 func each(t *testing.T, test func(t *testing.T, a *fakeStripe, r *reconcile.Reconciler, rows *store.Store)) {
-	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
+	databasetest.EachOf(t, billingtest.Migrations(), func(t *testing.T, db *database.DB) {
 		a, rows := &fakeStripe{bodies: map[string]string{}, db: db}, store.New(db)
 		a.options = reconcile.Options{
 			Database: db, Store: rows, Source: a, Mirror: mirror.New(mirror.Options{Store: rows, Source: a, Now: time.Now}),

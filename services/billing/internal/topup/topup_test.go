@@ -23,7 +23,6 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/platform/database/databasetest"
-	"github.com/trivet-dev/trivet/platform/inbox"
 	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/platform/models"
 	"github.com/trivet-dev/trivet/platform/settings"
@@ -315,16 +314,7 @@ func (w *world) sound() {
 
 func each(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
-	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
-		migrate(t, db)
-		test(t, newWorld(t, db))
-	})
-}
-
-func migrate(t *testing.T, db *database.DB) {
-	t.Helper()
-	require.NoError(t, database.Migrate(t.Context(), db, job.Migrations()))
-	require.NoError(t, database.Migrate(t.Context(), db, inbox.Migrations()))
+	databasetest.EachOf(t, billingtest.Migrations(), func(t *testing.T, db *database.DB) { test(t, newWorld(t, db)) })
 }
 
 func TestAPackIsBoughtWhenTheBalanceFallsToTheThreshold(t *testing.T) {
@@ -1091,9 +1081,7 @@ func TestRandomFailures(t *testing.T) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			pick := func(from []string) string { return from[random.IntN(len(from))] }
-			db := databasetest.SQLite(t, store.Migrations())
-			migrate(t, db)
-			w := newWorld(t, db)
+			w := newWorld(t, databasetest.SQLiteOf(t, billingtest.Migrations()))
 			w.set()
 			for range 12 {
 				switch random.IntN(4) {
