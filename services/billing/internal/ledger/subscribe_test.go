@@ -332,3 +332,40 @@ func TestALateSettlementOfACallFromBeforeTheNews(t *testing.T) {
 		require.EqualValues(t, 5, s.account().Period.Cost)
 	})
 }
+
+// mirrored mirrors an object without what follows from it.
+func (s *subscriber) mirrored(kind mirror.Kind, body string) {
+	s.t.Helper()
+	o, err := mirror.Parse(kind, []byte(body))
+	require.NoError(s.t, err)
+	o.Sequence, err = s.store.TakeSequence(s.t.Context(), kind, o.ID)
+	require.NoError(s.t, err)
+	_, err = s.store.WriteObject(s.t.Context(), o, nil)
+	require.NoError(s.t, err)
+}
+
+// The invoice of a year pays for each of its months, however many invoices of automatic top-ups and of seats come after it.
+func TestAYearWithManyInvoices(t *testing.T) {
+	for name, of := range map[string]string{"of top-ups": "null", "of seats": `"sub_1"`} {
+		t.Run(name, func(t *testing.T) {
+			subscribed(t, func(t *testing.T, s *subscriber) {
+				s.plans.prices["price_year"] = plans.Sale{Offer: s.plans.prices["price_pro"].Offer, Interval: plans.Year}
+				s.write(mirror.Invoice, fmt.Sprintf(`{"id":"in_y","object":"invoice","customer":"cus_1","subscription":"sub_1","status":"paid","created":%d,"payment_intent":"pi_y",
+					"total":20000,"lines":{"data":[{"type":"subscription","amount":20000,"quantity":1,"price":{"id":"price_year","object":"price"},
+					"period":{"start":%[1]d,"end":%d}}]}}`, s.begin.Unix(), s.begin.AddDate(1, 0, 0).Unix()))
+				for n := range 450 { // three of each second, so that a page ends within one
+					s.mirrored(mirror.Invoice, fmt.Sprintf(`{"id":"in_%03d","object":"invoice","customer":"cus_1","subscription":%s,"status":"paid","created":%d,"total":2000,"lines":{"data":[]}}`,
+						n, of, s.begin.Add(time.Duration(n/3+1)*time.Second).Unix()))
+				}
+				s.write(mirror.Subscription, fmt.Sprintf(`{"id":"sub_1","object":"subscription","customer":"cus_1","status":"active","created":%d,"start_date":%[1]d,"billing_cycle_anchor":%[1]d,
+					"current_period_start":%[1]d,"current_period_end":%d,"items":{"data":[{"quantity":1,"price":{"id":"price_year","object":"price"}}]}}`,
+					s.begin.Unix(), s.begin.AddDate(1, 0, 0).Unix()))
+				s.requirePlan("pro@1", s.free()+1000)
+				for n := 1; n < 4; n++ {
+					s.clock.Set(s.month(n))
+					s.requirePlan("pro@1", 1000)
+				}
+			})
+		})
+	}
+}

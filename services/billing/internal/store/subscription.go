@@ -15,8 +15,14 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
-// billedObjects bounds the subscriptions, and the invoices, that are read of an account; the newest count.
-const billedObjects = 200
+const (
+	// billedObjects bounds the subscriptions, and the schedules, that are read of an account; the newest count. So many invoices are read at once.
+	billedObjects = 200
+	// billedPages bounds how often invoices are read. A year has 8,784 hours, and an automatic top-up makes one invoice an hour at most.
+	billedPages = 60
+	// billedMargin is how long before the present period unpaid invoices are looked for: longer than any time of grace, and than a month.
+	billedMargin = 32 * 24 * time.Hour
+)
 
 // Within runs a decision about an account in a transaction that the caller has open, so that both are written together or not at all.
 func (s *Store) Within(ctx context.Context, t database.Tx, accountID string, fn func(ctx context.Context, tx ledger.Tx) error) error {
@@ -129,7 +135,7 @@ func (u *unit) Billed(ctx context.Context, accountID string) (ledger.Billed, err
 	if billed.Subscriptions, err = u.bodies(ctx, accountID, mirror.Subscription); err != nil || len(billed.Subscriptions) == 0 {
 		return billed, err
 	}
-	if billed.Invoices, err = u.bodies(ctx, accountID, mirror.Invoice); err != nil {
+	if billed.Invoices, err = u.invoices(ctx, accountID, sinceWhen(billed.Subscriptions)); err != nil {
 		return billed, err
 	}
 	if billed.Schedules, err = u.bodies(ctx, accountID, mirror.Schedule); err != nil {
@@ -147,8 +153,53 @@ func (u *unit) Billed(ctx context.Context, accountID string) (ledger.Billed, err
 	return billed, nil
 }
 
+// invoices reads the invoices that entitle to something or that are owed: the newest, and all since a time. The invoice of a year is behind those of the
+// year's automatic top-ups.
+func (u *unit) invoices(ctx context.Context, accountID string, since time.Time) (bodies [][]byte, err error) {
+	last := db.StripeObject{CreateTime: math.MaxInt64}
+	for range billedPages {
+		rows, err := u.billed(ctx, accountID, mirror.Invoice, last)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			if inv, err := subscriptions.ParseInvoice(row.Body); err != nil || inv.Counts() { // whoever reads it reports the error
+				bodies = append(bodies, row.Body)
+			}
+		}
+		if len(rows) < billedObjects {
+			break
+		}
+		if last = rows[len(rows)-1]; toTime(last.CreateTime).Before(since) {
+			break
+		}
+	}
+	return bodies, nil
+}
+
+// sinceWhen is from when on invoices count: since before the oldest present period of the subscriptions. Without one, the newest suffice.
+func sinceWhen(bodies [][]byte) time.Time {
+	since := ledger.Never
+	for _, body := range bodies {
+		s, err := subscriptions.ParseSubscription(body)
+		if err != nil || s.Status == "canceled" || s.Status == "incomplete_expired" {
+			continue
+		}
+		if start, _ := s.Period(); !start.IsZero() && start.Before(since) {
+			since = start
+		}
+	}
+	return since.Add(-billedMargin)
+}
+
+func (u *unit) billed(ctx context.Context, accountID string, kind mirror.Kind, after db.StripeObject) ([]db.StripeObject, error) {
+	return u.q.ListBilled(ctx, db.ListBilledParams{
+		AccountID: accountID, Kind: string(kind), BeforeTime: after.CreateTime, AfterID: after.ID, Most: billedObjects,
+	})
+}
+
 func (u *unit) bodies(ctx context.Context, accountID string, kind mirror.Kind) ([][]byte, error) {
-	rows, err := u.q.ListBilled(ctx, db.ListBilledParams{AccountID: accountID, Kind: string(kind), Most: billedObjects})
+	rows, err := u.billed(ctx, accountID, kind, db.StripeObject{CreateTime: math.MaxInt64})
 	bodies := make([][]byte, 0, len(rows))
 	for _, row := range rows {
 		bodies = append(bodies, row.Body)

@@ -82,6 +82,11 @@ func (inv Invoice) unpaidOverage() bool {
 	return inv.Metadata[MetadataOverage] != "" && (inv.Status == "uncollectible" || inv.Status == "open" && inv.Attempted)
 }
 
+// Counts tells whether the invoice is one that Derive or Notices look at: it charges a subscription or overage.
+func (inv Invoice) Counts() bool {
+	return inv.Subscription != "" || inv.Metadata[MetadataOverage] != ""
+}
+
 // Line is one line of an invoice.
 type Line struct {
 	Type      string `json:"type"`

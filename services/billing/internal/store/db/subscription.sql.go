@@ -120,18 +120,27 @@ const listBilled = `-- name: ListBilled :many
 SELECT o.kind, o.id, o.customer, o.status, o.deleted, o.taken, o.sequence, o.create_time, o.fetch_time, o.body FROM stripe_object AS o
 JOIN stripe_customer AS c ON c.stripe_id = o.customer
 WHERE c.account_id = $1 AND o.kind = $2 AND o.sequence > 0 AND NOT o.deleted
-ORDER BY o.create_time DESC, o.id LIMIT CAST($3 AS BIGINT)
+  AND (o.create_time < $3 OR o.create_time = $3 AND o.id > $4)
+ORDER BY o.create_time DESC, o.id LIMIT CAST($5 AS BIGINT)
 `
 
 type ListBilledParams struct {
-	AccountID string
-	Kind      string
-	Most      int64
+	AccountID  string
+	Kind       string
+	BeforeTime int64
+	AfterID    string
+	Most       int64
 }
 
-// Objects of all customers of an account, newest first.
+// Objects of all customers of an account, newest first, behind the one with this time and id.
 func (q *Queries) ListBilled(ctx context.Context, arg ListBilledParams) ([]StripeObject, error) {
-	rows, err := q.db.QueryContext(ctx, listBilled, arg.AccountID, arg.Kind, arg.Most)
+	rows, err := q.db.QueryContext(ctx, listBilled,
+		arg.AccountID,
+		arg.Kind,
+		arg.BeforeTime,
+		arg.AfterID,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,9 @@
 -- name: ListBilled :many
--- Objects of all customers of an account, newest first.
+-- Objects of all customers of an account, newest first, behind the one with this time and id.
 SELECT o.* FROM stripe_object AS o
 JOIN stripe_customer AS c ON c.stripe_id = o.customer
 WHERE c.account_id = sqlc.arg(account_id) AND o.kind = sqlc.arg(kind) AND o.sequence > 0 AND NOT o.deleted
+  AND (o.create_time < sqlc.arg(before_time) OR o.create_time = sqlc.arg(before_time) AND o.id > sqlc.arg(after_id))
 ORDER BY o.create_time DESC, o.id LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
 -- name: GetSubscription :one
