@@ -286,6 +286,29 @@ func TestMigrateAfterFailures(t *testing.T) {
 	}
 }
 
+// A subscription with more seats than Stripe can charge in the other version stays: its renewal could never be paid.
+func TestMigrateToSeatsThatStripeCannotCharge(t *testing.T) {
+	const file = `
+plans:
+  - {id: free, name: Free, price: "0.00", included_credit: "0"}
+  - {id: pro, name: Pro, price: "1.00", yearly_price: "10.00", included_credit: "0", seats: {min: 2, max: 100}}
+`
+	dearer := strings.ReplaceAll(strings.ReplaceAll(file, `price: "1.00"`, `price: "20000.00"`), `yearly_price: "10.00"`, `yearly_price: "100000.00"`)
+	for interval, reason := range map[billingv1.BillingInterval]string{
+		month: "has 50 seats, and pro@2 allows 2 to 49", year: "has 50 seats, and pro@2 allows 2 to 9",
+	} {
+		h := newFixture(t, selling, onSQLite(t))
+		h.apply(file)
+		r := purchase("pro", "")
+		r.Seats, r.Interval = 50, interval
+		require.True(t, h.buy(r).GetApplied())
+		h.apply(dearer)
+		found := h.migrated(true)["org_1"]
+		require.Equal(t, billingv1.PlanMigrationResult_PLAN_MIGRATION_RESULT_SKIPPED, found.GetResult())
+		require.Equal(t, reason, found.GetReason())
+	}
+}
+
 // Versions between which nobody can move are refused, and Stripe is not asked to change anything.
 func TestRefusedMigrations(t *testing.T) {
 	h := newFixture(t, selling, onSQLite(t))

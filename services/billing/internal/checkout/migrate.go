@@ -216,7 +216,7 @@ func (m Migration) change(sub subscriptions.Subscription, have subscriptions.Ite
 	}
 	least, most := int64(1), int64(1)
 	if seats := m.To.Plan.Seats; seats != nil {
-		least, most = seats.Min, seats.Max
+		least, most = seats.Min, m.To.Plan.MostSeats(sale.Interval)
 	}
 	if have.Quantity < least || have.Quantity > most {
 		return p, fmt.Sprintf("has %d seats, and %s allows %d to %d", have.Quantity, m.To.Plan.Ref(), least, most)
