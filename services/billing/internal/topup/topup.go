@@ -321,6 +321,9 @@ func (b *Buyer) renewing(ctx context.Context, accountID string) (bool, error) {
 	if err != nil || st.Access != subscriptions.Active || !b.Now().Before(st.PeriodStart.Add(renewalPatience)) {
 		return false, err
 	}
+	if plan, known := b.Catalog.Get(st.Plan.Ref()); known && plan.Advance() == plan.IncludedCredit {
+		return false, nil // nothing comes with the payment
+	}
 	whole := subscriptions.PeriodSource(st.SubscriptionID, st.PeriodStart)
 	advanced, err := b.Store.GrantGiven(ctx, accountID, subscriptions.AdvanceSource(whole))
 	if err != nil || !advanced {

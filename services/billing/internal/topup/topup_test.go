@@ -1031,14 +1031,34 @@ type renewing struct {
 	topup.Store
 	start time.Time
 	given map[string]bool
+	plan  plans.Plan
 }
 
 func (r *renewing) Subscription(context.Context, string) (subscriptions.State, error) {
-	return subscriptions.State{SubscriptionID: "sub_1", Access: subscriptions.Active, PeriodStart: r.start}, nil
+	return subscriptions.State{SubscriptionID: "sub_1", Access: subscriptions.Active, PeriodStart: r.start, Plan: r.plan}, nil
 }
 
 func (r *renewing) GrantGiven(_ context.Context, _, source string) (bool, error) {
 	return r.given[source], nil
+}
+
+// A plan whose advance is the whole credit has nothing to wait for.
+func TestARenewalThatBringsNoMore(t *testing.T) {
+	for percent, bought := range map[int64]int{99: 0, 100: 1} {
+		each(t, func(t *testing.T, w *world) {
+			w.set()
+			w.low()
+			plan := plans.Plan{ID: "early", Version: 2, Price: plans.Cent, IncludedCredit: 1000, RenewalAdvance: percent}
+			store := &renewing{
+				Store: w.store, start: w.Now(), plan: plan, given: map[string]bool{subscriptions.AdvanceSource(subscriptions.PeriodSource("sub_1", w.Now())): true},
+			}
+			o := w.buyer.Options
+			o.Store = store
+			o.Catalog.Set(append(o.Catalog.Offers(), plans.Offer{Plan: &plan}))
+			require.NoError(t, topup.New(o).Run(t.Context(), func(context.Context) error { return nil }))
+			require.Len(t, w.invoices(), bought)
+		})
+	}
 }
 
 func TestRefusedSettings(t *testing.T) {
