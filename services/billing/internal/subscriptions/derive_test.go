@@ -154,6 +154,25 @@ func TestTheTable(t *testing.T) {
 			subs: subs(subOf(t, "sub_1", "2026-01-10 12:00", "2026-02-10 12:00", "active", "pro_m", 1)), now: "2026-02-17 12:00",
 			access: subscriptions.Suspended, plan: "pro", next: "2026-03-10 12:00",
 		},
+		"a renewal without news and without grace": {
+			subs: subs(subOf(t, "sub_1", "2026-01-10 12:00", "2026-02-10 12:00", "active", "team_m", 1)), now: "2026-02-11 11:59",
+			access: subscriptions.Active, plan: "team", next: "2026-02-11 12:00",
+		},
+		"no news for a day, without grace": {
+			subs: subs(subOf(t, "sub_1", "2026-01-10 12:00", "2026-02-10 12:00", "active", "team_m", 1)), now: "2026-02-11 12:00",
+			access: subscriptions.Suspended, plan: "team", next: "2026-03-10 12:00",
+		},
+		"a trial that has ended, without news and without grace": {
+			subs: subs(sub(t, "trialing", "team_m", fmt.Sprintf(`"trial_end":%d`, unix("2026-03-10 12:00")))), now: "2026-03-11 00:00",
+			access: subscriptions.Grace, plan: "team", next: "2026-03-11 12:00",
+		},
+		"past_due without news and without grace": {
+			subs: subs(subOf(t, "sub_1", "2026-01-10 12:00", "2026-02-10 12:00", "past_due", "team_m", 1)), now: "2026-02-10 12:00",
+			access: subscriptions.Suspended, plan: "team", next: "2026-03-10 12:00",
+		},
+		"past_due without grace": {
+			subs: subs(sub(t, "past_due", "team_m")), now: "2026-02-10 12:00", access: subscriptions.Suspended, plan: "team", next: "2026-03-10 12:00",
+		},
 		"past_due": {
 			subs: subs(sub(t, "past_due", "pro_m")), invs: invs(february(t, "open")), now: "2026-02-17 11:59",
 			access: subscriptions.Grace, plan: "pro", grants: []string{advance}, next: "2026-02-17 12:00",

@@ -6,7 +6,11 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
-const day = 24 * time.Hour
+const (
+	day = 24 * time.Hour
+	// newsTime is how long the news of a renewal, or of the end of a trial, may take at least, also for a plan without grace. Until then nothing failed.
+	newsTime = day
+)
 
 // live returns the state of a subscription that is not over.
 func (in Input) live(c candidate) State {
@@ -25,6 +29,9 @@ func (in Input) live(c candidate) State {
 		since = c.CurrentPeriodEnd.time() // several periods without news are not forgiven one by one
 	}
 	grace := in.graceStart(c, since).Add(time.Duration(c.plan.GraceDays) * day)
+	if news := since.Add(newsTime); late && news.After(grace) && (c.Status == "active" || c.Status == "trialing") {
+		grace = news
+	}
 	st.Access = in.access(c, late, grace)
 	part := 0
 	st.CreditStart, st.CreditEnd, part = c.month(st.PeriodStart, st.PeriodEnd, in.Now)
