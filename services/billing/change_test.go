@@ -1,6 +1,8 @@
 package billing_test
 
 import (
+	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -246,5 +248,25 @@ func TestADowngradeWaitsForThePeriod(t *testing.T) {
 		_, err = client.ResumeSubscription(h.as(admin), &billingv1.ResumeSubscriptionRequest{})
 		require.NoError(t, err)
 		require.Equal(t, "pro", h.account().GetPlanId())
+	})
+}
+
+// A page of invoices may end with a draft that is deleted before the next page is read.
+func TestAPageThatEndedWithADeletedInvoice(t *testing.T) {
+	subscribed(t, func(t *testing.T, h *fixture) {
+		h.Add(time.Minute)
+		draft := h.at(http.MethodPost, "/v1/invoices", url.Values{"customer": {h.listed("/v1/customers")[0]}, "auto_advance": {"false"}})
+		read := func(token string) (*billingv1.ListInvoicesResponse, error) {
+			return h.from("gateway").ListInvoices(h.as(admin), &billingv1.ListInvoicesRequest{PageSize: 1, PageToken: token})
+		}
+		first, err := read("")
+		require.NoError(t, err)
+		require.Equal(t, draft, first.GetInvoices()[0].GetId())
+		second, err := read(first.GetNextPageToken())
+		require.NoError(t, err)
+		require.Len(t, second.GetInvoices(), 1)
+		h.at(http.MethodDelete, "/v1/invoices/"+draft, nil)
+		_, err = read(first.GetNextPageToken())
+		require.Equal(t, "pageToken", requireReason(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, err).Fields[0].Name)
 	})
 }

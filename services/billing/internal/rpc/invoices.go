@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -10,6 +11,7 @@ import (
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/billing/internal/checkout"
+	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 )
 
 // ListInvoices pages through the account's invoices at Stripe, newest first.
@@ -27,6 +29,9 @@ func (s *Server) ListInvoices(ctx context.Context, r *billingv1.ListInvoicesRequ
 		return nil, stripeIsOff()
 	}
 	page, more, err := s.checkout.Invoices(ctx, claims.AccountID, cursor.ID, min(paging.Size(r.GetPageSize()), 100))
+	if refused, ok := errors.AsType[*outcome.RefusedError](err); ok && refused.Param == "starting_after" {
+		return nil, paging.Invalid() // the page before ended with a draft that was deleted since, or with the invoice of an earlier customer
+	}
 	if err != nil {
 		return nil, stripeError(err)
 	}
