@@ -31,7 +31,7 @@ type Purchase struct {
 // credit note was voided. Repeating it changes nothing.
 func (l *Ledger) FollowReversal(ctx context.Context, tx Tx, accountID string, r subscriptions.Reversal) error {
 	now := l.now()
-	account, err := l.touch(ctx, tx, accountID, accountID, now)
+	account, err := l.touchAside(ctx, tx, accountID, now)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/customers"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
+	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 )
 
 const bob = "user_bob"
@@ -337,5 +338,64 @@ func TestACardGivesNoCreditAfterASubscription(t *testing.T) {
 		require.Zero(t, s.balance(alice, alice))
 		s.clock.Set(s.month(1).AddDate(0, 0, 1))
 		require.EqualValues(t, 1000, s.balance(alice, alice), "the next month has its own")
+	})
+}
+
+// An organization is no person: neither a checkout that comes to nothing nor what happens without a request gives it free credit. A purchase does.
+func TestNobodyGivesAnOrganizationFreeCredit(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		s.fixture.free = ledger.FreePerPerson
+		s.Ledger = s.on(s.store)
+		require.EqualValues(t, 1000, s.balance("org_1", alice), "the share of the person")
+		customer := func(org string) string {
+			t.Helper()
+			_, err := s.store.BeginCustomer(t.Context(), customers.Begin{AccountID: org, Time: s.clock.Now()})
+			require.NoError(t, err)
+			require.NoError(t, s.store.SaveCustomer(t.Context(), org, "cus_"+org))
+			return "cus_" + org
+		}
+		attempt := func(org, status string) {
+			t.Helper()
+			s.write(mirror.Subscription, fmt.Sprintf(`{"id":"sub_%s","object":"subscription","customer":%q,"status":%q,"created":%d,"start_date":%[4]d,"billing_cycle_anchor":%[4]d,
+				"current_period_start":%[4]d,"current_period_end":%d,"ended_at":%[4]d,"items":{"data":[{"quantity":1,"price":{"id":"price_pro","object":"price"}}]}}`,
+				org, "cus_"+org, status, s.begin.Unix(), s.month(1).Unix()))
+		}
+		customer("org_2")
+		for _, status := range []string{"incomplete", "incomplete_expired"} {
+			attempt("org_2", status)
+			_, err := s.Known(t.Context(), "org_2")
+			require.ErrorAs(t, err, new(*ledger.AccountNotFoundError), status)
+		}
+		told, err := s.store.Notices(t.Context(), "org_2", "", "", 10)
+		require.NoError(t, err)
+		require.Len(t, told, 1)
+		require.Equal(t, notices.CheckoutFailed, told[0].Kind)
+		require.Zero(t, s.balance("org_2", alice))
+
+		for n, happens := range []func(){
+			func() { attempt("org_2", "incomplete_expired") },
+			func() {
+				_, err := s.Grant(t.Context(), ledger.NewGrant{AccountID: "org_2", Create: true, Source: "gift", Amount: 7})
+				require.NoError(t, err)
+			},
+		} {
+			s.clock.Set(s.month(n+1).AddDate(0, 0, 1))
+			happens()
+			a, err := s.Known(t.Context(), "org_2")
+			require.NoError(t, err)
+			require.False(t, s.clock.Now().Before(a.PeriodStart) || !s.clock.Now().Before(a.PeriodEnd), "its month has begun")
+			require.EqualValues(t, 7*n, a.Balance)
+		}
+
+		s.write(mirror.CheckoutSession, fmt.Sprintf(`{"id":"cs_3","object":"checkout.session","customer":%q,"mode":"payment","status":"complete","payment_status":"paid",
+			"created":%d,"line_items":{"data":[{"quantity":1,"price":{"id":"price_pack","object":"price"}}]}}`, customer("org_3"), s.begin.Unix()))
+		a, err := s.Known(t.Context(), "org_3")
+		require.NoError(t, err)
+		require.EqualValues(t, 1000+500, a.Balance)
+		customer("org_4")
+		attempt("org_4", "active")
+		a, err = s.Known(t.Context(), "org_4")
+		require.NoError(t, err)
+		require.EqualValues(t, 1000, a.Balance, "the invoice comes later")
 	})
 }

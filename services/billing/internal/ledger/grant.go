@@ -130,7 +130,7 @@ func (l *Ledger) grantee(ctx context.Context, tx Tx, n NewGrant, now time.Time) 
 			return Account{}, nil, err
 		}
 	}
-	if account, err = l.touch(ctx, tx, n.AccountID, n.AccountID, now); err != nil {
+	if account, err = l.touchAside(ctx, tx, n.AccountID, now); err != nil {
 		return Account{}, nil, err
 	}
 	if account.Balance > MaxBalance-n.Amount {

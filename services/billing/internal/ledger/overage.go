@@ -199,7 +199,7 @@ func (l *Ledger) ChargeOverage(ctx context.Context, accountID string) (charged b
 	err = l.store.Write(ctx, accountID, func(ctx context.Context, tx Tx) error {
 		charged = false
 		now := l.now()
-		if _, err := l.touch(ctx, tx, accountID, accountID, now); err != nil { // a period that has ended begins its successor first
+		if _, err := l.touchAside(ctx, tx, accountID, now); err != nil { // a period that has ended begins its successor first
 			return err
 		}
 		plan, err := tx.OveragePlan(ctx, accountID)

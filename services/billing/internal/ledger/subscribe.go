@@ -6,24 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/trivet-dev/trivet/services/billing/internal/notices"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
-// Billed is what is mirrored of an account at Stripe, as JSON.
-type Billed struct {
-	Subscriptions, Invoices, Schedules [][]byte
-	// Deleted are the account's customers that Stripe no longer has.
-	Deleted []string
-}
-
 // Follow brings an account's plan, period and credit up to what its mirrored subscription says. Repeating it changes nothing.
 func (l *Ledger) Follow(ctx context.Context, tx Tx, accountID string) error {
 	now := l.now()
-	account, err := l.touch(ctx, tx, accountID, accountID, now)
+	if opens, err := l.opens(ctx, tx, accountID); err != nil || !opens {
+		return err
+	}
+	account, err := l.touchAside(ctx, tx, accountID, now)
 	if err != nil {
 		return err
 	}
@@ -58,30 +53,12 @@ const followRetry = time.Hour
 
 // follow changes an account in memory, and its grants. It returns false when the account has no subscription to follow.
 func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.Time) (bool, error) {
-	billed, err := tx.Billed(ctx, account.ID)
-	if err != nil || len(billed.Subscriptions) == 0 {
-		return false, err
-	}
-	in, err := input(billed)
-	if err != nil {
-		return false, err
-	}
 	if ahead := account.PeriodStart.Sub(now); ahead > 0 && ahead <= clockSkew {
 		now = account.PeriodStart // the clock is behind that of a replica that has begun the period; one begun early is further ahead
 	}
-	in.Catalog, in.Now = l.plans, now
-	st := subscriptions.Derive(in)
-	if len(st.Unmapped) > 0 && l.reload != nil {
-		if err := l.reload(ctx); err != nil {
-			return false, err
-		}
-		st = subscriptions.Derive(in)
-	}
-	for _, id := range st.Unmapped {
-		l.log.WarnContext(ctx, "a subscription at Stripe has a price that no applied plan has; it gives nothing", slog.String("account", account.ID), slog.String("subscription", id))
-	}
-	for _, id := range st.Duplicates {
-		l.log.WarnContext(ctx, "the account has two live subscriptions at Stripe; cancel this one", slog.String("account", account.ID), slog.String("subscription", id))
+	in, st, err := l.derive(ctx, tx, account.ID, now)
+	if err != nil || len(in.Subscriptions) == 0 {
+		return false, err
 	}
 	before, err := tx.Subscription(ctx, account.ID)
 	if err != nil {
@@ -103,32 +80,6 @@ func (l *Ledger) follow(ctx context.Context, tx Tx, account *Account, now time.T
 		return l.unsubscribe(ctx, tx, account, st, before.Access, now)
 	}
 	return true, l.subscribe(ctx, tx, account, st, now)
-}
-
-func input(billed Billed) (in subscriptions.Input, err error) {
-	for _, body := range billed.Subscriptions {
-		s, err := subscriptions.ParseSubscription(body)
-		if err != nil {
-			return in, err
-		}
-		s.CustomerDeleted = slices.Contains(billed.Deleted, s.Customer)
-		in.Subscriptions = append(in.Subscriptions, s)
-	}
-	for _, body := range billed.Invoices {
-		inv, err := subscriptions.ParseInvoice(body)
-		if err != nil {
-			return in, err
-		}
-		in.Invoices = append(in.Invoices, inv)
-	}
-	for _, body := range billed.Schedules {
-		s, err := subscriptions.ParseSchedule(body)
-		if err != nil {
-			return in, err
-		}
-		in.Schedules = append(in.Schedules, s)
-	}
-	return in, nil
 }
 
 // subscribe puts the account on the plan that it is entitled to, and gives what is due.
@@ -259,7 +210,7 @@ func (l *Ledger) followPack(ctx context.Context, tx Tx, accountID, object string
 		return nil
 	}
 	now := l.now()
-	account, err := l.touch(ctx, tx, accountID, accountID, now)
+	account, err := l.touchAside(ctx, tx, accountID, now)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,18 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 )
 
+// touchAside is touch for what no person asks for, such as news of Stripe, a job and an operator's grant. Only an account that it opens has a share of free
+// credit of its own. The id of one that exists may be that of an organization, which is no person.
+func (l *Ledger) touchAside(ctx context.Context, tx Tx, id string, now time.Time) (Account, error) {
+	opener := ""
+	if _, err := tx.LockAccount(ctx, id); errors.Is(err, ErrNotFound) {
+		opener = id
+	} else if err != nil {
+		return Account{}, err
+	}
+	return l.touch(ctx, tx, id, opener, now)
+}
+
 // touch opens the account if need be, locks it, and brings it up to date: credit whose time is over leaves, a new period
 // begins and its credit is granted. userID is who caused it; "" for nobody. The account returned is as the database has it.
 func (l *Ledger) touch(ctx context.Context, tx Tx, id, userID string, now time.Time) (Account, error) {
