@@ -293,3 +293,21 @@ plans:
 		require.EqualValues(t, 4, h.subscription().GetSeats())
 	})
 }
+
+// The seats of a subscription to an earlier version follow at the price of that version, which is not on sale any more.
+func TestSeatsOfAnEarlierVersion(t *testing.T) {
+	crew(t, func(t *testing.T, h *fixture) {
+		h.apply(strings.ReplaceAll(seatsFile, `price: "10.00"`, `price: "15.00"`))
+		h.members(2, 5)
+		sub := h.subscription()
+		require.EqualValues(t, 5, sub.GetSeats())
+		require.EqualValues(t, 1, sub.GetPlanVersion())
+		require.InDelta(t, 2000, h.invoiced()[0], 1)
+		h.members(3, 4)
+		require.EqualValues(t, 4, h.subscription().GetScheduledChange().GetSeats())
+		h.renew()
+		require.EqualValues(t, 4, h.subscription().GetSeats())
+		require.EqualValues(t, 1, h.subscription().GetPlanVersion())
+		require.EqualValues(t, 4000, h.invoiced()[0])
+	})
+}

@@ -38,8 +38,13 @@ func (c *Client) PreviewChange(ctx context.Context, p checkout.Preview) (int64, 
 	return inv.AmountDue, string(inv.Currency), nil // the total, less the credit that the customer has at Stripe
 }
 
+// itemsOf names the price only if it changes: that of an earlier version is inactive, and Stripe takes only active ones.
 func itemsOf(p checkout.Preview) []*sdk.SubscriptionItemsParams {
-	return []*sdk.SubscriptionItemsParams{{ID: sdk.String(p.Item), Price: sdk.String(p.Price), Quantity: sdk.Int64(p.Quantity)}}
+	item := &sdk.SubscriptionItemsParams{ID: sdk.String(p.Item), Quantity: sdk.Int64(p.Quantity)}
+	if p.Price != p.FromPrice {
+		item.Price = sdk.String(p.Price)
+	}
+	return []*sdk.SubscriptionItemsParams{item}
 }
 
 // Change does a change. Without a payment the subscription stays as it was.
