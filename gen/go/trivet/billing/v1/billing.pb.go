@@ -5613,7 +5613,9 @@ type SetMemberCountRequest struct {
 	// The number of members. Example: 12.
 	Members int32 `protobuf:"varint,2,opt,name=members,proto3" json:"members,omitempty"`
 	// The number of the report. Example: 7.
-	Sequence      int32 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sequence int32 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Whether the organization was deleted. Then its subscriptions end with their periods, and its automatic top-up is turned off.
+	Deleted       bool `protobuf:"varint,4,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5667,6 +5669,13 @@ func (x *SetMemberCountRequest) GetSequence() int32 {
 		return x.Sequence
 	}
 	return 0
+}
+
+func (x *SetMemberCountRequest) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
 }
 
 // SetMemberCountResponse confirms the report.
@@ -6951,12 +6960,13 @@ const file_trivet_billing_v1_billing_proto_rawDesc = "" +
 	"\x10EraseUserRequest\x12#\n" +
 	"\auser_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06userId\"\x13\n" +
-	"\x11EraseUserResponse\"\x94\x01\n" +
+	"\x11EraseUserResponse\"\xae\x01\n" +
 	"\x15SetMemberCountRequest\x123\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x0eorganizationId\x12!\n" +
 	"\amembers\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\amembers\x12#\n" +
-	"\bsequence\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\bsequence\"\x18\n" +
+	"\bsequence\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\bsequence\x12\x18\n" +
+	"\adeleted\x18\x04 \x01(\bR\adeleted\"\x18\n" +
 	"\x16SetMemberCountResponse\"a\n" +
 	"\x11ExportUserRequest\x12#\n" +
 	"\auser_id\x18\x01 \x01(\tB\n" +

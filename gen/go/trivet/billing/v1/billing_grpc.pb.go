@@ -164,8 +164,9 @@ type BillingServiceClient interface {
 	// CancelSubscription cancels the subscription at the end of its period, or at once. It takes back a change at the end of the period.
 	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
 	CancelSubscription(ctx context.Context, in *CancelSubscriptionRequest, opts ...grpc.CallOption) (*CancelSubscriptionResponse, error)
-	// ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period.
-	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+	// ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period. A subscription that is paused because its trial ended
+	// without a card continues: its first period begins, and is charged at once.
+	// Errors: NOT_FOUND (no live subscription), CONFLICT (it is paused, and there is no card), SERVICE_UNAVAILABLE.
 	ResumeSubscription(ctx context.Context, in *ResumeSubscriptionRequest, opts ...grpc.CallOption) (*ResumeSubscriptionResponse, error)
 	// GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
 	GetTopUp(ctx context.Context, in *GetTopUpRequest, opts ...grpc.CallOption) (*GetTopUpResponse, error)
@@ -783,8 +784,9 @@ type BillingServiceServer interface {
 	// CancelSubscription cancels the subscription at the end of its period, or at once. It takes back a change at the end of the period.
 	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
 	CancelSubscription(context.Context, *CancelSubscriptionRequest) (*CancelSubscriptionResponse, error)
-	// ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period.
-	// Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+	// ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period. A subscription that is paused because its trial ended
+	// without a card continues: its first period begins, and is charged at once.
+	// Errors: NOT_FOUND (no live subscription), CONFLICT (it is paused, and there is no card), SERVICE_UNAVAILABLE.
 	ResumeSubscription(context.Context, *ResumeSubscriptionRequest) (*ResumeSubscriptionResponse, error)
 	// GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
 	GetTopUp(context.Context, *GetTopUpRequest) (*GetTopUpResponse, error)

@@ -2895,6 +2895,13 @@ export declare type SetMemberCountRequest = Message<"trivet.billing.v1.SetMember
    * @generated from field: int32 sequence = 3;
    */
   sequence: number;
+
+  /**
+   * Whether the organization was deleted. Then its subscriptions end with their periods, and its automatic top-up is turned off.
+   *
+   * @generated from field: bool deleted = 4;
+   */
+  deleted: boolean;
 };
 
 /**
@@ -3892,8 +3899,9 @@ export declare const BillingService: GenService<{
     output: typeof CancelSubscriptionResponseSchema;
   },
   /**
-   * ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period.
-   * Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+   * ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period. A subscription that is paused because its trial ended
+   * without a card continues: its first period begins, and is charged at once.
+   * Errors: NOT_FOUND (no live subscription), CONFLICT (it is paused, and there is no card), SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ResumeSubscription
    */
