@@ -9,7 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/sandbox/fault"
 	fake "github.com/trivet-dev/trivet/sandbox/stripe"
+	"github.com/trivet-dev/trivet/services/billing/internal/billingtest"
 )
 
 const yearFile = `
@@ -219,11 +222,25 @@ plans:
 				if c.status != "paused" {
 					return
 				}
+				client := h.from("gateway")
+				_, err = client.ResumeSubscription(h.as(admin), &billingv1.ResumeSubscriptionRequest{})
+				require.Contains(t, requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err).Message, "Add a card")
+				_, err = h.preview("pro", 0, month)
+				require.Contains(t, requireReason(t, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, err).Message, "Resume the subscription")
 				h.useCard("visa")
-				h.at(http.MethodPost, "/v1/subscriptions/"+h.listed("/v1/subscriptions")[0]+"/resume", nil)
+				h.news()
+				billingtest.Fail(t, h.stripe, fault.Fault{Kind: fault.Status, Status: 500, Method: "POST", Path: "/v1/subscriptions/*", Count: 1})
+				_, err = client.ResumeSubscription(h.as(admin), &billingv1.ResumeSubscriptionRequest{})
+				_ = requireReason(t, errorsv1.ErrorReason_ERROR_REASON_SERVICE_UNAVAILABLE, err)
+				billingtest.Fail(t, h.stripe, fault.Fault{Kind: fault.CommitTimeout, Method: "POST", Path: "/v1/subscriptions/*", Count: 1})
+				_, _ = client.ResumeSubscription(h.as(admin), &billingv1.ResumeSubscriptionRequest{}) // its answer is lost
+				got, err := client.ResumeSubscription(h.as(admin), &billingv1.ResumeSubscriptionRequest{})
+				require.NoError(t, err)
+				require.Equal(t, billingv1.SubscriptionAccess_SUBSCRIPTION_ACCESS_ACTIVE, got.GetSubscription().GetAccess())
+				require.Equal(t, "pro", h.account().GetPlanId())
 				h.reach(h.Now().Add(time.Hour))
 				require.EqualValues(t, 12_000_000_000, h.account().GetBalanceNanoUsd())
-				require.Equal(t, "pro", h.account().GetPlanId())
+				require.Equal(t, []int64{1000, 0}, h.invoiced())
 			})
 		})
 	}

@@ -21,6 +21,8 @@ var (
 	ErrNoSubscription = errors.New("checkout: the account has no live subscription")
 	// ErrUnpaid says that an invoice is open.
 	ErrUnpaid = errors.New("checkout: the subscription is not paid")
+	// ErrPaused says that the trial has ended without a card.
+	ErrPaused = fmt.Errorf("%w: its trial has ended without a card", ErrUnpaid)
 	// ErrCanceling says that the subscription ends with its period.
 	ErrCanceling = errors.New("checkout: the subscription is canceled at the end of its period")
 	// ErrSame says that nothing would change.
@@ -29,9 +31,14 @@ var (
 	ErrEnding = errors.New("checkout: the period is about to end with a scheduled change")
 	// ErrLongList says that Stripe shows only a part of the subscription's items.
 	ErrLongList = errors.New("checkout: the subscription has too many items for a scheduled change; change it in Stripe's dashboard")
+	// ErrNoCard says that a paused subscription cannot continue, because nothing can pay for it.
+	ErrNoCard = errors.New("checkout: the account has no payment method")
 	// ErrExpired says that a preview is too old, was replaced, or that the subscription has changed since.
 	ErrExpired = errors.New("checkout: the preview has expired")
 )
+
+// paused is Stripe's status of a subscription whose trial has ended without a card, where its plan says so.
+const paused = "paused"
 
 // previewLife is how long a preview is good: Stripe works out the same amount for the same moment.
 const previewLife = 15 * time.Minute
@@ -85,6 +92,9 @@ type Changer interface {
 	GiveUpChange(ctx context.Context, id string) error
 	// CancelAtPeriodEnd cancels a subscription at the end of its period, or takes that back.
 	CancelAtPeriodEnd(ctx context.Context, id string, cancel bool) error
+	// Unpause continues a subscription that Stripe has paused because its trial ended without a card. It charges a first period, which begins now, and
+	// returns the invoice. It is idempotent by key.
+	Unpause(ctx context.Context, id, key string) (invoice string, err error)
 	// CancelNow ends a subscription. One that Stripe does not have has ended.
 	CancelNow(ctx context.Context, id string) error
 }
@@ -203,6 +213,9 @@ func (s *Service) live(ctx context.Context, accountID string) (sub subscriptions
 	case subscriptions.Ended, subscriptions.None:
 		return sub, st, ErrNoSubscription
 	default:
+		if sub.Status == paused {
+			return sub, st, ErrPaused
+		}
 		return sub, st, ErrUnpaid
 	}
 }
@@ -318,41 +331,6 @@ func (s *Service) follow(ctx context.Context, p Preview, invoice string) error {
 	}
 	_, err = s.Mirror.Sync(ctx, mirror.Schedule, sub.Schedule)
 	return err
-}
-
-// Cancel cancels the account's subscription, at the end of its period or now. It takes a scheduled change back. Errors: ErrNoSubscription, job.ErrBusy,
-// those of mirror.Fetch, of package outcome and of the store.
-func (s *Service) Cancel(ctx context.Context, accountID string, now bool) error {
-	return s.renewal(ctx, accountID, func(ctx context.Context, c Changer, id string) error {
-		if now {
-			return c.CancelNow(ctx, id)
-		}
-		return c.CancelAtPeriodEnd(ctx, id, true)
-	})
-}
-
-// Resume takes back that the subscription is canceled, or changes, at the end of its period. Errors: those of Cancel.
-func (s *Service) Resume(ctx context.Context, accountID string) error {
-	return s.renewal(ctx, accountID, func(ctx context.Context, c Changer, id string) error { return c.CancelAtPeriodEnd(ctx, id, false) })
-}
-
-// renewal changes what happens at the end of the period.
-func (s *Service) renewal(ctx context.Context, accountID string, do func(ctx context.Context, c Changer, id string) error) error {
-	return s.alone(ctx, accountID, func(ctx context.Context, s *Service, _ *job.Holder) error {
-		sub, _, err := s.live(ctx, accountID)
-		if err != nil && !errors.Is(err, ErrUnpaid) {
-			return err
-		}
-		if sub.Schedule != "" { // Stripe refuses to cancel a subscription that a schedule manages
-			if err := s.Changer.ReleaseSchedule(ctx, sub.Schedule); err != nil {
-				return err
-			}
-		}
-		if err := do(ctx, s.Changer, sub.ID); err != nil {
-			return err
-		}
-		return s.follow(ctx, Preview{Subscription: sub.ID}, "")
-	})
 }
 
 // EncodePreview writes a preview for the store.

@@ -102,6 +102,8 @@ type Store interface {
 	PostponeSeats(ctx context.Context, accountID string, sequence int64, next time.Time) error
 	// SaveSeatAttempt writes a change of seats before Stripe is called; "" for none.
 	SaveSeatAttempt(ctx context.Context, accountID, attempt string) error
+	// HasCards tells whether the account has a payment method at Stripe.
+	HasCards(ctx context.Context, accountID string) (bool, error)
 	// CardSince tells whether the account has a payment method at Stripe that was made after a time.
 	CardSince(ctx context.Context, accountID string, since time.Time) (bool, error)
 }
@@ -305,11 +307,12 @@ type attempt struct {
 	Time time.Time `json:"time"`
 }
 
-// attempts are the calls of an account whose outcome may be unknown: that of a checkout, as earlier versions stored it too, and that of a migration.
+// attempts are the calls of an account whose outcome may be unknown: that of a checkout, as earlier versions stored it too, and others.
 type attempts struct {
 	attempt
 
 	Migrate attempt `json:"migrate,omitzero"`
+	Resume  attempt `json:"resume,omitzero"`
 }
 
 // saved reads the stored attempts.
@@ -331,14 +334,23 @@ func saveCheckout(ctx context.Context, h *job.Holder, a attempt) error {
 	return h.Save(ctx, all)
 }
 
-// saveMigration replaces the attempt of a migration, and keeps the others.
-func saveMigration(ctx context.Context, h *job.Holder, a attempt) error {
+// keyed makes a call under a key that is stored before it, and that is used again while it is unknown whether the call was done. fresh has the key of a new
+// call, and of finds the call among the attempts.
+func (s *Service) keyed(ctx context.Context, h *job.Holder, of func(*attempts) *attempt, fresh attempt, call func(key string) error) error {
 	all := saved(h)
-	if a.Key == all.Migrate.Key {
-		return nil
+	last := of(&all)
+	if last.Key == "" || last.Request != fresh.Request || s.Now().Sub(last.Time) > keyLife {
+		*last = fresh
+		if err := h.Save(ctx, all); err != nil {
+			return err
+		}
 	}
-	all.Migrate = a
-	return h.Save(ctx, all)
+	err := call(last.Key)
+	if err != nil && !outcome.Spent(err) {
+		return err
+	}
+	*last = attempt{} // done or refused, or Stripe repeats the failure for the key
+	return errors.Join(err, h.Save(ctx, all))
 }
 
 const keyLife = 20 * time.Hour

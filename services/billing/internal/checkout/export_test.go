@@ -1,6 +1,10 @@
 package checkout
 
-import "github.com/trivet-dev/trivet/platform/job"
+import (
+	"context"
+
+	"github.com/trivet-dev/trivet/platform/job"
+)
 
 // Attempt is a stored call.
 type Attempt = attempt
@@ -11,9 +15,16 @@ type Attempt = attempt
 var (
 	// JobName is the name of an account's lease.
 	JobName = jobName
-	// SaveCheckout and SaveMigration replace an attempt.
-	SaveCheckout, SaveMigration = saveCheckout, saveMigration
+	// SaveCheckout replaces the attempt of a checkout.
+	SaveCheckout = saveCheckout
 )
+
+// SaveMigration replaces the attempt of a migration, as keyed does.
+func SaveMigration(ctx context.Context, h *job.Holder, a Attempt) error {
+	all := saved(h)
+	all.Migrate = a
+	return h.Save(ctx, all)
+}
 
 // SavedCheckout reads the attempt of a checkout.
 func SavedCheckout(h *job.Holder) Attempt { return saved(h).attempt }

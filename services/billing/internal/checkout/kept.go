@@ -98,6 +98,10 @@ func (k *kept) CancelAtPeriodEnd(ctx context.Context, id string, cancel bool) er
 	return k.do(ctx, func(ctx context.Context) error { return k.changer.CancelAtPeriodEnd(ctx, id, cancel) })
 }
 
+func (k *kept) Unpause(ctx context.Context, id, key string) (string, error) {
+	return step(ctx, k, func(ctx context.Context) (string, error) { return k.changer.Unpause(ctx, id, key) })
+}
+
 func (k *kept) CancelNow(ctx context.Context, id string) error {
 	return k.do(ctx, func(ctx context.Context) error { return k.changer.CancelNow(ctx, id) })
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/job"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
-	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
 	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
@@ -244,19 +243,8 @@ func (m Migration) unfair(sub subscriptions.Subscription, sale plans.Sale) strin
 	return ""
 }
 
-// move changes the price at once. The key is stored before the call, and used again while it is unknown whether the call was done.
+// move changes the price at once.
 func (s *Service) move(ctx context.Context, h *job.Holder, accountID string, p Preview) error {
-	request := "migrate " + p.Subscription + " " + p.Price
-	last := saved(h).Migrate
-	if last.Key == "" || last.Request != request || s.Now().Sub(last.Time) > keyLife {
-		last = attempt{Request: request, Key: "trivet/" + accountID + "/migrate/" + rand.Text(), Time: s.Now()}
-		if err := saveMigration(ctx, h, last); err != nil {
-			return err
-		}
-	}
-	err := s.Changer.Reprice(ctx, p, last.Key)
-	if err != nil && !outcome.Spent(err) {
-		return err
-	}
-	return errors.Join(err, saveMigration(ctx, h, attempt{})) // done or refused, or Stripe repeats the failure for the key
+	fresh := attempt{Request: "migrate " + p.Subscription + " " + p.Price, Key: "trivet/" + accountID + "/migrate/" + rand.Text(), Time: s.Now()}
+	return s.keyed(ctx, h, func(a *attempts) *attempt { return &a.Migrate }, fresh, func(key string) error { return s.Changer.Reprice(ctx, p, key) })
 }

@@ -85,6 +85,19 @@ func (c *Client) CancelAtPeriodEnd(ctx context.Context, id string, cancel bool) 
 	return err
 }
 
+// Unpause continues a paused subscription. Its period begins now, or else the time of the pause would be charged.
+func (c *Client) Unpause(ctx context.Context, id, key string) (invoice string, err error) {
+	params := &sdk.SubscriptionResumeParams{BillingCycleAnchor: sdk.String("now")}
+	params.SetIdempotencyKey(key)
+	s, err := call(ctx, c, &params.Context, func() (*sdk.Subscription, error) {
+		return subscription.Client{B: c.backend, Key: c.key}.Resume(id, params)
+	})
+	if err != nil || s.LatestInvoice == nil {
+		return "", err
+	}
+	return s.LatestInvoice.ID, nil
+}
+
 // CancelNow ends a subscription. One that Stripe does not have has ended.
 func (c *Client) CancelNow(ctx context.Context, id string) error {
 	params := &sdk.SubscriptionCancelParams{}

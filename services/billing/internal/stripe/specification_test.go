@@ -109,6 +109,7 @@ func everyRequest(t *testing.T, c *stripe.Client, price string) map[string]func(
 		"ReleaseSchedule":   func(ctx context.Context) error { return c.ReleaseSchedule(ctx, "sub_sched_1") },
 		"GiveUpChange":      func(ctx context.Context) error { return c.GiveUpChange(ctx, "sub_1") },
 		"CancelAtPeriodEnd": func(ctx context.Context) error { return c.CancelAtPeriodEnd(ctx, "sub_1", true) },
+		"Unpause":           func(ctx context.Context) error { return dropped(c.Unpause(ctx, "sub_1", "k9")) },
 		"CancelNow":         func(ctx context.Context) error { return c.CancelNow(ctx, "sub_1") },
 		"CreateProduct":     func(ctx context.Context) error { return c.CreateProduct(ctx, product) },
 		"UpdateProduct":     func(ctx context.Context) error { return c.UpdateProduct(ctx, product) },

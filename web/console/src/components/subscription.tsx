@@ -18,8 +18,13 @@ const ACCESS: Partial<Record<Access, [string, Tone]>> = {
 
 const PROBLEMS: Partial<Record<Access, string>> = {
   SUBSCRIPTION_ACCESS_GRACE: 'The last payment failed. The plan stays for some days; update the card before they end.',
-  SUBSCRIPTION_ACCESS_SUSPENDED: 'The plan is suspended, because it is paused or payment failed for too long. The limits are those of the free plan. Update the card to get the plan back.',
+  SUBSCRIPTION_ACCESS_SUSPENDED: 'The plan is suspended, because payment failed for too long. The limits are those of the free plan. Update the card to get the plan back.',
 };
+
+/** Stripe's status of a subscription whose trial has ended without a card. */
+const PAUSED = 'paused';
+
+const PAUSED_PROBLEM = 'The trial has ended without a card. The limits are those of the free plan. Add a card, and then resume the plan: its price is charged at once.';
 
 /** The account's subscription; null when it never had one. */
 export const useSubscription = () =>
@@ -40,7 +45,7 @@ export function Subscription({ paused }: { paused: boolean }) {
   const { organization } = useOrganization();
   const seats = plans.data?.plans.find((p) => p.id === subscription.data?.planId && p.version === subscription.data?.planVersion)?.seats; // an earlier version may have others
   const s = subscription.data;
-  const problem = s && PROBLEMS[s.access];
+  const problem = s && (s.status === PAUSED ? PAUSED_PROBLEM : PROBLEMS[s.access]);
   const [state, tone] = (s && ACCESS[s.access]) ?? ['unknown', 'mute'];
   return (
     <Card title="Subscription" action={s && <Badge tone={tone}>{state}</Badge>}>
@@ -65,12 +70,12 @@ function Actions({ subscription: s, paused }: { subscription: Schemas['Subscript
   const resume = useResume();
   const [canceling, setCanceling] = useState(false);
   const live = s.access !== 'SUBSCRIPTION_ACCESS_ENDED';
+  const isPaused = live && s.status === PAUSED;
   return (
     <div className="flex flex-wrap justify-end gap-2">
       {live && s.scheduledChange && !s.cancelTime && <Button kind="primary" disabled={paused || resume.isPending} onClick={() => resume.mutate()}>{resume.isPending ? 'Keeping …' : 'Keep the plan as it is'}</Button>}
-      {live && (s.cancelTime
-        ? <Button kind="primary" disabled={paused || resume.isPending} onClick={() => resume.mutate()}>{resume.isPending ? 'Resuming …' : 'Resume the plan'}</Button>
-        : <Button disabled={paused} onClick={() => setCanceling(true)}>Cancel the plan</Button>)}
+      {live && (s.cancelTime || isPaused) && <Button kind="primary" disabled={paused || resume.isPending} onClick={() => resume.mutate()}>{resume.isPending ? 'Resuming …' : 'Resume the plan'}</Button>}
+      {live && !s.cancelTime && <Button disabled={paused} onClick={() => setCanceling(true)}>Cancel the plan</Button>}
       <Button disabled={paused || portal.isPending} onClick={() => portal.mutate()}>{portal.isPending ? 'Opening …' : 'Cards, tax ids and invoices'}</Button>
       {(portal.isError || resume.isError) && <div className="w-full"><Failure error={portal.error ?? resume.error} /></div>}
       {canceling && <CancelPlan subscription={s} onClose={() => setCanceling(false)} />}
