@@ -30,7 +30,7 @@ func (s *Service) reportMembers(deps Deps) func(context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 		defer cancel()
 		_, err := deps.Billing.SetMemberCount(ctx, &billingv1.SetMemberCountRequest{
-			OrganizationId: r.OrganizationID, Members: saturate.Int32(r.Members), Sequence: saturate.Int32(r.Sequence),
+			OrganizationId: r.OrganizationID, Members: saturate.Int32(r.Members), Sequence: saturate.Int32(r.Sequence), Deleted: r.Deleted,
 		}, grpc.WaitForReady(false))
 		return err
 	}}

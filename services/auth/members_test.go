@@ -29,5 +29,9 @@ func TestBillingLearnsTheNumberOfMembers(t *testing.T) {
 		require.Eventually(t, func() bool { return f.billing.members("org_1") == 18 }, time.Minute, tick)
 		f.deliver(t, "msg_back", membershipEvent("created", "99", 2))
 		require.Eventually(t, func() bool { return f.billing.members("org_1") == 19 }, time.Minute, tick)
+		require.False(t, f.billing.deleted("org_1"))
+		f.deliver(t, "msg_end", event("organization.deleted", `{"id":"org_1","deleted":true}`))
+		require.Eventually(t, func() bool { return f.billing.deleted("org_1") }, time.Minute, tick)
+		require.Zero(t, f.billing.members("org_1"))
 	})
 }

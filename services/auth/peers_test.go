@@ -67,17 +67,26 @@ func (f *billingFake) SetMemberCount(_ context.Context, in *billingv1.SetMemberC
 	return &billingv1.SetMemberCountResponse{}, nil
 }
 
-// members is the newest report of an organization; -1 for none.
-func (f *billingFake) members(organizationID string) int32 {
+// report is the newest of an organization.
+func (f *billingFake) report(organizationID string) *billingv1.SetMemberCountRequest {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	newest, n := int32(0), int32(-1)
+	newest := &billingv1.SetMemberCountRequest{Members: -1}
 	for _, r := range f.reports {
-		if r.GetOrganizationId() == organizationID && r.GetSequence() > newest {
-			newest, n = r.GetSequence(), r.GetMembers()
+		if r.GetOrganizationId() == organizationID && r.GetSequence() > newest.GetSequence() {
+			newest = r
 		}
 	}
-	return n
+	return newest
+}
+
+// members is how many an organization has by its newest report; -1 without one.
+func (f *billingFake) members(organizationID string) int32 {
+	return f.report(organizationID).GetMembers()
+}
+
+func (f *billingFake) deleted(organizationID string) bool {
+	return f.report(organizationID).GetDeleted()
 }
 
 // ExportUser has two pages of one record.

@@ -311,3 +311,56 @@ func TestSeatsOfAnEarlierVersion(t *testing.T) {
 		require.EqualValues(t, 4000, h.invoiced()[0])
 	})
 }
+
+// Nobody can sign in for an organization that was deleted: its subscription ends with its period, whatever the plan, and its automatic top-up is off.
+func TestADeletedOrganizationPaysNoMore(t *testing.T) {
+	gone := func(h *fixture, sequence int32) {
+		h.t.Helper()
+		_, err := h.from("auth").SetMemberCount(h.t.Context(), &billingv1.SetMemberCountRequest{OrganizationId: "org_1", Sequence: sequence, Deleted: true})
+		require.NoError(h.t, err)
+		h.followed()
+	}
+	ends := func(h *fixture) {
+		h.t.Helper()
+		sub := h.subscription()
+		require.Equal(h.t, sub.GetPeriodEndTime().AsTime(), sub.GetCancelTime().AsTime())
+		require.Nil(h.t, sub.GetScheduledChange())
+		invoices := len(h.invoiced())
+		h.renew()
+		require.Equal(h.t, billingv1.SubscriptionAccess_SUBSCRIPTION_ACCESS_ENDED, h.subscription().GetAccess())
+		require.Len(h.t, h.invoiced(), invoices)
+	}
+	t.Run("with seats and a scheduled change", func(t *testing.T) {
+		crew(t, func(t *testing.T, h *fixture) {
+			h.members(2, 2)
+			require.NotNil(t, h.subscription().GetScheduledChange())
+			gone(h, 3)
+			writes := 0
+			count := func(r *http.Request) {
+				if r.Method != http.MethodGet {
+					writes++
+				}
+			}
+			h.before.Store(&count)
+			h.Add(2 * time.Hour)
+			h.followed()
+			require.Zero(t, writes, "once")
+			ends(h)
+		})
+	})
+	t.Run("after a failure, with a top-up", func(t *testing.T) {
+		sell(t, func(t *testing.T, h *fixture) {
+			h.topUpOn()
+			billingtest.Fail(h.t, h.stripe, fault.Fault{Kind: fault.Status, Status: 500, Method: "POST", Path: "/v1/subscriptions/*", Count: 1})
+			_, err := h.from("auth").SetMemberCount(h.t.Context(), &billingv1.SetMemberCountRequest{OrganizationId: "org_1", Sequence: 1, Deleted: true})
+			require.NoError(t, err)
+			require.Equal(t, billingv1.TopUpState_TOP_UP_STATE_OFF, h.topUp().GetState())
+			h.Add(11 * time.Second)
+			require.Error(t, h.service.FollowSeats(t.Context()))
+			require.Nil(t, h.subscription().GetCancelTime())
+			h.Add(2 * time.Minute)
+			h.followed()
+			ends(h)
+		})
+	})
+}

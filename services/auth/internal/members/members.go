@@ -14,6 +14,8 @@ import (
 type Report struct {
 	OrganizationID string
 	Members        int64
+	// Deleted says that there is no such organization any more.
+	Deleted bool
 	// Sequence orders the reports of an organization. It was taken before the members were counted, so a later number never has an older count.
 	Sequence int64
 	// Changes are what the report covers.

@@ -31,7 +31,11 @@ func (s *Store) ReportMembers(ctx context.Context, organizationID string) (r mem
 	if err != nil {
 		return r, err
 	}
-	r.Members, err = s.read.CountMembers(ctx, organizationID)
+	if r.Members, err = s.read.CountMembers(ctx, organizationID); err != nil {
+		return r, err
+	}
+	deleted, err := s.read.CountDeletedOrganizations(ctx, organizationID)
+	r.Deleted = deleted > 0
 	return r, err
 }
 

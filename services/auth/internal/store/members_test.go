@@ -48,6 +48,7 @@ func TestMemberReports(t *testing.T) {
 		first := run()
 		require.Len(t, first, 1, "both changes are one report")
 		require.EqualValues(t, 2, first[0].Members)
+		require.False(t, first[0].Deleted)
 		require.Empty(t, run())
 		put("user_2", "org:admin", 1)
 		require.Empty(t, run(), "a role changes no number")
@@ -85,5 +86,19 @@ func TestMemberReports(t *testing.T) {
 		_, err = s.DeleteUser(t.Context(), "user_1", at.Add(4*time.Minute))
 		require.NoError(t, err)
 		require.EqualValues(t, 2, run()[0].Members)
+
+		// An organization that is deleted is reported, once, also one that had no members.
+		for _, id := range []string{"org_1", "org_2"} {
+			for range 2 {
+				_, err = s.DeleteOrganization(t.Context(), id, at.Add(8*time.Minute))
+				require.NoError(t, err)
+			}
+			ended := run()
+			require.Len(t, ended, 1)
+			require.Equal(t, id, ended[0].OrganizationID)
+			require.True(t, ended[0].Deleted)
+			require.Zero(t, ended[0].Members)
+			require.Empty(t, run())
+		}
 	})
 }

@@ -53,7 +53,7 @@ func (w *Writing) DeleteOrganization(ctx context.Context, id string, at time.Tim
 			return false, err
 		}
 	}
-	return true, nil
+	return true, w.q.NoteDeletedOrganization(ctx, id)
 }
 
 // Organization returns one organization.

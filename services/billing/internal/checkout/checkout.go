@@ -96,7 +96,7 @@ type Store interface {
 	SaveMembers(ctx context.Context, accountID string, m Members, now, next time.Time) error
 	// Members reads the newest report; ledger.ErrNotFound for none.
 	Members(ctx context.Context, accountID string) (Members, error)
-	// DueSeats lists at most limit accounts with a live subscription whose seats may differ from their members.
+	// DueSeats lists at most limit accounts with a live subscription whose seats may differ from their members, or that is to end with its organization.
 	DueSeats(ctx context.Context, at time.Time, limit int) ([]string, error)
 	// PostponeSeats has an account wait, unless a later report than sequence has come.
 	PostponeSeats(ctx context.Context, accountID string, sequence int64, next time.Time) error

@@ -23,6 +23,8 @@ type Members struct {
 	Sequence int64
 	// Attempt is the change of seats whose outcome may be unknown.
 	Attempt string
+	// Deleted says that the organization was deleted.
+	Deleted bool
 }
 
 // SeatsDelay is how long reports are gathered before the seats follow.
@@ -45,7 +47,7 @@ func (s *Service) SeatsDue(ctx context.Context) (bool, error) {
 	return len(due) > 0, err
 }
 
-// FollowSeats has the seats of subscriptions follow the members, where the plan says so. It calls keep before each account and ends with its error,
+// FollowSeats has the seats of subscriptions follow the members, where the plan says so, and ends the subscriptions of deleted organizations. It calls keep before each account and ends with its error,
 // or when Stripe does not answer.
 // Errors: those of mirror.Fetch, of package outcome and of the store.
 func (s *Service) FollowSeats(ctx context.Context, keep func(context.Context) error) error {
@@ -77,8 +79,10 @@ func (s *Service) followAccount(ctx context.Context, accountID string) error {
 	if err != nil {
 		return err
 	}
-	wait := seatsRetry
-	follows, err := s.seatsFollow(ctx, accountID)
+	wait, follows := seatsRetry, m.Deleted
+	if !follows {
+		follows, err = s.seatsFollow(ctx, accountID)
+	}
 	switch {
 	case err != nil:
 	case !follows:
@@ -86,6 +90,10 @@ func (s *Service) followAccount(ctx context.Context, accountID string) error {
 	default:
 		err = s.aside(ctx, accountID, func(ctx context.Context, s *Service) (err error) {
 			if m, err = s.Store.Members(ctx, accountID); err != nil { // a report may have come before the turn
+				return err
+			}
+			if m.Deleted {
+				wait, err = pause(seatsLater, s.endAll(ctx, accountID))
 				return err
 			}
 			wait, err = s.followSeats(ctx, accountID, m)

@@ -16,7 +16,7 @@ type MemberCounts interface {
 // SetMemberCount notes how many members an organization has. It works without a Stripe key too: the seats follow when there is one.
 func (s *Server) SetMemberCount(ctx context.Context, r *billingv1.SetMemberCountRequest) (*billingv1.SetMemberCountResponse, error) {
 	now := s.now()
-	m := checkout.Members{Count: int64(r.GetMembers()), Sequence: int64(r.GetSequence())}
+	m := checkout.Members{Count: int64(r.GetMembers()), Sequence: int64(r.GetSequence()), Deleted: r.GetDeleted()}
 	if err := s.members.SaveMembers(ctx, r.GetOrganizationId(), m, now, now.Add(checkout.SeatsDelay)); err != nil {
 		return nil, Public(err)
 	}

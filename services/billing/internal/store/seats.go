@@ -8,19 +8,24 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
 
-// SaveMembers writes a report, unless a later one was written. The seats follow at next, or when an earlier report of a moment ago is due.
+// SaveMembers writes a report, unless a later one was written. The seats follow at next, or when an earlier report of a moment ago is due. The automatic
+// top-up of a deleted organization is turned off at once: its credit expires, and nobody could turn it off.
 func (s *Store) SaveMembers(ctx context.Context, accountID string, m checkout.Members, now, next time.Time) error {
 	return s.write(ctx, accountID, func(ctx context.Context, q *db.Queries) error {
-		return q.PutMemberCount(ctx, db.PutMemberCountParams{
-			AccountID: accountID, Members: m.Count, Sequence: m.Sequence, NextTime: next.UnixMicro(), AtTime: now.UnixMicro(),
+		err := q.PutMemberCount(ctx, db.PutMemberCountParams{
+			AccountID: accountID, Members: m.Count, Sequence: m.Sequence, NextTime: next.UnixMicro(), AtTime: now.UnixMicro(), Deleted: m.Deleted,
 		})
+		if err != nil || !m.Deleted {
+			return err
+		}
+		return q.EndTopUp(ctx, accountID)
 	})
 }
 
 // Members reads the newest report; ledger.ErrNotFound for none.
 func (s *Store) Members(ctx context.Context, accountID string) (checkout.Members, error) {
 	row, err := s.read.GetMemberCount(ctx, accountID)
-	return checkout.Members{Count: row.Members, Sequence: row.Sequence, Attempt: row.Attempt}, translate(err)
+	return checkout.Members{Count: row.Members, Sequence: row.Sequence, Attempt: row.Attempt, Deleted: row.Deleted}, translate(err)
 }
 
 // DueSeats lists accounts whose seats may differ from their members; see checkout.Store.

@@ -9,6 +9,17 @@ import (
 	"context"
 )
 
+const countDeletedOrganizations = `-- name: CountDeletedOrganizations :one
+SELECT COUNT(*) FROM organization WHERE id = $1 AND delete_time IS NOT NULL
+`
+
+func (q *Queries) CountDeletedOrganizations(ctx context.Context, id string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countDeletedOrganizations, id)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countMembers = `-- name: CountMembers :one
 SELECT COUNT(*) FROM membership WHERE organization_id = $1 AND delete_time IS NULL
 `
@@ -110,4 +121,14 @@ func (q *Queries) NextMemberReport(ctx context.Context, organizationID string) (
 	var sequence int64
 	err := row.Scan(&sequence)
 	return sequence, err
+}
+
+const noteDeletedOrganization = `-- name: NoteDeletedOrganization :exec
+INSERT INTO member_change (organization_id, change_id) VALUES ($1, 'deleted') ON CONFLICT (organization_id, change_id) DO NOTHING
+`
+
+// Its members' ends are noted by triggers. An organization without members has none.
+func (q *Queries) NoteDeletedOrganization(ctx context.Context, organizationID string) error {
+	_, err := q.db.ExecContext(ctx, noteDeletedOrganization, organizationID)
+	return err
 }

@@ -13,5 +13,12 @@ RETURNING sequence;
 -- name: CountMembers :one
 SELECT COUNT(*) FROM membership WHERE organization_id = $1 AND delete_time IS NULL;
 
+-- name: CountDeletedOrganizations :one
+SELECT COUNT(*) FROM organization WHERE id = $1 AND delete_time IS NOT NULL;
+
+-- name: NoteDeletedOrganization :exec
+-- Its members' ends are noted by triggers. An organization without members has none.
+INSERT INTO member_change (organization_id, change_id) VALUES ($1, 'deleted') ON CONFLICT (organization_id, change_id) DO NOTHING;
+
 -- name: DropMemberChange :exec
 DELETE FROM member_change WHERE organization_id = $1 AND change_id = $2;

@@ -132,6 +132,7 @@ type MemberCount struct {
 	Sequence  int64
 	NextTime  int64
 	Attempt   string
+	Deleted   bool
 }
 
 type Notice struct {

@@ -10,7 +10,7 @@ import (
 )
 
 const getMemberCount = `-- name: GetMemberCount :one
-SELECT account_id, members, sequence, next_time, attempt FROM member_count WHERE account_id = $1
+SELECT account_id, members, sequence, next_time, attempt, deleted FROM member_count WHERE account_id = $1
 `
 
 func (q *Queries) GetMemberCount(ctx context.Context, accountID string) (MemberCount, error) {
@@ -22,14 +22,17 @@ func (q *Queries) GetMemberCount(ctx context.Context, accountID string) (MemberC
 		&i.Sequence,
 		&i.NextTime,
 		&i.Attempt,
+		&i.Deleted,
 	)
 	return i, err
 }
 
 const listDueSeats = `-- name: ListDueSeats :many
 SELECT m.account_id FROM member_count AS m JOIN subscription AS s ON s.account_id = m.account_id
-WHERE m.next_time <= $1 AND s.access IN ('active', 'trial')
-  AND (m.members <> s.seats OR s.change_time > 0 AND m.members <> s.change_seats)
+WHERE m.next_time <= $1 AND (
+    NOT m.deleted AND s.access IN ('active', 'trial') AND (m.members <> s.seats OR s.change_time > 0 AND m.members <> s.change_seats)
+    OR m.deleted AND s.access <> 'ended' AND s.cancel_time = 0
+)
 ORDER BY m.next_time, m.account_id LIMIT CAST($2 AS BIGINT)
 `
 
@@ -38,6 +41,7 @@ type ListDueSeatsParams struct {
 	Most   int64
 }
 
+// Those whose seats may differ from their members, and those of deleted organizations that do not end.
 func (q *Queries) ListDueSeats(ctx context.Context, arg ListDueSeatsParams) ([]string, error) {
 	rows, err := q.db.QueryContext(ctx, listDueSeats, arg.AtTime, arg.Most)
 	if err != nil {
@@ -78,12 +82,12 @@ func (q *Queries) PostponeSeats(ctx context.Context, arg PostponeSeatsParams) er
 }
 
 const putMemberCount = `-- name: PutMemberCount :exec
-INSERT INTO member_count (account_id, members, sequence, next_time)
-VALUES ($1, $2, $3, $4)
+INSERT INTO member_count (account_id, members, sequence, next_time, deleted)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (account_id) DO UPDATE SET
-    members = excluded.members, sequence = excluded.sequence,
+    members = excluded.members, sequence = excluded.sequence, deleted = excluded.deleted,
     next_time = CASE
-        WHEN member_count.next_time > CAST($5 AS BIGINT) - 60000000 AND member_count.next_time < excluded.next_time
+        WHEN member_count.next_time > CAST($6 AS BIGINT) - 60000000 AND member_count.next_time < excluded.next_time
         THEN member_count.next_time
         ELSE excluded.next_time
     END
@@ -95,6 +99,7 @@ type PutMemberCountParams struct {
 	Members   int64
 	Sequence  int64
 	NextTime  int64
+	Deleted   bool
 	AtTime    int64
 }
 
@@ -106,6 +111,7 @@ func (q *Queries) PutMemberCount(ctx context.Context, arg PutMemberCountParams) 
 		arg.Members,
 		arg.Sequence,
 		arg.NextTime,
+		arg.Deleted,
 		arg.AtTime,
 	)
 	return err

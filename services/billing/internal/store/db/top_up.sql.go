@@ -77,6 +77,15 @@ func (q *Queries) DropTopUp(ctx context.Context, accountID string) error {
 	return err
 }
 
+const endTopUp = `-- name: EndTopUp :exec
+UPDATE top_up SET state = 'off' WHERE account_id = $1 AND state = 'on'
+`
+
+func (q *Queries) EndTopUp(ctx context.Context, accountID string) error {
+	_, err := q.db.ExecContext(ctx, endTopUp, accountID)
+	return err
+}
+
 const firstTopUpRefusal = `-- name: FirstTopUpRefusal :one
 SELECT CAST(COALESCE(MAX(c.create_time), 0) AS BIGINT) FROM top_up_charge AS c
 WHERE c.account_id = $1 AND c.state = 'canceled' AND c.problem = $2 AND c.create_time >= $3

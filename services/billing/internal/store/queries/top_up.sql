@@ -69,6 +69,9 @@ UPDATE top_up SET declines = 0 WHERE account_id = $1;
 -- name: LockTopUp :exec
 UPDATE top_up SET declines = declines WHERE account_id = $1;
 
+-- name: EndTopUp :exec
+UPDATE top_up SET state = 'off' WHERE account_id = $1 AND state = 'on';
+
 -- name: StopTopUp :one
 UPDATE top_up SET state = 'disputed' WHERE account_id = sqlc.arg(account_id) AND state = 'on' AND set_time <= sqlc.arg(at_time) RETURNING set_time;
 
