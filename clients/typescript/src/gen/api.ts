@@ -622,8 +622,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period.
-         *     Errors: NOT_FOUND (no live subscription), SERVICE_UNAVAILABLE.
+         * ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period. A subscription that is paused because its trial ended
+         *     without a card continues: its first period begins, and is charged at once.
+         *     Errors: NOT_FOUND (no live subscription), CONFLICT (it is paused, and there is no card), SERVICE_UNAVAILABLE.
          */
         post: operations["resumeSubscription"];
         delete?: never;
