@@ -306,7 +306,7 @@ func (f *forgetful) Reserve(ctx context.Context, r *billingv1.ReserveRequest, o 
 	}
 }
 
-// A refusal of the second attempt does not tell what became of the first: a hold that it made is ended without cost.
+// A refusal of the second attempt is not the result of the first: a hold that it made is ended without cost.
 func TestARefusalDoesNotHideAnEarlierHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newFixture(t, nil)

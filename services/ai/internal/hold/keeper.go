@@ -110,7 +110,7 @@ func unknownOutcome(err error) bool {
 }
 
 // reserve retries once when billing is unavailable; the request's id makes that safe. With an error, unknown tells whether billing may have made the hold
-// or may still make it: a refusal of the second attempt does not tell what became of the first.
+// or may still make it: a refusal of the second attempt is not the result of the first.
 func (k *Keeper) reserve(ctx context.Context, req *billingv1.ReserveRequest) (res *billingv1.ReserveResponse, unknown bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserveTimeout)
 	defer cancel()

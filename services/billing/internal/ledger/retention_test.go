@@ -59,7 +59,7 @@ func (b *fixture) manyCalls(account string, n int) {
 	require.NoError(b.t, err)
 }
 
-// When their records are over, calls leave what depends on members, keys, days and folds alone, however many they were.
+// When their records are over, any number of calls leaves what depends on members, keys, days and folds alone.
 func TestNothingOfACallStays(t *testing.T) {
 	each(t, "empty", func(t *testing.T, b *fixture) {
 		const retention = 90 * 24 * time.Hour
