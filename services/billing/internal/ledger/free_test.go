@@ -341,7 +341,7 @@ func TestACardGivesNoCreditAfterASubscription(t *testing.T) {
 	})
 }
 
-// An organization is no person: neither a checkout that comes to nothing nor what happens without a request gives it free credit. A purchase does.
+// An organization is not a person: neither a checkout that comes to nothing nor what happens without a request gives it free credit. A purchase does.
 func TestNobodyGivesAnOrganizationFreeCredit(t *testing.T) {
 	subscribed(t, func(t *testing.T, s *subscriber) {
 		s.fixture.free = ledger.FreePerPerson

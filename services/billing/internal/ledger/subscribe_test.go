@@ -344,7 +344,7 @@ func (s *subscriber) mirrored(kind mirror.Kind, body string) {
 	require.NoError(s.t, err)
 }
 
-// The invoice of a year pays for each of its months, however many invoices of automatic top-ups and of seats come after it.
+// The invoice of a year pays for each of its months, also when hundreds of invoices of automatic top-ups or of seats come after it.
 func TestAYearWithManyInvoices(t *testing.T) {
 	for name, of := range map[string]string{"of top-ups": "null", "of seats": `"sub_1"`} {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 )
 
 // touchAside is touch for what no person asks for, such as news of Stripe, a job and an operator's grant. Only an account that it opens has a share of free
-// credit of its own. The id of one that exists may be that of an organization, which is no person.
+// credit of its own. The id of one that exists may be that of an organization, which is not a person.
 func (l *Ledger) touchAside(ctx context.Context, tx Tx, id string, now time.Time) (Account, error) {
 	opener := ""
 	if _, err := tx.LockAccount(ctx, id); errors.Is(err, ErrNotFound) {
