@@ -18,7 +18,7 @@ func logged(t *testing.T, readers int) (*database.DB, string) {
 	t.Helper()
 	var log strings.Builder
 	db := databasetest.Postgres(t, wallet, func(c *database.Config) {
-		c.MaxReaders, c.Logger = readers, slog.New(slog.NewTextHandler(&log, nil))
+		c.Lanes, c.MaxReaders, c.Logger = database.DefaultLanes, readers, slog.New(slog.NewTextHandler(&log, nil))
 	})
 	return db, log.String()
 }

@@ -20,9 +20,11 @@ import (
 // migrated returns a PostgreSQL database that is migrated already. Migrating each would take most of the time of the tests.
 func migrated(t *testing.T) database.Config {
 	t.Helper()
-	return database.For("billing", settings.NewSecret(databasetest.CopyOf(t, "billing", func(address string) {
+	place := database.For("billing", settings.NewSecret(databasetest.CopyOf(t, "billing", func(address string) {
 		require.NoError(t, migrate(t.Context(), database.For("billing", settings.NewSecret(address))))
 	})))
+	place.Lanes = databasetest.Lanes
+	return place
 }
 
 // onSQLite returns a SQLite database that is migrated already.

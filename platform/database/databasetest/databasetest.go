@@ -10,6 +10,7 @@ package databasetest
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,17 +60,17 @@ func Postgres(t testing.TB, m database.Migrations, options ...Option) *database.
 // PostgresOf is Postgres with the tables of several migrations, in the schema of the last.
 func PostgresOf(t testing.TB, all []database.Migrations, options ...Option) *database.DB {
 	t.Helper()
-	return open(t, database.Config{URL: settings.NewSecret(MigratedURL(t, all...)), Schema: schemaOf(all)}, all, options...)
+	return open(t, database.Config{URL: settings.NewSecret(MigratedURL(t, all...)), Schema: schemaOf(all), Lanes: Lanes}, all, options...)
 }
+
+// Lanes is how many connections of a test's PostgreSQL database write. To start each costs the server more than most tests write.
+const Lanes = 2
 
 func schemaOf(all []database.Migrations) string { return all[len(all)-1].Service }
 
 // Open opens and migrates a database (unless m has no files) and closes it when the test ends.
 func Open(t testing.TB, config database.Config, m database.Migrations, options ...Option) *database.DB {
 	t.Helper()
-	if m.FS == nil {
-		return open(t, config, nil, options...)
-	}
 	return open(t, config, []database.Migrations{m}, options...)
 }
 
@@ -78,6 +79,7 @@ func open(t testing.TB, config database.Config, all []database.Migrations, optio
 	for _, o := range options {
 		o(&config)
 	}
+	all = slices.DeleteFunc(slices.Clone(all), func(m database.Migrations) bool { return m.FS == nil })
 	migrated := len(all) > 0 && prepared(t, config, all)
 	db, err := database.Open(t.Context(), config)
 	require.NoError(t, err)

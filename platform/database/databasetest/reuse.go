@@ -20,7 +20,13 @@ type original struct {
 	database string
 	shape    string            // see shapeQuery
 	rows     map[string][]byte // the rows of its tables, by the name of the table
-	spares   []string          // copies that no test uses
+	spares   []*spare          // copies that no test uses
+}
+
+// spare is a copy that no test uses, with the connection that restores it, which has learned its tables.
+type spare struct {
+	name string
+	conn *pgx.Conn // nil until the copy is given back
 }
 
 const (
@@ -66,40 +72,49 @@ func (o *original) describe(t testing.TB, address string) {
 	}
 }
 
-// take returns a copy that no test uses, or "".
-func (o *original) take() (name string) {
+// take returns a copy that no test uses, or nil.
+func (o *original) take() (free *spare) {
 	templates.Lock()
 	defer templates.Unlock()
 	if n := len(o.spares); n > 0 {
-		name, o.spares = o.spares[n-1], o.spares[:n-1]
+		free, o.spares = o.spares[n-1], o.spares[:n-1]
 	}
-	return name
+	return free
 }
 
 // giveBack keeps a copy for another test, or drops it.
-func (s *Server) giveBack(t testing.TB, o *original, name string) {
+func (s *Server) giveBack(t testing.TB, o *original, used *spare) {
 	t.Helper()
-	if !t.Failed() && o.restore(s.URL(name)) == nil {
+	if !t.Failed() && o.restore(used, s.URL(used.name)) == nil {
 		templates.Lock()
 		defer templates.Unlock()
-		o.spares = append(o.spares, name)
+		o.spares = append(o.spares, used)
 		return
 	}
-	dropDatabase(t, s.URL("postgres"), name)
+	if used.conn != nil {
+		_ = used.conn.Close(context.Background()) // the server may have cut it
+	}
+	dropDatabase(t, s.URL("postgres"), used.name)
 }
 
 // errChanged says that the tables of a copy are not those of the original.
 var errChanged = errors.New("the tables have changed")
 
 // restore gives a copy the rows of the original.
-func (o *original) restore(address string) error {
+func (o *original) restore(used *spare, address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, address)
-	if err != nil {
-		return err
+	if used.conn == nil {
+		config, err := pgx.ParseConfig(address)
+		if err != nil {
+			return err
+		}
+		config.RuntimeParams["application_name"] = "trivet test" // not a foreign one, which tests look for
+		if used.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
+			return err
+		}
 	}
-	defer func() { _ = conn.Close(ctx) }()
+	conn := used.conn
 	if err := alone(ctx, conn); err != nil {
 		return err
 	}

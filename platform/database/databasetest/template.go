@@ -81,12 +81,12 @@ func (s *Server) template(t testing.TB, name string, prepare func(address string
 // copied returns a copy, which the end of the test gives back. Copying files also copies the cache with which first connections start fast.
 func (s *Server) copied(t testing.TB, o *original) string {
 	t.Helper()
-	name := o.take()
-	if name == "" {
-		name = createDatabase(t, s.URL("postgres"), " TEMPLATE "+o.database+" STRATEGY file_copy")
+	free := o.take()
+	if free == nil {
+		free = &spare{name: createDatabase(t, s.URL("postgres"), " TEMPLATE "+o.database+" STRATEGY file_copy")}
 	}
-	t.Cleanup(func() { s.giveBack(t, o, name) })
-	return s.URL(name)
+	t.Cleanup(func() { s.giveBack(t, o, free) })
+	return s.URL(free.name)
 }
 
 // prepared gives a new SQLite database its migrations, and reports whether this database or PostgreSQL's has them.

@@ -148,7 +148,7 @@ func onSQLite(t *testing.T, defaultPlan string, test func(t *testing.T, b *fixtu
 
 func on(t *testing.T, url, defaultPlan string, test func(t *testing.T, b *fixture)) {
 	t.Helper()
-	config := database.Config{URL: settings.NewSecret(url), Schema: "billing", Synchronous: "NORMAL"}
+	config := database.Config{URL: settings.NewSecret(url), Schema: "billing", Synchronous: "NORMAL", Lanes: databasetest.Lanes}
 	b := newFixture(t, databasetest.Open(t, config, store.Migrations()), defaultPlan)
 	b.place = config
 	test(t, b)
