@@ -30,7 +30,7 @@ func (s *session) execSQLite(query string, args []any) (result sql.Result, err e
 	}
 	raw := s.conn.Raw(func(conn any) error {
 		var stmt directStmt
-		if stmt, err = s.direct(conn, query); err == nil { //nolint:sqlclosecheck // kept
+		if stmt, err = s.direct(conn, query); err == nil {
 			result, err = stmt.ExecContext(context.Background(), s.values)
 		}
 		if errors.Is(err, driver.ErrBadConn) {

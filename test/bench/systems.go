@@ -1,8 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -156,7 +156,7 @@ func (b *bench) onPostgres(ctx context.Context) (*target, error) {
 
 // startServer starts a PostgreSQL server whose commits are durable.
 func (b *bench) startServer(name string) (*databasetest.Server, error) {
-	server, err := databasetest.StartServer(b.folderOf("data-" + name), true)
+	server, err := databasetest.StartServer(b.folderOf("data-"+name), true)
 	if err == nil {
 		b.servers = append(b.servers, server)
 	}
