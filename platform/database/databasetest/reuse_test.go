@@ -2,6 +2,7 @@ package databasetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -11,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivet-dev/trivet/platform/database"
+	"github.com/trivet-dev/trivet/platform/skip"
 )
 
 // A copy that a test gave back is the original again, whatever the test wrote. One whose tables were changed is not used again.
 func TestACopyIsUsedAgain(t *testing.T) {
 	if os.Getenv("TEST_POSTGRES_URL") != "" {
-		t.Skip("that server has no copies")
+		skip.Unless(t, "copies of PostgreSQL databases", errors.New("TEST_POSTGRES_URL names a server, on which tests copy nothing"), "unset TEST_POSTGRES_URL")
 	}
 	m := database.Migrations{Service: "reused", FS: fstest.MapFS{"00001_init.sql": {Data: []byte(`-- +goose Up
 CREATE TABLE parent (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name TEXT NOT NULL);

@@ -5614,7 +5614,7 @@ type SetMemberCountRequest struct {
 	Members int32 `protobuf:"varint,2,opt,name=members,proto3" json:"members,omitempty"`
 	// The number of the report. Example: 7.
 	Sequence int32 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// Whether the organization was deleted. Then its subscriptions end with their periods, and its automatic top-up is turned off.
+	// Whether the organization was deleted. Then its subscriptions end with their periods, and its automatic top-up is turned off. Example: false.
 	Deleted       bool `protobuf:"varint,4,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -2897,7 +2897,7 @@ export declare type SetMemberCountRequest = Message<"trivet.billing.v1.SetMember
   sequence: number;
 
   /**
-   * Whether the organization was deleted. Then its subscriptions end with their periods, and its automatic top-up is turned off.
+   * Whether the organization was deleted. Then its subscriptions end with their periods, and its automatic top-up is turned off. Example: false.
    *
    * @generated from field: bool deleted = 4;
    */
