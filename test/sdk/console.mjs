@@ -413,10 +413,18 @@ const steps = {
   async "a reconciliation shows its progress and ends"() {
     await link(page, "Reconcile").click();
     for (const name of ["Clerk", "Stripe"]) {
-      await page.getByRole("button", { name: `Reconcile with ${name}` }).click();
-      const kinds = page.getByRole("region", { name: `Compared with ${name}` });
-      await kinds.getByRole("row", { name: name === "Clerk" ? /^users \d+ 0 0 0 compared/ : /^customers \d+/ }).waitFor();
-      await page.getByRole("button", { name: `Reconcile with ${name}` }).waitFor();
+      const start = page.getByRole("button", { name: `Reconcile with ${name}` });
+      const failed = page.getByText("failed", { exact: true });
+      const row = page.getByRole("region", { name: `Compared with ${name}` })
+        .getByRole("row", { name: name === "Clerk" ? /^users \d+ 0 0 0 compared/ : /^customers \d+/ });
+      for (let i = 0; i < 30; i++) { // the first reconciliation of the process may be under way
+        await start.click();
+        await page.waitForTimeout(1000);
+        await row.or(failed).first().waitFor();
+        if (!(await failed.count())) break;
+      }
+      await row.waitFor();
+      await start.waitFor();
     }
     await page.getByText("done", { exact: true }).nth(1).waitFor();
   },
