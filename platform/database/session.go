@@ -159,14 +159,7 @@ func (s *session) prepare(query string) (*sql.Stmt, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(s.stmts) >= maxStatements {
-		for other, old := range s.stmts { // any one: maps are walked in random order
-			_ = old.Close()
-			delete(s.stmts, other)
-			break
-		}
-	}
-	s.stmts[query] = stmt
+	keep(s.stmts, query, stmt)
 	return stmt, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"io"
 )
 
 // errNoStatement says that the driver cannot run a statement without database/sql.
@@ -16,8 +17,7 @@ type directStmt interface {
 	driver.StmtExecContext
 }
 
-// execSQLite runs a statement of the lane's connection. database/sql would copy and convert the values and look the connection up for each
-// of them, which costs as much as a short statement itself.
+// execSQLite runs a statement of the lane's connection. database/sql would copy all values and lock the connection again for each statement.
 func (s *session) execSQLite(query string, args []any) (result sql.Result, err error) {
 	s.values = s.values[:0]
 	defer func() { clear(s.values) }() // lets go of the caller's values
@@ -61,13 +61,18 @@ func (s *session) direct(conn any, query string) (directStmt, error) {
 	if !ok {
 		return nil, errors.Join(errNoStatement, prepared.Close())
 	}
-	if len(s.directs) >= maxStatements {
-		for other, old := range s.directs { // any one: maps are walked in random order
+	keep(s.directs, query, stmt)
+	return stmt, nil
+}
+
+// keep adds a statement to those of a connection, and closes another one when they are too many.
+func keep[S io.Closer](kept map[string]S, query string, stmt S) {
+	if len(kept) >= maxStatements {
+		for other, old := range kept { // any one: maps are walked in random order
 			_ = old.Close()
-			delete(s.directs, other)
+			delete(kept, other)
 			break
 		}
 	}
-	s.directs[query] = stmt
-	return stmt, nil
+	kept[query] = stmt
 }

@@ -624,7 +624,7 @@ export interface paths {
         /**
          * ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period. A subscription that is paused because its trial ended
          *     without a card continues: its first period begins, and is charged at once.
-         *     Errors: NOT_FOUND (no live subscription), CONFLICT (it is paused, and there is no card), SERVICE_UNAVAILABLE.
+         *     Errors: NOT_FOUND (no live subscription), CONFLICT (the subscription is paused and the account has no card), SERVICE_UNAVAILABLE.
          */
         post: operations["resumeSubscription"];
         delete?: never;

@@ -14,7 +14,7 @@ import (
 type Report struct {
 	OrganizationID string
 	Members        int64
-	// Deleted says that there is no such organization any more.
+	// Deleted says that the organization was deleted.
 	Deleted bool
 	// Sequence orders the reports of an organization. It was taken before the members were counted, so a later number never has an older count.
 	Sequence int64

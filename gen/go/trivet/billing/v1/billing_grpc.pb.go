@@ -166,7 +166,7 @@ type BillingServiceClient interface {
 	CancelSubscription(ctx context.Context, in *CancelSubscriptionRequest, opts ...grpc.CallOption) (*CancelSubscriptionResponse, error)
 	// ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period. A subscription that is paused because its trial ended
 	// without a card continues: its first period begins, and is charged at once.
-	// Errors: NOT_FOUND (no live subscription), CONFLICT (it is paused, and there is no card), SERVICE_UNAVAILABLE.
+	// Errors: NOT_FOUND (no live subscription), CONFLICT (the subscription is paused and the account has no card), SERVICE_UNAVAILABLE.
 	ResumeSubscription(ctx context.Context, in *ResumeSubscriptionRequest, opts ...grpc.CallOption) (*ResumeSubscriptionResponse, error)
 	// GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
 	GetTopUp(ctx context.Context, in *GetTopUpRequest, opts ...grpc.CallOption) (*GetTopUpResponse, error)
@@ -786,7 +786,7 @@ type BillingServiceServer interface {
 	CancelSubscription(context.Context, *CancelSubscriptionRequest) (*CancelSubscriptionResponse, error)
 	// ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period. A subscription that is paused because its trial ended
 	// without a card continues: its first period begins, and is charged at once.
-	// Errors: NOT_FOUND (no live subscription), CONFLICT (it is paused, and there is no card), SERVICE_UNAVAILABLE.
+	// Errors: NOT_FOUND (no live subscription), CONFLICT (the subscription is paused and the account has no card), SERVICE_UNAVAILABLE.
 	ResumeSubscription(context.Context, *ResumeSubscriptionRequest) (*ResumeSubscriptionResponse, error)
 	// GetTopUp returns how the account's credit is topped up automatically, and the newest purchases.
 	GetTopUp(context.Context, *GetTopUpRequest) (*GetTopUpResponse, error)

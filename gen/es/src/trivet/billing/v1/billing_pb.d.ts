@@ -3901,7 +3901,7 @@ export declare const BillingService: GenService<{
   /**
    * ResumeSubscription takes back a cancellation, or a scheduled change, at the end of the period. A subscription that is paused because its trial ended
    * without a card continues: its first period begins, and is charged at once.
-   * Errors: NOT_FOUND (no live subscription), CONFLICT (it is paused, and there is no card), SERVICE_UNAVAILABLE.
+   * Errors: NOT_FOUND (no live subscription), CONFLICT (the subscription is paused and the account has no card), SERVICE_UNAVAILABLE.
    *
    * @generated from rpc trivet.billing.v1.BillingService.ResumeSubscription
    */
