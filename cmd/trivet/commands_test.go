@@ -69,6 +69,15 @@ func TestUnknownCommandsFail(t *testing.T) {
 	}
 }
 
+// An empty account would be the operator's own.
+func TestEmptyArgumentsFail(t *testing.T) {
+	for _, args := range [][]string{{"billing", "overage", ""}, {"billing", "notices", " "}, {"plans", "migrate", "pro@1", ""}, {"users", "erase", ""}} {
+		err := run(t.Context(), args, program{env: noSettings(), stdout: io.Discard, stderr: io.Discard})
+		require.ErrorContains(t, err, "got an empty argument", args)
+		require.Equal(t, 2, exitStatus(err), args)
+	}
+}
+
 func TestHelpIsThatOfTheCommand(t *testing.T) {
 	for args, says := range map[string]string{"help": "Trivet is the back end", "help events list": "trivet events list [flags]", "help help": "trivet help [COMMAND]"} {
 		var out bytes.Buffer

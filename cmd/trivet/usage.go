@@ -27,10 +27,15 @@ func exitStatus(err error) int {
 	return 1
 }
 
-// exactly wants n arguments. The error shows what each of them is.
+// exactly wants n arguments that are not empty, as an unset variable of a shell is. The error shows what each of them is.
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == n {
+			for i, arg := range args {
+				if strings.TrimSpace(arg) == "" {
+					return fmt.Errorf("%s got an empty argument at position %d\nUsage: %s", cmd.CommandPath(), i+1, cmd.UseLine())
+				}
+			}
 			return nil
 		}
 		noun := "arguments"
