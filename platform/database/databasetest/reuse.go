@@ -20,6 +20,7 @@ type original struct {
 	database string
 	shape    string            // see shapeQuery
 	rows     map[string][]byte // the rows of its tables, by the name of the table
+	counters []string          // see countersQuery
 	spares   []*spare          // copies that no test uses
 }
 
@@ -30,7 +31,7 @@ type spare struct {
 }
 
 const (
-	// shapeQuery changes with each change of the tables, functions and settings of a database, and not with their rows.
+	// shapeQuery changes with each change of the tables, functions, types, rights and settings of a database, and not with their rows.
 	shapeQuery = `SELECT concat_ws(' ',
 	(SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_namespace),
 	(SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_attribute),
@@ -41,9 +42,20 @@ const (
 	(SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_proc),
 	(SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_policy),
 	(SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_rewrite),
+	(SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_type),
+	(SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_enum),
+	(SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_sequence),
+	(SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_extension),
+	(SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_default_acl),
+	(SELECT count(*) FROM pg_largeobject_metadata),
+	(SELECT concat_ws('/', datdba, datallowconn, datconnlimit, datacl::text) FROM pg_database WHERE datname = current_database()),
 	(SELECT sum(hashtext(concat_ws(' ', oid, relname, relkind, relpersistence, relowner, relacl::text, reloptions::text, relrowsecurity)))
 		FROM pg_class WHERE oid >= 16384),
-	(SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()))`
+	(SELECT sum(hashtext(concat_ws(' ', s.setrole, s.setconfig::text)))
+		FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()))`
+	// countersQuery lists statements that make the sequences what they are. A sequence advances also without a row, as when an insert is refused.
+	countersQuery = `SELECT format('SELECT setval(%L, %s, %L)', format('%I.%I', schemaname, sequencename), coalesce(last_value, start_value), last_value IS NOT NULL)
+	FROM pg_sequences ORDER BY 1`
 	// writtenQuery lists the tables that ever had rows.
 	writtenQuery = `SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE c.relkind = 'r' AND c.oid >= 16384 AND pg_relation_size(c.oid) > 0 ORDER BY 1`
@@ -60,6 +72,8 @@ func (o *original) describe(t testing.TB, address string) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close(ctx)) }()
 	require.NoError(t, conn.QueryRow(ctx, shapeQuery).Scan(&o.shape))
+	o.counters, err = list(ctx, conn, countersQuery)
+	require.NoError(t, err)
 	written, err := list(ctx, conn, writtenQuery)
 	require.NoError(t, err)
 	o.rows = map[string][]byte{}
@@ -156,7 +170,17 @@ func (o *original) rewrite(ctx context.Context, conn *pgx.Conn, written []string
 			return err
 		}
 	}
-	return nil
+	return o.recount(ctx, conn)
+}
+
+// recount makes the sequences those of the original. One that belongs to a table which was emptied has been reset.
+func (o *original) recount(ctx context.Context, conn *pgx.Conn) error {
+	now, err := list(ctx, conn, countersQuery)
+	if err != nil || slices.Equal(now, o.counters) {
+		return err
+	}
+	_, err = conn.Exec(ctx, strings.Join(o.counters, ";\n"))
+	return err
 }
 
 // alone ends the other connections to the database and waits until they have ended.

@@ -25,6 +25,11 @@ CREATE TABLE parent (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name TE
 CREATE TABLE child (parent BIGINT NOT NULL REFERENCES parent (id));
 CREATE TABLE seeded (name TEXT PRIMARY KEY, n BIGINT NOT NULL CHECK (n > 0));
 INSERT INTO seeded VALUES ('a', 1), ('b', 2);
+CREATE TABLE counted (id BIGINT GENERATED ALWAYS AS IDENTITY, name TEXT);
+INSERT INTO counted (name) VALUES ('c'), ('d');
+CREATE SEQUENCE free START 7;
+CREATE SEQUENCE called START 3;
+SELECT nextval('called');
 `)}}}
 	seen := map[string]string{}
 	in := func(name, at string, test func(t *testing.T, conn *pgx.Conn)) {
@@ -65,6 +70,10 @@ INSERT INTO seeded VALUES ('a', 1), ('b', 2);
 		require.Equal(t, "a 1, b 2", ask(t, conn, "SELECT string_agg(name || ' ' || n, ', ' ORDER BY name) FROM seeded"))
 		require.Equal(t, "0 0", ask(t, conn, "SELECT concat_ws(' ', (SELECT count(*) FROM parent), (SELECT count(*) FROM child))"))
 		require.Equal(t, "1", ask(t, conn, "INSERT INTO parent (name) VALUES ('x') RETURNING id::text"))
+		require.Equal(t, "3", ask(t, conn, "INSERT INTO counted (name) VALUES ('x') RETURNING id::text"))
+		require.Equal(t, "7 4", ask(t, conn, "SELECT concat_ws(' ', nextval('free'), nextval('called'))"))
+		require.Equal(t, "reused, on", ask(t, conn, "SELECT concat_ws(', ', current_setting('search_path'), current_setting('synchronize_seqscans'))"))
+		require.Equal(t, "t", ask(t, conn, "SELECT pg_try_advisory_lock(7)::text::char"))
 		require.Equal(t, "0", ask(t, conn, "SELECT count(*)::text FROM pg_statistic WHERE starelid >= 16384"))
 	}
 	in("first", "", asNew)
@@ -72,6 +81,15 @@ INSERT INTO seeded VALUES ('a', 1), ('b', 2);
 	in("after rows", "first", asNew)
 	in("seeds", "first", do("UPDATE seeded SET n = 7 WHERE name = 'b'; DELETE FROM seeded WHERE name = 'a'"))
 	in("after seeds", "first", asNew)
+	in("ids without rows", "first", func(t *testing.T, conn *pgx.Conn) {
+		_, err := conn.Exec(t.Context(), "INSERT INTO parent (name) VALUES (NULL)")
+		require.Error(t, err)
+	})
+	in("after ids", "first", asNew)
+	in("sequences", "first", do("SELECT setval('free', 100), setval('called', 100); INSERT INTO counted (name) VALUES ('e')"))
+	in("after sequences", "first", asNew)
+	in("a session", "first", do("SELECT pg_advisory_lock(7); SET synchronize_seqscans = off; LISTEN x; PREPARE p AS SELECT 1"))
+	in("after the session", "first", asNew)
 	in("a transaction that is open", "first", do("BEGIN; LOCK TABLE parent; INSERT INTO parent (name) VALUES ('z')"))
 	in("after the transaction", "first", asNew)
 	for i, change := range []string{
@@ -79,6 +97,10 @@ INSERT INTO seeded VALUES ('a', 1), ('b', 2);
 		"ALTER TABLE child ALTER COLUMN parent DROP NOT NULL", "CREATE TABLE other ()", "DROP TABLE child", "ALTER TABLE seeded SET UNLOGGED",
 		"CREATE FUNCTION other () RETURNS BIGINT LANGUAGE SQL AS 'SELECT 1'", "ALTER TABLE seeded ALTER COLUMN n SET DEFAULT 4", "CREATE SCHEMA other",
 		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64', current_database()); END $$", "GRANT SELECT ON seeded TO PUBLIC",
+		"CREATE TYPE other AS ENUM ('a')", "CREATE DOMAIN other AS BIGINT", "ALTER SEQUENCE free INCREMENT BY 2", "CREATE SEQUENCE other",
+		"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "SELECT lo_create(0)",
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 90', current_database()); END $$",
+		"DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = other', current_user, current_database()); END $$",
 	} {
 		changed, next := fmt.Sprint("changed ", i), fmt.Sprint("after changed ", i)
 		in(changed, "", do(change))
