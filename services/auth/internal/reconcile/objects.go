@@ -227,3 +227,18 @@ func (w *walk) removeOrganizations(ctx context.Context, ids []string, counts *Co
 	}
 	return nil
 }
+
+// deletions has billing know each deleted organization: versions before the one that reports deletions told it of none. It needs no answer of Clerk.
+func (w *walk) deletions(ctx context.Context) error {
+	for after := ""; w.full(); {
+		if err := w.holder.Keep(ctx); err != nil {
+			return err
+		}
+		noted, err := w.Store.NoteDeletions(ctx, after, byID)
+		if err != nil || len(noted) < byID {
+			return err
+		}
+		after = noted[len(noted)-1]
+	}
+	return nil
+}

@@ -52,6 +52,8 @@ type Store interface {
 	// LostMemberships are those whose organization or user was deleted, or whose organization was never known although the
 	// membership is from before unknownBefore.
 	LostMemberships(ctx context.Context, after paging.Cursor, unknownBefore time.Time, limit int) ([]directory.Membership, error)
+	// NoteDeletions has the deletions of at most limit organizations reported to billing that billing does not know, after one, in order. It returns them.
+	NoteDeletions(ctx context.Context, after string, limit int) ([]string, error)
 	// Roles are all living roles.
 	Roles(ctx context.Context) ([]directory.Role, error)
 
@@ -128,7 +130,7 @@ func (r *Reconciler) run(ctx context.Context, since time.Time, interval time.Dur
 	return job.Run(ctx, r.o.Database, jobName, options, func(ctx context.Context, holder *job.Holder) error {
 		w := &walk{Options: r.o, holder: holder, report: report}
 		w.resume(since)
-		for _, part := range []func(context.Context) error{w.prove, w.users, w.organizations, w.roles, w.memberships} {
+		for _, part := range []func(context.Context) error{w.deletions, w.prove, w.users, w.organizations, w.roles, w.memberships} {
 			if err := part(ctx); err != nil {
 				return err
 			}

@@ -22,6 +22,7 @@ import (
 	"github.com/trivet-dev/trivet/sandbox/fault"
 	"github.com/trivet-dev/trivet/services/auth/internal/authtest"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/members"
 	"github.com/trivet-dev/trivet/services/auth/internal/reconcile"
 	"github.com/trivet-dev/trivet/services/auth/internal/store"
 )
@@ -812,6 +813,32 @@ func (f *fixture) runPart() (map[string]reconcile.Counts, error) {
 	return found, f.reconciler().Run(f.t.Context(), time.Time{}, func(p reconcile.Progress) error {
 		found[p.Kind] = p.Counts
 		return nil
+	})
+}
+
+// TestEarlierDeletionsAreNoted: a full run has billing know organizations that were deleted before deletions were reported, any number of them, also while
+// Clerk is down.
+func TestEarlierDeletionsAreNoted(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		for n := range 101 {
+			id := fmt.Sprintf("org_%03d", n)
+			_, err := f.store.DeleteOrganization(t.Context(), id, f.Now())
+			require.NoError(t, err)
+			require.NoError(t, f.store.EndReport(t.Context(), members.Report{OrganizationID: id, Changes: []string{"deleted"}}))
+		}
+		noted := func() int {
+			ids, err := f.store.ChangedOrganizations(t.Context(), "", 1000)
+			require.NoError(t, err)
+			return len(ids)
+		}
+		_, err := f.run(f.Now().Add(-time.Hour))
+		require.NoError(t, err)
+		require.Zero(t, noted(), "a run since some time compares nothing older")
+		down := func(*http.Request) int { return http.StatusServiceUnavailable }
+		f.Fail.Store(&down)
+		_, err = f.run(time.Time{})
+		require.Error(t, err)
+		require.Equal(t, 101, noted())
 	})
 }
 

@@ -39,11 +39,31 @@ func (s *Store) ReportMembers(ctx context.Context, organizationID string) (r mem
 	return r, err
 }
 
-// EndReport forgets the changes that a report covers.
+// EndReport forgets the changes that a report covers, and notes whether billing knows that the organization was deleted.
 func (s *Store) EndReport(ctx context.Context, r members.Report) error {
 	return s.write(ctx, r.OrganizationID, func(ctx context.Context, q *db.Queries) error {
+		err := q.EndMemberReport(ctx, db.EndMemberReportParams{OrganizationID: r.OrganizationID, Sequence: r.Sequence, Deleted: r.Deleted})
+		if err != nil {
+			return err
+		}
 		for _, id := range r.Changes {
 			if err := q.DropMemberChange(ctx, db.DropMemberChangeParams{OrganizationID: r.OrganizationID, ChangeID: id}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// NoteDeletions has the deletions of at most limit organizations reported that billing does not know, after one, in order. It returns them.
+func (s *Store) NoteDeletions(ctx context.Context, after string, limit int) ([]string, error) {
+	ids, err := s.read.ListUnreportedDeletions(ctx, db.ListUnreportedDeletionsParams{After: after, PageSize: int64(limit)})
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return ids, s.write(ctx, ids[0], func(ctx context.Context, q *db.Queries) error {
+		for _, id := range ids {
+			if err := q.NoteDeletedOrganization(ctx, id); err != nil {
 				return err
 			}
 		}

@@ -102,3 +102,54 @@ func TestMemberReports(t *testing.T) {
 		}
 	})
 }
+
+// Deletions of which billing does not know, because an earlier version reported them or nothing, are noted by pages and reported once.
+func TestEarlierDeletionsAreReported(t *testing.T) {
+	databasetest.Each(t, migrations(t), func(t *testing.T, db *database.DB) {
+		s := store.New(db, time.Now, nil)
+		at := time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
+		note := func(after string, limit int) []string {
+			t.Helper()
+			noted, err := s.NoteDeletions(t.Context(), after, limit)
+			require.NoError(t, err)
+			return noted
+		}
+		_, err := s.PutOrganization(t.Context(), directory.Organization{ID: "org_living", CreateTime: at, UpdateTime: at})
+		require.NoError(t, err)
+		for _, id := range []string{"org_1", "org_2", "org_3", "org_told"} {
+			_, err := s.DeleteOrganization(t.Context(), id, at)
+			require.NoError(t, err)
+			report, err := s.ReportMembers(t.Context(), id)
+			require.NoError(t, err)
+			require.True(t, report.Deleted)
+			report.Deleted = id == "org_told" // an earlier version does not say it
+			require.NoError(t, s.EndReport(t.Context(), report))
+		}
+		changed, err := s.ChangedOrganizations(t.Context(), "", 10)
+		require.NoError(t, err)
+		require.Empty(t, changed)
+
+		require.Equal(t, []string{"org_1", "org_2"}, note("", 2))
+		require.Equal(t, []string{"org_3"}, note("org_2", 2))
+		require.Empty(t, note("org_3", 2))
+		require.Equal(t, []string{"org_1", "org_2", "org_3"}, note("", 10), "until they are reported")
+		changed, err = s.ChangedOrganizations(t.Context(), "", 10)
+		require.NoError(t, err)
+		require.Equal(t, []string{"org_1", "org_2", "org_3"}, changed)
+
+		late, err := s.ReportMembers(t.Context(), "org_1")
+		require.NoError(t, err)
+		for _, id := range changed {
+			report, err := s.ReportMembers(t.Context(), id)
+			require.NoError(t, err)
+			require.True(t, report.Deleted)
+			require.NoError(t, s.EndReport(t.Context(), report))
+		}
+		late.Deleted = false
+		require.NoError(t, s.EndReport(t.Context(), late), "a report that another one has followed says nothing more")
+		require.Empty(t, note("", 10))
+		changed, err = s.ChangedOrganizations(t.Context(), "", 10)
+		require.NoError(t, err)
+		require.Empty(t, changed)
+	})
+}

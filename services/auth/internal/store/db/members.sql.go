@@ -45,6 +45,22 @@ func (q *Queries) DropMemberChange(ctx context.Context, arg DropMemberChangePara
 	return err
 }
 
+const endMemberReport = `-- name: EndMemberReport :exec
+UPDATE member_report SET deleted = $1 WHERE organization_id = $2 AND sequence = $3
+`
+
+type EndMemberReportParams struct {
+	Deleted        bool
+	OrganizationID string
+	Sequence       int64
+}
+
+// A report that another one has followed says nothing more.
+func (q *Queries) EndMemberReport(ctx context.Context, arg EndMemberReportParams) error {
+	_, err := q.db.ExecContext(ctx, endMemberReport, arg.Deleted, arg.OrganizationID, arg.Sequence)
+	return err
+}
+
 const listChangedOrganizations = `-- name: ListChangedOrganizations :many
 SELECT DISTINCT organization_id FROM member_change WHERE organization_id > $1
 ORDER BY organization_id LIMIT CAST($2 AS BIGINT)
@@ -100,6 +116,40 @@ func (q *Queries) ListMemberChanges(ctx context.Context, arg ListMemberChangesPa
 			return nil, err
 		}
 		items = append(items, change_id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listUnreportedDeletions = `-- name: ListUnreportedDeletions :many
+SELECT o.id FROM organization AS o LEFT JOIN member_report AS r ON r.organization_id = o.id
+WHERE o.delete_time IS NOT NULL AND (r.deleted IS NULL OR NOT r.deleted) AND o.id > $1
+ORDER BY o.id LIMIT CAST($2 AS BIGINT)
+`
+
+type ListUnreportedDeletionsParams struct {
+	After    string
+	PageSize int64
+}
+
+func (q *Queries) ListUnreportedDeletions(ctx context.Context, arg ListUnreportedDeletionsParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listUnreportedDeletions, arg.After, arg.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

@@ -22,3 +22,12 @@ INSERT INTO member_change (organization_id, change_id) VALUES ($1, 'deleted') ON
 
 -- name: DropMemberChange :exec
 DELETE FROM member_change WHERE organization_id = $1 AND change_id = $2;
+
+-- name: EndMemberReport :exec
+-- A report that another one has followed says nothing more.
+UPDATE member_report SET deleted = sqlc.arg(deleted) WHERE organization_id = sqlc.arg(organization_id) AND sequence = sqlc.arg(sequence);
+
+-- name: ListUnreportedDeletions :many
+SELECT o.id FROM organization AS o LEFT JOIN member_report AS r ON r.organization_id = o.id
+WHERE o.delete_time IS NOT NULL AND (r.deleted IS NULL OR NOT r.deleted) AND o.id > sqlc.arg(after)
+ORDER BY o.id LIMIT CAST(sqlc.arg(page_size) AS BIGINT);
