@@ -355,7 +355,7 @@ func (f *Fake) checkoutPrice(in *form) (Price, *apiError) {
 	case !ok:
 		return Price{}, noSuchParam("price", in.path("price"), id)
 	case !p.Active:
-		return Price{}, invalidRequest(in.path("price"), "", "The price specified is inactive. This field only accepts active prices.")
+		return Price{}, invalidRequest(in.path("price"), "", inactivePrice)
 	}
 	return p, nil
 }

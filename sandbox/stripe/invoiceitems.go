@@ -110,9 +110,9 @@ func (f *Fake) readInvoiceItem(form *form, item *InvoiceItem) *apiError {
 	case amount != nil:
 		item.Amount, item.UnitAmount = *amount, amount
 	case byPrice:
-		price, ok := f.prices.Get(id)
-		if !ok {
-			return noSuchParam("price", "price", id)
+		price, bad := f.priceOnce("price", id)
+		if bad != nil {
+			return bad
 		}
 		item.Amount = price.amountOf(item.Quantity)
 		price.Tiers = nil
@@ -125,6 +125,20 @@ func (f *Fake) readInvoiceItem(form *form, item *InvoiceItem) *apiError {
 		return missingParam("amount")
 	}
 	return nil
+}
+
+// priceOnce finds a price on sale that is charged once.
+func (f *Fake) priceOnce(param, id string) (Price, *apiError) {
+	price, ok := f.prices.Get(id)
+	switch {
+	case !ok:
+		return Price{}, noSuchParam("price", param, id)
+	case price.Recurring != nil:
+		return Price{}, invalidRequest(param, "", "The price specified is set to `type=recurring` but this field only accepts prices with `type=one_time`.")
+	case !price.Active:
+		return Price{}, invalidRequest(param, "", inactivePrice)
+	}
+	return price, nil
 }
 
 // lineOf is an item as a line of an invoice.

@@ -202,10 +202,14 @@ func TestManualInvoices(t *testing.T) {
 	_, err = s.client.Invoices.Pay(inv.ID, nil)
 	require.Contains(t, sdkError(t, err).Msg, "already paid")
 
+	once, err := s.client.Prices.New(&stripesdk.PriceParams{
+		Currency: stripesdk.String("usd"), UnitAmount: stripesdk.Int64(3000), ProductData: &stripesdk.PriceProductDataParams{Name: stripesdk.String("Setup")},
+	})
+	require.NoError(t, err)
 	draft := func() *stripesdk.Invoice {
 		inv, err := s.client.Invoices.New(&stripesdk.InvoiceParams{Customer: &s.customer, CollectionMethod: stripesdk.String("send_invoice"), DaysUntilDue: stripesdk.Int64(7)})
 		require.NoError(t, err)
-		_, err = s.client.InvoiceItems.New(&stripesdk.InvoiceItemParams{Customer: &s.customer, Invoice: &inv.ID, Price: &s.pro.ID})
+		_, err = s.client.InvoiceItems.New(&stripesdk.InvoiceItemParams{Customer: &s.customer, Invoice: &inv.ID, Price: &once.ID})
 		require.NoError(t, err)
 		return inv
 	}
@@ -250,6 +254,12 @@ func TestManualInvoices(t *testing.T) {
 		_, err := s.client.InvoiceItems.New(p)
 		require.Equal(t, want, sdkError(t, err).Param)
 	}
+	_, err = s.client.InvoiceItems.New(&stripesdk.InvoiceItemParams{Customer: &s.customer, Price: &s.pro.ID})
+	require.Contains(t, sdkError(t, err).Msg, "type=one_time")
+	_, err = s.client.Prices.Update(once.ID, &stripesdk.PriceParams{Active: stripesdk.Bool(false)})
+	require.NoError(t, err)
+	_, err = s.client.InvoiceItems.New(&stripesdk.InvoiceItemParams{Customer: &s.customer, Price: &once.ID})
+	require.Contains(t, sdkError(t, err).Msg, "is inactive")
 	waiting, err := s.client.InvoiceItems.New(&stripesdk.InvoiceItemParams{Customer: &s.customer, Amount: stripesdk.Int64(-5)})
 	require.NoError(t, err)
 	_, err = s.client.InvoiceItems.Del(waiting.ID, nil)

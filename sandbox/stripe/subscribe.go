@@ -127,10 +127,12 @@ func (f *Fake) priceOfItem(param, id string) (Price, *apiError) {
 	case price.Recurring == nil:
 		return Price{}, invalidRequest(param, "", "The price specified is set to `type=one_time` but this field only accepts prices with `type=recurring`.")
 	case !price.Active:
-		return Price{}, invalidRequest(param, "", "The price specified is inactive. This field only accepts active prices.")
+		return Price{}, invalidRequest(param, "", inactivePrice)
 	}
 	return price, nil
 }
+
+const inactivePrice = "The price specified is inactive. This field only accepts active prices."
 
 // sameRhythm rejects items with different billing intervals or currencies.
 func sameRhythm(items []SubscriptionItem) *apiError {
@@ -149,9 +151,9 @@ func sameRhythm(items []SubscriptionItem) *apiError {
 // readExtra reads one of add_invoice_items.
 func (f *Fake) readExtra(form *form, s Subscription) (Line, *apiError) {
 	id, _ := form.text("price")
-	price, ok := f.prices.Get(id)
-	if !ok {
-		return Line{}, noSuchParam("price", form.path("price"), id)
+	price, bad := f.priceOnce(form.path("price"), id)
+	if bad != nil {
+		return Line{}, bad
 	}
 	quantity := int64(1)
 	if n := form.integer("quantity"); n != nil {
