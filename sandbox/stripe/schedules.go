@@ -40,6 +40,7 @@ type Phase struct {
 	Discounts            []PhaseDiscount   `json:"discounts"`
 	Metadata             map[string]string `json:"metadata"`
 	ProrationBehavior    string            `json:"proration_behavior"`
+	TrialEnd             *int64            `json:"trial_end"`
 }
 
 // PhaseDiscount is a discount of a phase: one that the subscription has, or a coupon that the phase redeems.
@@ -90,6 +91,9 @@ func (f *Fake) createSchedule(c *call) (any, *apiError) {
 	phase := Phase{
 		PhaseSpan: span, ProrationBehavior: "create_prorations", AutomaticTax: sub.AutomaticTax, CollectionMethod: &sub.CollectionMethod,
 		DefaultPaymentMethod: sub.DefaultPaymentMethod, Description: sub.Description, Discounts: []PhaseDiscount{}, Metadata: map[string]string{},
+	}
+	if sub.Status == "trialing" {
+		phase.TrialEnd = sub.TrialEnd
 	}
 	if d := sub.Discount.current(sub.CurrentPeriodStart); d != nil {
 		phase.Coupon, phase.Discounts = &d.Coupon.ID, []PhaseDiscount{{Discount: &d.ID}}
@@ -197,7 +201,10 @@ func (f *Fake) readPhases(list []*form, sub Subscription) (phases []Phase, bad *
 	for n, in := range list {
 		p := Phase{
 			PhaseSpan: PhaseSpan{StartDate: at}, ProrationBehavior: in.oneOf("proration_behavior", "create_prorations", "create_prorations", "none", "always_invoice"),
-			Discounts: []PhaseDiscount{}, Metadata: in.metadata(nil),
+			Discounts: []PhaseDiscount{}, Metadata: in.metadata(nil), TrialEnd: in.integer("trial_end"),
+		}
+		if trial := n == 0 && sub.Status == "trialing"; trial != (p.TrialEnd != nil) || trial && *p.TrialEnd != *sub.TrialEnd {
+			return nil, invalidRequest(in.path("trial_end"), "", "In the sandbox a schedule changes no trial: the present phase has the trial_end of the subscription, and later phases have none.")
 		}
 		in.optional("coupon", &p.Coupon)
 		in.optional("default_payment_method", &p.DefaultPaymentMethod)
@@ -214,7 +221,7 @@ func (f *Fake) readPhases(list []*form, sub Subscription) (phases []Phase, bad *
 		rhythm := sub.recurring()
 		for _, item := range in.list("items") {
 			id, _ := item.text("price")
-			price, bad := f.priceOfPhase(item.path("price"), id, sub)
+			price, bad := f.priceOfItem(item.path("price"), id) // Stripe's documentation does not say whether it takes an inactive price that the subscription has
 			if bad != nil {
 				return nil, bad
 			}
@@ -293,16 +300,6 @@ func (f *Fake) enterDiscount(sub *Subscription, p Phase, at int64) *apiError {
 		sub.discount(d)
 	}
 	return bad
-}
-
-// priceOfPhase finds a price that is on sale, or that the subscription has.
-func (f *Fake) priceOfPhase(param, id string, sub Subscription) (Price, *apiError) {
-	for _, i := range sub.Items.Data {
-		if i.Price.ID == id {
-			return i.Price, nil
-		}
-	}
-	return f.priceOfItem(param, id)
 }
 
 func (f *Fake) releaseSchedule(c *call) (any, *apiError) {

@@ -1,6 +1,7 @@
 package stripe_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -62,6 +63,29 @@ func TestAScheduleChangesThePriceAtTheEndOfThePeriod(t *testing.T) {
 			require.Equal(t, to.ID, get().Items.Data[0].Price.ID)
 		})
 	}
+}
+
+// A schedule takes no price that is off sale, also not the one that the subscription has, and keeps a trial.
+func TestAScheduleRefusesWhatStripeMayRefuse(t *testing.T) {
+	s := openShop(t)
+	trial := s.now.at.Add(7 * 24 * time.Hour).Unix()
+	params := s.params(s.pro)
+	params.TrialEnd = &trial
+	sub := s.subscribe(t, params)
+	made, err := s.client.SubscriptionSchedules.New(&stripesdk.SubscriptionScheduleParams{FromSubscription: &sub.ID})
+	require.NoError(t, err)
+	require.Equal(t, trial, made.Phases[0].TrialEnd)
+	update := func(present, later string) int {
+		return s.do(t, "POST", "/v1/subscription_schedules/"+made.ID, "phases[0][items][0][price]="+s.pro.ID+"&phases[0][items][0][quantity]=1"+present+
+			"&phases[1][items][0][price]="+s.basic.ID+"&phases[1][items][0][quantity]=1&phases[1][iterations]=1"+later).status
+	}
+	kept := fmt.Sprintf("&phases[0][end_date]=%d&phases[0][trial_end]=%d", trial, trial)
+	require.Equal(t, 400, update(fmt.Sprintf("&phases[0][end_date]=%d", trial), ""), "the trial would end")
+	require.Equal(t, 400, update(kept, fmt.Sprintf("&phases[1][trial_end]=%d", trial+1)))
+	require.Equal(t, 200, update(kept, ""))
+	_, err = s.client.Prices.Update(s.pro.ID, &stripesdk.PriceParams{Active: stripesdk.Bool(false)})
+	require.NoError(t, err)
+	require.Equal(t, 400, update(kept, ""))
 }
 
 // A schedule that is released leaves the subscription as it is.

@@ -147,8 +147,11 @@ func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
 		EndBehavior: sdk.String(string(sdk.SubscriptionScheduleEndBehaviorRelease)), ProrationBehavior: sdk.String("none"),
 		Phases: []*sdk.SubscriptionSchedulePhaseParams{present, next},
 	}
-	_, err = call(ctx, c, &params.Context, func() (*sdk.SubscriptionSchedule, error) {
-		return subscriptionschedule.Client{B: c.backend, Key: c.key}.Update(schedule.ID, params)
+	return c.withRetired(ctx, params.Phases, func() error {
+		_, err := call(ctx, c, &params.Context, func() (*sdk.SubscriptionSchedule, error) {
+			return subscriptionschedule.Client{B: c.backend, Key: c.key}.Update(schedule.ID, params)
+		})
+		return err
 	})
 	return err
 }

@@ -1,6 +1,7 @@
 package stripe_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -21,15 +22,53 @@ func TestAnImpossibleChangeMakesNoSchedule(t *testing.T) {
 	id := w.call(t, "/v1/subscriptions", "customer="+customer+"&default_payment_method="+card+"&items[0][price]="+price)
 	p := checkout.Preview{Subscription: id, FromPrice: other, Price: price, Quantity: 1, Effective: time.Now().AddDate(0, 1, 0)}
 	require.ErrorIs(t, w.ScheduleChange(t.Context(), p), checkout.ErrExpired)
-	schedules := func() string {
-		r := httptest.NewRequest(http.MethodGet, "/v1/subscription_schedules", http.NoBody)
-		r.Header.Set("Authorization", "Bearer "+secret)
-		answer := httptest.NewRecorder()
-		w.fake.ServeHTTP(answer, r)
-		return answer.Body.String()
-	}
-	require.Contains(t, schedules(), `"data": []`)
+	require.Contains(t, w.read(t, "/v1/subscription_schedules"), `"data": []`)
 	p.FromPrice, p.Price = price, other
 	require.NoError(t, w.ScheduleChange(t.Context(), p))
-	require.Contains(t, schedules(), other)
+	require.Contains(t, w.read(t, "/v1/subscription_schedules"), other)
+}
+
+// Stripe may refuse a price that was taken off sale in the phases of a schedule, also in the present one. It is on sale for the call alone.
+func TestAScheduledChangeFromAPriceThatIsOffSale(t *testing.T) {
+	w := newFixture(t, secret)
+	price := w.call(t, "/v1/prices", "currency=usd&unit_amount=2000&recurring[interval]=month&product_data[name]=Pro")
+	other := w.call(t, "/v1/prices", "currency=usd&unit_amount=3000&recurring[interval]=month&product_data[name]=Team")
+	customer := w.call(t, "/v1/customers", "")
+	card := w.call(t, "/v1/payment_methods/pm_card_visa/attach", "customer="+customer)
+	id := w.call(t, "/v1/subscriptions", "customer="+customer+"&default_payment_method="+card+"&items[0][price]="+price)
+	_ = w.call(t, "/v1/prices/"+price, "active=false")
+	p := checkout.Preview{Subscription: id, FromPrice: price, Price: other, Quantity: 1, Effective: w.periodEnd(t, id)}
+	for range 2 { // the second time it has a schedule
+		require.NoError(t, w.ScheduleChange(t.Context(), p))
+		require.Contains(t, w.read(t, "/v1/subscription_schedules"), other)
+		require.Contains(t, w.read(t, "/v1/prices/"+price), `"active": false`)
+		require.Contains(t, w.read(t, "/v1/prices/"+other), `"active": true`)
+	}
+	p.Price, p.Quantity = price, 4
+	require.NoError(t, w.ScheduleChange(t.Context(), p), "more of the same price")
+	require.Contains(t, w.read(t, "/v1/subscription_schedules"), `"quantity": 4`)
+	require.Contains(t, w.read(t, "/v1/prices/"+price), `"active": false`)
+	p.Price = "price_none"
+	require.Error(t, w.ScheduleChange(t.Context(), p))
+	require.Contains(t, w.read(t, "/v1/prices/"+price), `"active": false`)
+}
+
+// read returns what the fake Stripe shows at a path.
+func (w *fixture) read(t *testing.T, path string) string {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+secret)
+	answer := httptest.NewRecorder()
+	w.fake.ServeHTTP(answer, r)
+	return answer.Body.String()
+}
+
+// periodEnd is the end of a subscription's period.
+func (w *fixture) periodEnd(t *testing.T, id string) time.Time {
+	t.Helper()
+	var sub struct {
+		End int64 `json:"current_period_end"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(w.read(t, "/v1/subscriptions/"+id)), &sub))
+	return time.Unix(sub.End, 0)
 }
