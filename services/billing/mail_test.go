@@ -96,6 +96,7 @@ func TestNoticesAreMailed(t *testing.T) {
 		customer := h.listed("/v1/customers")[0]
 		h.at(http.MethodPost, "/v1/customers/"+customer, url.Values{"email": {"ann-canary@example.test"}})
 		require.Equal(t, inboxv1.EventState_EVENT_STATE_PENDING, h.mailState(n.GetId()).GetState(), "it is queued with the notice")
+		h.newerInvoices()
 
 		broken := func(*http.Request) { panic(http.ErrAbortHandler) }
 		h.before.Store(&broken)

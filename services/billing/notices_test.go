@@ -3,6 +3,7 @@ package billing_test
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,6 +28,16 @@ func (h *fixture) notices(kind billingv1.NoticeKind) []*billingv1.Notice {
 	return got.GetNotices()
 }
 
+// newerInvoices makes more invoices of org_1 than Stripe lists at once.
+func (h *fixture) newerInvoices() {
+	h.t.Helper()
+	h.Add(time.Second)
+	form := url.Values{"customer": {h.listed("/v1/customers")[0]}, "auto_advance": {"false"}}
+	for range 101 {
+		h.at(http.MethodPost, "/v1/invoices", form)
+	}
+}
+
 // A renewal that fails, with Stripe as it is: the notices, the link that pays, and who may see them.
 func TestNoticesOfAFailedRenewal(t *testing.T) {
 	sell(t, func(t *testing.T, h *fixture) {
@@ -47,6 +58,8 @@ func TestNoticesOfAFailedRenewal(t *testing.T) {
 		require.EqualValues(t, 20_000_000_000, n.GetAmountNanoUsd())
 		require.Equal(t, h.listed("/v1/invoices?status=open")[0], n.GetInvoiceId())
 		require.Contains(t, n.GetPayUrl(), n.GetInvoiceId())
+		h.newerInvoices()
+		require.Equal(t, n.GetPayUrl(), h.notices(billingv1.NoticeKind_NOTICE_KIND_PAYMENT_FAILED)[0].GetPayUrl(), "behind a page of newer invoices")
 
 		h.reach(end.AddDate(0, 0, 7))
 		h.due(billingv1.SubscriptionAccess_SUBSCRIPTION_ACCESS_SUSPENDED)

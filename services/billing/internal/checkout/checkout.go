@@ -65,8 +65,10 @@ type Provider interface {
 	NewCheckout(ctx context.Context, s NewSession) (Session, error)
 	// NewPortal makes a session of the portal and returns its address.
 	NewPortal(ctx context.Context, customer, configuration, returnURL string) (url string, err error)
-	// Invoices reads a page of the customer's invoices, newest first, after one.
-	Invoices(ctx context.Context, customer, after string, limit int) (page []Invoice, more bool, err error)
+	// Invoices reads a page of the customer's invoices with a status, newest first, after one. "" means all statuses.
+	Invoices(ctx context.Context, customer, status, after string, limit int) (page []Invoice, more bool, err error)
+	// Invoice reads an invoice of any customer.
+	Invoice(ctx context.Context, id string) (Invoice, error)
 }
 
 // Store reads what an account has.

@@ -1,10 +1,14 @@
 package checkout
 
-import "context"
+import (
+	"context"
+
+	"github.com/trivet-dev/trivet/services/billing/internal/outcome"
+)
 
 // Invoice is an invoice at Stripe.
 type Invoice struct {
-	ID, Status, Currency, URL string
+	ID, Customer, Status, Currency, URL string
 	// Total is in the currency's smallest unit.
 	Total int64
 	// Created is in seconds since 1970.
@@ -18,41 +22,55 @@ func (s *Service) Invoices(ctx context.Context, accountID, after string, limit i
 	if err != nil || customer == "" {
 		return nil, false, err
 	}
-	page, more, err = s.Provider.Invoices(ctx, customer, after, limit)
+	page, more, err = s.Provider.Invoices(ctx, customer, "", after, limit)
 	if err != nil {
 		return nil, false, s.gone(ctx, customer, err)
 	}
 	return page, more && len(page) > 0, nil
 }
 
-// payableInvoices is how many of the account's newest invoices PayURLs and Invoice look at.
-const payableInvoices = 100
+// Bounds of PayURLs: Stripe returns at most 100 invoices at once.
+const (
+	openInvoices = 100
+	openPages    = 10
+)
 
-// PayURLs reads the payment links of the open invoices with these ids, among the account's newest 100. Errors: those of Invoices.
+// PayURLs reads the payment links of the open invoices with these ids, among the account's newest 1,000 open ones. Errors: those of Invoices.
 func (s *Service) PayURLs(ctx context.Context, accountID string, ids map[string]bool) (map[string]string, error) {
-	found, _, err := s.Invoices(ctx, accountID, "", payableInvoices)
-	if err != nil {
+	customer, err := s.Store.Customer(ctx, accountID)
+	if err != nil || customer == "" {
 		return nil, err
 	}
 	urls := map[string]string{}
-	for _, inv := range found {
-		if ids[inv.ID] && inv.Status == "open" {
-			urls[inv.ID] = inv.URL
+	after := ""
+	for range openPages {
+		page, more, err := s.Provider.Invoices(ctx, customer, "open", after, openInvoices)
+		if err != nil {
+			return nil, s.gone(ctx, customer, err)
+		}
+		for _, inv := range page {
+			if ids[inv.ID] {
+				urls[inv.ID] = inv.URL
+			}
+			after = inv.ID
+		}
+		if !more || len(page) == 0 || len(urls) == len(ids) {
+			break
 		}
 	}
 	return urls, nil
 }
 
-// Invoice reads one of the account's newest 100 invoices; a zero Invoice for another. Errors: those of Invoices.
+// Invoice reads one of the account's invoices, however old; a zero Invoice for one that Stripe does not have, and for one of another customer. Errors: those
+// of Invoices.
 func (s *Service) Invoice(ctx context.Context, accountID, id string) (Invoice, error) {
-	found, _, err := s.Invoices(ctx, accountID, "", payableInvoices)
-	if err != nil {
+	customer, err := s.Store.Customer(ctx, accountID)
+	if err != nil || customer == "" {
 		return Invoice{}, err
 	}
-	for _, inv := range found {
-		if inv.ID == id {
-			return inv, nil
-		}
+	inv, err := s.Provider.Invoice(ctx, id)
+	if outcome.Missing(err) || err == nil && inv.Customer != customer {
+		return Invoice{}, nil
 	}
-	return Invoice{}, nil
+	return inv, err
 }

@@ -120,10 +120,14 @@ func (k *kept) NewPortal(ctx context.Context, customer, configuration, returnURL
 	})
 }
 
-func (k *kept) Invoices(ctx context.Context, customer, after string, limit int) (page []Invoice, more bool, err error) {
+func (k *kept) Invoices(ctx context.Context, customer, status, after string, limit int) (page []Invoice, more bool, err error) {
 	err = k.do(ctx, func(ctx context.Context) (err error) {
-		page, more, err = k.provider.Invoices(ctx, customer, after, limit)
+		page, more, err = k.provider.Invoices(ctx, customer, status, after, limit)
 		return err
 	})
 	return page, more, err
+}
+
+func (k *kept) Invoice(ctx context.Context, id string) (Invoice, error) {
+	return step(ctx, k, func(ctx context.Context) (Invoice, error) { return k.provider.Invoice(ctx, id) })
 }

@@ -96,9 +96,10 @@ func everyRequest(t *testing.T, c *stripe.Client, price string) map[string]func(
 			return dropped(c.NewPortal(ctx, "cus_1", "bpc_1", "https://app.example.com"))
 		},
 		"Invoices": func(ctx context.Context) error {
-			_, _, err := c.Invoices(ctx, "cus_1", "in_1", 10)
+			_, _, err := c.Invoices(ctx, "cus_1", "open", "in_1", 10)
 			return err
 		},
+		"Invoice": func(ctx context.Context) error { return dropped(c.Invoice(ctx, "in_1")) },
 		"PreviewChange": func(ctx context.Context) error {
 			_, _, err := c.PreviewChange(ctx, p)
 			return err
