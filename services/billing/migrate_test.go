@@ -297,15 +297,18 @@ plans:
 	for interval, reason := range map[billingv1.BillingInterval]string{
 		month: "has 50 seats, and pro@2 allows 2 to 49", year: "has 50 seats, and pro@2 allows 2 to 9",
 	} {
-		h := newFixture(t, selling, onSQLite(t))
-		h.apply(file)
-		r := purchase("pro", "")
-		r.Seats, r.Interval = 50, interval
-		require.True(t, h.buy(r).GetApplied())
-		h.apply(dearer)
-		found := h.migrated(true)["org_1"]
-		require.Equal(t, billingv1.PlanMigrationResult_PLAN_MIGRATION_RESULT_SKIPPED, found.GetResult())
-		require.Equal(t, reason, found.GetReason())
+		t.Run(interval.String(), func(t *testing.T) {
+			sell(t, func(t *testing.T, h *fixture) {
+				h.apply(file)
+				r := purchase("pro", "")
+				r.Seats, r.Interval = 50, interval
+				require.True(t, h.buy(r).GetApplied())
+				h.apply(dearer)
+				found := h.migrated(true)["org_1"]
+				require.Equal(t, billingv1.PlanMigrationResult_PLAN_MIGRATION_RESULT_SKIPPED, found.GetResult())
+				require.Equal(t, reason, found.GetReason())
+			})
+		})
 	}
 }
 

@@ -26,22 +26,19 @@ type limitedCase struct {
 
 func onBoth(t *testing.T, test func(c limitedCase)) {
 	t.Helper()
-	for name, open := range map[string]func(testing.TB, database.Migrations, ...databasetest.Option) *database.DB{"sqlite": databasetest.SQLite, "postgres": databasetest.Postgres} {
-		t.Run(name, func(t *testing.T) {
-			db := open(t, store.Migrations())
-			c := limitedCase{t, db, store.New(db)}
-			c.s.SetLimitedPage(2)
-			for _, account := range []string{"acc", "other"} {
-				decide(t, c.s, func(ctx context.Context, tx ledger.Tx) error {
-					_, err := tx.InsertAccount(ctx, ledger.Account{
-						ID: account, Plan: "free", CreateTime: cacheTime, PeriodStart: cacheTime, PeriodEnd: cacheTime.AddDate(0, 1, 0), Due: cacheTime.AddDate(0, 1, 0),
-					})
-					return err
+	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
+		c := limitedCase{t, db, store.New(db)}
+		c.s.SetLimitedPage(2)
+		for _, account := range []string{"acc", "other"} {
+			decide(t, c.s, func(ctx context.Context, tx ledger.Tx) error {
+				_, err := tx.InsertAccount(ctx, ledger.Account{
+					ID: account, Plan: "free", CreateTime: cacheTime, PeriodStart: cacheTime, PeriodEnd: cacheTime.AddDate(0, 1, 0), Due: cacheTime.AddDate(0, 1, 0),
 				})
-			}
-			test(c)
-		})
-	}
+				return err
+			})
+		}
+		test(c)
+	})
 }
 
 func (c limitedCase) hold(id, account string, amount int64) ledger.Hold {
