@@ -48,7 +48,7 @@ func (f *Fake) updateSubscription(c *call) (any, *apiError) {
 	}
 	s.noteCancellation(now)
 	ch := change{old: old, fresh: s, now: now, date: date, pending: behavior == "pending_if_incomplete", prorate: proration != "none", invoice: proration == "always_invoice", base: c.base}
-	ch.restart = anchor == "now" || (trial && trialEnd == "now" && old.Status == "trialing") || !sameInterval(old.recurring(), s.recurring())
+	ch.restart = anchor == "now" || (trial && trialEnd == "now" && old.Status == "trialing") || old.changesInterval(s)
 	if trial && trialEnd != "now" && s.TrialEnd != nil && *s.TrialEnd > now {
 		ch.fresh.Status, ch.fresh.BillingCycleAnchor, ch.fresh.CurrentPeriodEnd = "trialing", *s.TrialEnd, *s.TrialEnd
 		if s.TrialStart == nil {
@@ -56,6 +56,11 @@ func (f *Fake) updateSubscription(c *call) (any, *apiError) {
 		}
 	}
 	return asAny(f.change(ch))
+}
+
+// changesInterval tells whether a change to another interval begins a new period. A trial continues.
+func (s Subscription) changesInterval(fresh Subscription) bool {
+	return s.Status != "trialing" && !sameInterval(s.recurring(), fresh.recurring())
 }
 
 func sameInterval(a, b Recurring) bool {

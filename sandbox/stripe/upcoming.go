@@ -30,11 +30,15 @@ func (f *Fake) upcomingInvoice(c *call) (any, *apiError) {
 	proration := c.form.oneOf("subscription_proration_behavior", "create_prorations", "create_prorations", "none", "always_invoice")
 	ch := change{old: s, fresh: s, now: now, prorate: proration != "none", invoice: proration == "always_invoice"}
 	ch.date = prorationDate(c.form, "subscription_proration_date", s, now)
+	trialEnd, _ := c.form.text("subscription_trial_end")
+	if trialEnd != "" && trialEnd != "now" {
+		c.form.fail(invalidRequest("subscription_trial_end", "", "The sandbox previews the end of a trial only now."))
+	}
 	if bad := c.form.done(); bad != nil {
 		return nil, bad
 	}
 	ch.fresh.setItems(items)
-	ch.restart = !sameInterval(s.recurring(), ch.fresh.recurring())
+	ch.restart = s.changesInterval(ch.fresh) || trialEnd == "now" && s.Status == "trialing"
 	lines := f.upcomingLines(ch)
 	if len(lines) == 0 {
 		return nil, noUpcoming(s.Customer)

@@ -33,6 +33,8 @@ var (
 	ErrLongList = errors.New("checkout: the subscription has too many items for a scheduled change; change it in Stripe's dashboard")
 	// ErrNoCard says that a paused subscription cannot continue, because nothing can pay for it.
 	ErrNoCard = errors.New("checkout: the account has no payment method")
+	// ErrCardFirst says that a change ends the trial, and that nothing can pay for it.
+	ErrCardFirst = errors.New("checkout: the change ends the trial, and the account has no payment method")
 	// ErrExpired says that a preview is too old, was replaced, or that the subscription has changed since.
 	ErrExpired = errors.New("checkout: the preview has expired")
 )
@@ -66,6 +68,10 @@ type Preview struct {
 	Effective time.Time `json:"effective"`
 	// AtOnce is false for a change at the end of the period.
 	AtOnce bool `json:"atOnce"`
+	// EndTrial says that the change ends the trial and charges the first period, because the plan has no trial.
+	EndTrial bool `json:"endTrial,omitempty"`
+	// TrialEnd is when a trial that continues ends. Until then nothing is charged. Zero without one.
+	TrialEnd time.Time `json:"trialEnd,omitzero"`
 	// Amount is what is charged at once, with tax, and Next is the price of the next periods, in the currency's smallest unit.
 	Amount   int64  `json:"amount"`
 	Next     int64  `json:"next"`
@@ -154,9 +160,15 @@ func (s *Service) PreviewChange(ctx context.Context, r Request) (Preview, error)
 	p.AtOnce = atOnce(st, sale, have.Quantity, p)
 	if p.AtOnce {
 		p.Effective = now
-		if st.Access == subscriptions.Active {
-			p.Credit = subscriptions.CreditOfChange(*sale.Plan, *offer.Plan, have.Quantity, item.Quantity, st, now, sale.Interval != r.Interval)
-		}
+		p.EndTrial = st.Access == subscriptions.Trial && offer.Plan.Trial == nil
+	}
+	switch {
+	case !p.AtOnce:
+	case st.Access == subscriptions.Trial && !p.EndTrial:
+		p.TrialEnd = st.TrialEnd
+	default:
+		restart := p.EndTrial || sale.Interval != r.Interval
+		p.Credit = subscriptions.CreditOfChange(*sale.Plan, *offer.Plan, have.Quantity, item.Quantity, st, now, restart)
 		if p.Amount, p.Currency, err = s.Changer.PreviewChange(ctx, p); err != nil {
 			return Preview{}, err
 		}
@@ -221,7 +233,7 @@ func (s *Service) live(ctx context.Context, accountID string) (sub subscriptions
 }
 
 // Change does what a preview says, and charges exactly that, unless another invoice has used the customer's credit at Stripe meanwhile, which then does not
-// pay for a part. Repeating it is harmless. Errors: ErrExpired, ErrEnding, ErrNoSubscription, job.ErrBusy, those of
+// pay for a part. Repeating it is harmless. Errors: ErrExpired, ErrEnding, ErrCardFirst, ErrNoSubscription, job.ErrBusy, those of
 // mirror.Fetch, of package outcome and of the store.
 func (s *Service) Change(ctx context.Context, accountID, previewID string) (done Changed, err error) {
 	err = s.alone(ctx, accountID, func(ctx context.Context, s *Service, _ *job.Holder) (err error) {
@@ -264,7 +276,7 @@ func (s *Service) change(ctx context.Context, accountID, previewID string) (Chan
 	}
 	done, err := s.Changer.Change(ctx, p, "trivet/"+accountID+"/change/"+p.ID)
 	if err != nil {
-		return Changed{}, s.changeFailed(ctx, accountID, err)
+		return Changed{}, s.changeFailed(ctx, accountID, p, err)
 	}
 	return done, errors.Join(s.follow(ctx, p, done.Invoice), s.finishReplacement(ctx, accountID))
 }
@@ -307,9 +319,15 @@ func (s *Service) current(ctx context.Context, p Preview) (sub subscriptions.Sub
 }
 
 // changeFailed forgets a preview whose key cannot be used again: whether the change was done shows in the subscription.
-func (s *Service) changeFailed(ctx context.Context, accountID string, err error) error {
+func (s *Service) changeFailed(ctx context.Context, accountID string, p Preview, err error) error {
 	if !outcome.Spent(err) {
 		return err
+	}
+	if p.EndTrial && outcome.Missing(err) { // a trial may begin without a card
+		has, failed := s.Store.HasCards(ctx, accountID)
+		if failed == nil && !has {
+			err = ErrCardFirst
+		}
 	}
 	return errors.Join(err, s.Store.DropPreview(ctx, accountID))
 }

@@ -95,6 +95,8 @@ func changeError(ctx context.Context, planID string, err error) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "This account has no live subscription. Open a checkout instead.")
 	case errors.Is(err, checkout.ErrNoCard):
 		return conflict("The trial of this subscription has ended without a card. Add a card in the portal, and then resume the subscription.")
+	case errors.Is(err, checkout.ErrCardFirst):
+		return conflict("This plan has no trial, so the change ends the trial and charges the first period. Add a card in the portal first.")
 	case errors.Is(err, checkout.ErrPaused):
 		return conflict("The trial of this subscription has ended without a card. Resume the subscription first; add a card in the portal before that.")
 	case errors.Is(err, checkout.ErrUnpaid):

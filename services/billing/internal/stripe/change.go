@@ -25,9 +25,12 @@ func (c *Client) PreviewChange(ctx context.Context, p checkout.Preview) (int64, 
 		Subscription: sdk.String(p.Subscription), SubscriptionProrationDate: sdk.Int64(p.Date.Unix()),
 		SubscriptionProrationBehavior: sdk.String(alwaysInvoice), SubscriptionItems: itemsOf(p),
 	}
+	if p.EndTrial {
+		params.SubscriptionTrialEndNow = sdk.Bool(true)
+	}
 	inv, err := call(ctx, c, &params.Context, func() (*sdk.Invoice, error) { return invoice.Client{B: c.backend, Key: c.key}.Upcoming(params) })
 	if refused, ok := errors.AsType[*outcome.RefusedError](err); ok && refused.Code == string(sdk.ErrorCodeInvoiceUpcomingNone) {
-		return 0, string(sdk.CurrencyUSD), nil // nothing is charged, as during a trial
+		return 0, string(sdk.CurrencyUSD), nil // nothing is charged
 	}
 	if err != nil {
 		return 0, "", err
@@ -51,6 +54,12 @@ func itemsOf(p checkout.Preview) []*sdk.SubscriptionItemsParams {
 func (c *Client) Change(ctx context.Context, p checkout.Preview, key string) (checkout.Changed, error) {
 	params := &sdk.SubscriptionParams{
 		Items: itemsOf(p), ProrationBehavior: sdk.String(alwaysInvoice), ProrationDate: sdk.Int64(p.Date.Unix()), PaymentBehavior: sdk.String("pending_if_incomplete"),
+	}
+	switch {
+	case p.EndTrial:
+		params.TrialEndNow = sdk.Bool(true)
+	case !p.TrialEnd.IsZero(): // also when the interval changes
+		params.TrialEnd, params.ProrationBehavior, params.ProrationDate = sdk.Int64(p.TrialEnd.Unix()), sdk.String("none"), nil
 	}
 	params.AddExpand("latest_invoice")
 	params.SetIdempotencyKey(key)
@@ -153,7 +162,6 @@ func (c *Client) ScheduleChange(ctx context.Context, p checkout.Preview) error {
 		})
 		return err
 	})
-	return err
 }
 
 // withSchedule returns the subscription with its schedule.

@@ -89,6 +89,9 @@ func (in Input) base(c candidate, st State, late bool) charged {
 			if l.Proration || l.Type != "subscription" || l.Price.metered() || !l.Period.Start.time().Equal(st.PeriodStart) {
 				continue
 			}
+			if l.Amount == 0 && c.TrialEnd != 0 {
+				continue // it is the line of a trial, which may have ended in the second in which it began
+			}
 			sale, ok := in.Catalog.ByPrice(l.Price.ID)
 			if !ok || sale.Plan == nil || sale.Interval != c.sale.Interval || base.paid {
 				continue
