@@ -2,6 +2,7 @@ package stripe_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -71,4 +72,41 @@ func (w *fixture) periodEnd(t *testing.T, id string) time.Time {
 	}
 	require.NoError(t, json.Unmarshal([]byte(w.read(t, "/v1/subscriptions/"+id)), &sub))
 	return time.Unix(sub.End, 0)
+}
+
+// A change says what becomes of a trial: it ends now, or at the time that is given.
+func TestAChangeSaysWhatBecomesOfATrial(t *testing.T) {
+	w := newFixture(t, secret)
+	price := w.call(t, "/v1/prices", "currency=usd&unit_amount=2000&recurring[interval]=month&product_data[name]=Pro")
+	other := w.call(t, "/v1/prices", "currency=usd&unit_amount=3000&recurring[interval]=month&product_data[name]=Team")
+	customer := w.call(t, "/v1/customers", "")
+	card := w.call(t, "/v1/payment_methods/pm_card_visa/attach", "customer="+customer)
+	end := time.Now().Add(14 * 24 * time.Hour).Truncate(time.Second)
+	id := w.call(t, "/v1/subscriptions", fmt.Sprintf("customer=%s&default_payment_method=%s&items[0][price]=%s&trial_end=%d", customer, card, price, end.Unix()))
+	item := w.itemOf(t, id)
+	p := checkout.Preview{Subscription: id, Item: item, FromPrice: price, Price: other, Quantity: 1, Date: time.Now(), TrialEnd: end.Add(time.Hour)}
+	_, err := w.Change(t.Context(), p, "key_1")
+	require.NoError(t, err)
+	require.Contains(t, w.read(t, "/v1/subscriptions/"+id), fmt.Sprintf(`"trial_end": %d`, end.Add(time.Hour).Unix()))
+	require.Contains(t, w.read(t, "/v1/subscriptions/"+id), `"status": "trialing"`)
+	p = checkout.Preview{Subscription: id, Item: item, FromPrice: other, Price: price, Quantity: 1, Date: time.Now(), EndTrial: true}
+	amount, currency, err := w.PreviewChange(t.Context(), p)
+	require.NoError(t, err)
+	require.EqualValues(t, 2_000, amount)
+	require.Equal(t, "usd", currency)
+	done, err := w.Change(t.Context(), p, "key_2")
+	require.NoError(t, err)
+	require.Empty(t, done.PaymentURL)
+	require.Contains(t, w.read(t, "/v1/subscriptions/"+id), `"status": "active"`)
+	require.Contains(t, w.read(t, "/v1/invoices/"+done.Invoice), `"amount_paid": 2000`)
+}
+
+// itemOf is the id of a subscription's item.
+func (w *fixture) itemOf(t *testing.T, id string) string {
+	t.Helper()
+	var sub struct {
+		Items struct{ Data []struct{ ID string } }
+	}
+	require.NoError(t, json.Unmarshal([]byte(w.read(t, "/v1/subscriptions/"+id)), &sub))
+	return sub.Items.Data[0].ID
 }
