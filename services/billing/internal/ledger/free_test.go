@@ -372,19 +372,37 @@ func TestNobodyGivesAnOrganizationFreeCredit(t *testing.T) {
 		require.Equal(t, notices.CheckoutFailed, told[0].Kind)
 		require.Zero(t, s.balance("org_2", alice))
 
-		for n, happens := range []func(){
-			func() { attempt("org_2", "incomplete_expired") },
-			func() {
+		for n, c := range []struct {
+			happens func()
+			balance int64
+		}{
+			{func() { attempt("org_2", "incomplete_expired") }, 0},
+			{func() {
 				_, err := s.Grant(t.Context(), ledger.NewGrant{AccountID: "org_2", Create: true, Source: "gift", Amount: 7})
 				require.NoError(t, err)
-			},
+			}, 7},
+			{func() {
+				require.NoError(t, s.store.Write(t.Context(), "org_2", func(ctx context.Context, tx ledger.Tx) error {
+					return tx.PlanOverage(ctx, ledger.OveragePlan{AccountID: "org_2", SubscriptionID: "sub_org_2", Plan: "pro@1", Cycle: "end:1", DueTime: s.clock.Now()})
+				}))
+				_, err := s.ChargeOverage(t.Context(), "org_2")
+				require.NoError(t, err)
+			}, 7},
+			{func() {
+				s.write(mirror.CheckoutSession, fmt.Sprintf(`{"id":"cs_2","object":"checkout.session","customer":"cus_org_2","mode":"payment","status":"complete","payment_status":"paid",
+					"payment_intent":"pi_2","amount_total":2000,"created":%d,"line_items":{"data":[{"quantity":1,"price":{"id":"price_pack","object":"price"}}]}}`, s.clock.Now().Unix()))
+			}, 507},
+			{func() {
+				s.write(mirror.Refund, fmt.Sprintf(`{"id":"re_2","object":"refund","status":"succeeded","amount":2000,"payment_intent":"pi_2","charge":"ch_2","created":%d}`,
+					s.clock.Now().Unix()))
+			}, 7},
 		} {
 			s.clock.Set(s.month(n+1).AddDate(0, 0, 1))
-			happens()
+			c.happens()
 			a, err := s.Known(t.Context(), "org_2")
 			require.NoError(t, err)
 			require.False(t, s.clock.Now().Before(a.PeriodStart) || !s.clock.Now().Before(a.PeriodEnd), "its month has begun")
-			require.EqualValues(t, 7*n, a.Balance)
+			require.Equal(t, c.balance, a.Balance, n)
 		}
 
 		s.write(mirror.CheckoutSession, fmt.Sprintf(`{"id":"cs_3","object":"checkout.session","customer":%q,"mode":"payment","status":"complete","payment_status":"paid",
