@@ -151,7 +151,9 @@ type BillingServiceClient interface {
 	// GetSubscription returns the account's subscription, also one that has ended. Errors: NOT_FOUND (the account never had one).
 	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
 	// PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. A change that costs more happens
-	// at once; one that costs less, or from a year to a month, at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+	// at once; one that costs less, or from a year to a month, at the end of the period. During a trial, every change happens at once: to a plan with a
+	// trial, it charges nothing and the trial continues; to a plan without one, it ends the trial and charges the first period.
+	// A preview is valid for 15 minutes; the next one replaces it.
 	// It counts the credit that the customer has at Stripe when it is made.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
 	// canceled), SERVICE_UNAVAILABLE.
@@ -771,7 +773,9 @@ type BillingServiceServer interface {
 	// GetSubscription returns the account's subscription, also one that has ended. Errors: NOT_FOUND (the account never had one).
 	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
 	// PreviewSubscriptionChange works out what another plan, interval or number of seats charges and gives. A change that costs more happens
-	// at once; one that costs less, or from a year to a month, at the end of the period. A preview is valid for 15 minutes; the next one replaces it.
+	// at once; one that costs less, or from a year to a month, at the end of the period. During a trial, every change happens at once: to a plan with a
+	// trial, it charges nothing and the trial continues; to a plan without one, it ends the trial and charges the first period.
+	// A preview is valid for 15 minutes; the next one replaces it.
 	// It counts the credit that the customer has at Stripe when it is made.
 	// Errors: INVALID_ARGUMENT, NOT_FOUND (no such plan, or no subscription), CONFLICT (the subscription is that already, is unpaid, or is
 	// canceled), SERVICE_UNAVAILABLE.
