@@ -16,16 +16,18 @@ const maxPart = 256 << 10
 type recorder struct {
 	http.ResponseWriter
 	timeout time.Duration
-	armed   time.Time // when the deadline was last set
+	armed   time.Time // when the deadline was last set; zero without one
 	status  int
 	bytes   int64
+	pauses  *pauses // nil but for HTTP/2
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
 		r.status = status
-		r.arm()
+		r.begin()
+		defer r.end()
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
@@ -37,14 +39,24 @@ func (r *recorder) Write(b []byte) (int, error) {
 	}
 	written := 0
 	for {
-		r.arm()
+		r.begin()
 		n, err := r.ResponseWriter.Write(b[written:min(written+maxPart, len(b))])
+		r.end()
 		written += n
 		r.bytes += int64(n)
 		if err != nil || written == len(b) {
 			return written, err
 		}
 	}
+}
+
+// FlushError is for http.ResponseController. What a connection flushes was written just before.
+func (r *recorder) FlushError() error {
+	if r.pauses != nil {
+		r.begin()
+		defer r.end()
+	}
+	return http.NewResponseController(r.ResponseWriter).Flush()
 }
 
 // arm moves the write deadline ahead. It does so at most eight times per timeout, because each move costs a call into the
@@ -54,6 +66,7 @@ func (r *recorder) arm() {
 		r.armed = now
 		// Only the recorders of tests lack deadlines.
 		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(now.Add(r.timeout))
+		r.pauses.await(r.timeout/pauseParts, r.relax)
 	}
 }
 

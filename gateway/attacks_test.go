@@ -217,7 +217,10 @@ func TestEdgeRefusesHeaderBombs(t *testing.T) {
 
 // A client that lets nothing through holds its requests open for the time that a part of an answer has, and no longer.
 func TestEdgeEndsAnswersThatNobodyReads(t *testing.T) {
-	for name, window := range map[string]uint32{"no window": 0, "one byte": 1} {
+	for name, c := range map[string]struct {
+		window uint32
+		pause  time.Duration // of the answer after its head, in which the deadline is removed
+	}{"no window": {}, "one byte": {window: 1}, "after a pause": {pause: 2 * time.Second}} {
 		t.Run(name, func(t *testing.T) {
 			f := newFortress(t, func(c *gateway.Config) { c.WriteTimeout = time.Second })
 			begun, ended := make(chan struct{}, streams), make(chan struct{}, streams)
@@ -225,12 +228,13 @@ func TestEdgeEndsAnswersThatNobodyReads(t *testing.T) {
 				begun <- struct{}{}
 				defer func() { ended <- struct{}{} }()
 				err := out.Send(&aiv1.RelayResponse{Head: streamHead})
+				<-time.After(c.pause)
 				for piece := make([]byte, 16<<10); err == nil; {
 					err = out.Send(&aiv1.RelayResponse{Body: piece})
 				}
 				return err
 			}
-			a := newAttacker(t, f.served, f.pool, http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})
+			a := newAttacker(t, f.served, f.pool, http2.Setting{ID: http2.SettingInitialWindowSize, Val: c.window})
 			go a.listen()
 			require.NoError(t, a.repeat(streams, func() error {
 				_, err := a.chat()

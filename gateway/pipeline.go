@@ -58,11 +58,15 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		Context: r.Context(), State: call.State{ID: id, Tree: errorbody.TreeOf(r.URL.Path)},
 		recorder: recorder{ResponseWriter: w, timeout: g.config.WriteTimeout}, id: id, ids: [1]string{id}, untraced: g.tracer == nil,
 	}
+	if r.ProtoMajor > 1 {
+		x.pauses = &pauses{}
+	}
 	x.Context, x.span = g.tracer.Request(x.Context, spanName(r.Method, ""), tracing.Incoming(r.Header))
 	g.headers(w.Header(), x.ids[:])
 
 	defer func() {
 		g.recovered(x, recover())
+		x.last()
 		took := time.Since(start)
 		g.finish(x, r.Method, took)
 		g.logRefusal(x, took)
