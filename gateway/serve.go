@@ -57,6 +57,8 @@ func (g *Gateway) server(base context.Context) *http.Server {
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext:       cork.Context,
 		ConnState:         g.unused.Track,
+		// "OPTIONS *" would be answered outside of the edge: without its limits, its headers and its log.
+		DisableGeneralOptionsHandler: true,
 	}
 }
 

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -48,6 +49,22 @@ func serveOn(t *testing.T, listener net.Listener, way string, config func(*gatew
 		edge.client.CloseIdleConnections()
 	})
 	return s
+}
+
+// A question about the whole server goes through the edge like any other request: with a request id, and within the limits.
+func TestServeAnswersForTheWholeServer(t *testing.T) {
+	s := serve(t, "", nil)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: trivet.test\r\nX-Request-Id: whole-server\r\n\r\n")
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	require.Equal(t, http.StatusNotFound, resp.StatusCode)
+	require.Equal(t, "whole-server", resp.Header.Get("X-Request-Id"))
+	require.Equal(t, "application/json", resp.Header.Get("Content-Type"))
 }
 
 func TestServeStops(t *testing.T) {
