@@ -217,6 +217,13 @@ func TestMediaRefusals(t *testing.T) {
 			mark, _, _ := strings.Cut(b, "\r\n")
 			return strings.Replace(b, "whisper-1", "whisper-1\n"+mark+"\nx", 1)
 		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a boundary with an escape": {transcriptions, twoForms(t, `a(b`, `a\(b`, `boundary="a\(b"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"an escape that is none":    {transcriptions, twoForms(t, `a\b`, "ab", `boundary="a\b"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a boundary with a space":   {transcriptions, twoForms(t, "a b", "a", `boundary="a b"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a name with an escape":     {transcriptions, second(t, `name="mode\l"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a name behind an escape":   {transcriptions, second(t, `x="\"; name=model; y=\""; name="other"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a name within a parameter": {transcriptions, second(t, `x="; name=model;"; name="other"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a name within the name":    {transcriptions, second(t, `name="; name=model;"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"an encoded field": {transcriptions, bad(func(b string) string {
 			return strings.Replace(b, "\r\n\r\n", "\r\nContent-Transfer-Encoding: base64\r\n\r\n", 1)
 		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
@@ -237,6 +244,64 @@ func TestMediaRefusals(t *testing.T) {
 			require.Empty(t, h.billing.Holds())
 			require.Zero(t, h.openai.Stats().Calls)
 		})
+	}
+}
+
+// twoForms is a form that has another model for a server that reads the boundary as hidden.
+func twoForms(t *testing.T, boundary, hidden, parameter string) posted {
+	t.Helper()
+	inner := form(t, "model", "gpt-4o-transcribe", "@file", "x").withBoundary(hidden)
+	outer := form(t, "model", "whisper-1", "@file", sound, "prompt", "\r\n"+inner.body).withBoundary(boundary)
+	return posted{"multipart/form-data; " + parameter, outer.body}
+}
+
+// second is a form with a second field whose Content-Disposition is form-data with those parameters.
+func second(t *testing.T, parameters string) posted {
+	t.Helper()
+	request := form(t, "model", "whisper-1", "@file", sound, "other", "gpt-4o-transcribe")
+	request.body = strings.Replace(request.body, `name="other"`, parameters, 1)
+	return request
+}
+
+// withBoundary is the same form with another boundary.
+func (p posted) withBoundary(boundary string) posted {
+	mark, _, _ := strings.Cut(p.body, "\r\n")
+	return posted{p.kind, strings.ReplaceAll(p.body, mark, "--"+boundary)}
+}
+
+// TestFormsAreSentWithTheirBoundaryAlone: what else a Content-Type says could make a server read other fields than those that are priced.
+func TestFormsAreSentWithTheirBoundaryAlone(t *testing.T) {
+	const plain = "multipart/form-data; boundary=plain"
+	for parameters, want := range map[string]string{
+		"boundary=plain": plain, `boundary="plain"`: plain, "boundary=plain; charset=utf-7": plain, "Boundary = plain ; x=y;": plain,
+		"boundary=other; boundary*=utf-8''plain": plain, "boundary*0=pl; boundary*1=ain": plain,
+		`boundary="==plain=="`: `multipart/form-data; boundary="==plain=="`, "boundary=" + strings.Repeat("-_.+aZ9", 10): "multipart/form-data; boundary=" + strings.Repeat("-_.+aZ9", 10),
+	} {
+		t.Run(parameters, func(t *testing.T) {
+			seen := make(chan string, 1)
+			answer := raw("application/json", `{"text":"a"}`)
+			h := newFixture(t, withUpstream(func(w http.ResponseWriter, r *http.Request) {
+				seen <- r.Header.Get("Content-Type")
+				answer(w, r)
+			}))
+			_, boundary, _ := strings.Cut(strings.ReplaceAll(want, `"`, ""), "boundary=")
+			request := form(t, "model", "whisper-1", "@file", sound).withBoundary(boundary)
+			request.kind = "multipart/form-data; " + parameters
+			require.Nil(t, h.send(transcriptions, request).err)
+			require.Equal(t, want, <-seen)
+			h.settled()
+		})
+	}
+}
+
+// TestFieldsOfOtherClients: .NET writes names without quotes, and sloppy clients leave out spaces.
+func TestFieldsOfOtherClients(t *testing.T) {
+	for _, disposition := range []string{`form-data; name=model`, `form-data;name="model"`, `Form-Data; Name="model"`, `form-data ; name="model" `} {
+		h := newFixture(t)
+		request := form(t, "model", "whisper-1", "@file", sound)
+		request.body = strings.Replace(request.body, `form-data; name="model"`, disposition, 1)
+		require.Nil(t, h.send(transcriptions, request).err, disposition)
+		require.EqualValues(t, 300_000, h.settled().Cost)
 	}
 }
 

@@ -23,14 +23,22 @@ type formPart struct {
 	content    span
 }
 
+// plainBoundary are the boundaries that all servers read in the same way: without anything that could be quoted.
+var plainBoundary = regexp.MustCompile(`^[0-9A-Za-z_.+=-]{1,70}$`)
+
+// formBoundary returns the boundary of a form, and the Content-Type that says it and nothing else: servers read backslashes, a second
+// boundary and the charset of names in different ways.
+func formBoundary(contentType string) (boundary, plain string, err error) {
+	kind, params, err := mime.ParseMediaType(contentType)
+	if boundary = params["boundary"]; err != nil || kind != "multipart/form-data" || !plainBoundary.MatchString(boundary) {
+		return "", "", malformed("The Content-Type must be multipart/form-data with a boundary of letters, digits and the characters \"_.+=-\".")
+	}
+	return boundary, mime.FormatMediaType(kind, map[string]string{"boundary": boundary}), nil
+}
+
 // readForm finds the parts of a body of the type multipart/form-data. It is strict: servers read sloppy forms in different
 // ways, and the provider must see what was checked.
-func readForm(contentType string, body []byte) ([]formPart, error) {
-	kind, params, err := mime.ParseMediaType(contentType)
-	boundary := params["boundary"]
-	if err != nil || kind != "multipart/form-data" || boundary == "" || len(boundary) > 70 {
-		return nil, malformed("The Content-Type must be multipart/form-data with a boundary.")
-	}
+func readForm(boundary string, body []byte) ([]formPart, error) {
 	mark := []byte("--" + boundary)
 	if !bytes.HasPrefix(body, mark) {
 		return nil, malformed("The form does not begin with its boundary.")
@@ -83,6 +91,9 @@ func broken(header string) bool {
 	return strings.ContainsAny(strings.ReplaceAll(header, "\r\n", ""), "\r\n\x00") || strings.Contains(lines, "\r\n ") || strings.Contains(lines, "\r\n\t")
 }
 
+// plainField are the values of Content-Disposition in which all servers read the same name.
+var plainField = regexp.MustCompile(`(?i)^form-data *; *name=("[^"\\;]*"|[^" \\;]*)$`)
+
 var quoted = regexp.MustCompile(`"[^"]*"`)
 
 // unquoted is a header's value without its quoted texts. Servers read a backslash in them in different ways, so that a value with
@@ -109,7 +120,9 @@ func partOf(header string) (p formPart, err error) {
 				return p, malformed("A field of the form has no name, or more than one.")
 			}
 			p.name = params["name"]
-			_, p.file = params["filename"]
+			if _, p.file = params["filename"]; !p.file && !plainField.MatchString(strings.TrimSpace(value)) {
+				return p, malformed("A field of the form that is not a file must have a name without quotes, backslashes and semicolons, and nothing else.")
+			}
 		case "Content-Type":
 			p.kind = strings.TrimSpace(value)
 		case "Content-Transfer-Encoding":

@@ -50,7 +50,7 @@ type Media struct {
 
 	masks int64      // how many of InputImages are masks: at most one
 	parts []formPart // of a form
-	kind  string     // the Content-Type of a form
+	kind  string     // the Content-Type of a form, as it is sent
 }
 
 // IsMedia reports whether an endpoint makes or takes images or sound.
@@ -245,12 +245,16 @@ func (r *Request) takeMediaText(name string, value []byte) error {
 }
 
 func (r *Request) readFormFields(contentType string, suspect RefusedFields) error {
-	parts, err := readForm(contentType, r.body)
+	boundary, kind, err := formBoundary(contentType)
+	if err != nil {
+		return err
+	}
+	parts, err := readForm(boundary, r.body)
 	if err != nil {
 		return err
 	}
 	m := r.Media
-	m.parts, m.kind = parts, contentType
+	m.parts, m.kind = parts, kind
 	var seen []string
 	for _, p := range parts {
 		name, err := r.mediaField([]byte(p.name))
