@@ -4,6 +4,8 @@ package translate
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
 	"time"
 
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -90,6 +92,11 @@ var own = []string{
 
 // chatOf makes the chat.
 func chatOf(request object, o Options) (object, error) {
+	for name := range request {
+		if err := spelled(name); err != nil {
+			return nil, err
+		}
+	}
 	for _, u := range unsupported {
 		if present(request[u.name]) {
 			return nil, invalid(u.name, u.problem)
@@ -109,6 +116,17 @@ func chatOf(request object, o Options) (object, error) {
 		return nil, err
 	}
 	return chat, nil
+}
+
+// spelled refuses a member that differs in case only from one that is translated: it would go along, and a provider whose parser folds
+// case would read it.
+func spelled(name string) error {
+	for _, known := range own {
+		if name != known && strings.EqualFold(name, known) {
+			return invalid(known, "is written as "+strconv.Quote(name)+"; write it in lower case")
+		}
+	}
+	return nil
 }
 
 func fill(chat, request object, o Options) error {

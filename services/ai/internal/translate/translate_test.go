@@ -21,6 +21,10 @@ func TestFieldsOfChatsDoNotPass(t *testing.T) {
 		_, err := translate.New([]byte(`{"model":"m","input":"x","max_output_tokens":16,`+field+`}`), translate.Options{})
 		require.ErrorContains(t, err, "is a field of chat completions", field)
 	}
+	for name, known := range map[string]string{`"N"`: "n", `"Max_Completion_Tokens"`: "max_completion_tokens", `"meſſages"`: "messages", `"Best_of"`: "best_of", `"\u004e"`: "n"} {
+		_, err := translate.New([]byte(`{"model":"m","input":"x","max_output_tokens":16,`+name+`:128}`), translate.Options{})
+		require.ErrorContains(t, err, fmt.Sprintf("The field %q is written as", known))
+	}
 	exchange, err := translate.New([]byte(`{"model":"m","input":"x","max_output_tokens":16,"n":null,"max_tokens":null}`), translate.Options{})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"model":"m","messages":[{"role":"user","content":"x"}],"max_completion_tokens":16}`, string(exchange.Body))
