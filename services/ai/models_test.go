@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	aiv1 "github.com/trivet-dev/trivet/gen/go/trivet/ai/v1"
+	billingv1 "github.com/trivet-dev/trivet/gen/go/trivet/billing/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
 	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/models"
@@ -213,5 +214,34 @@ func TestStoredChatsAreRefused(t *testing.T) {
 		a := h.respond(`{` + member + `,"model":"gpt-4o-mini","input":"x"}`)
 		require.Nil(t, a.err)
 		require.EqualValues(t, http.StatusOK, a.head.GetStatus(), a.body)
+	}
+}
+
+// A key or a plan that has only dated names of a model may use these names, so they are listed.
+func TestListModelsByTheNamesThatAreAllowed(t *testing.T) {
+	for name, c := range map[string]struct{ plan, key, want []string }{
+		"all":                         {nil, nil, []string{"old", "open", "plain", "strict"}},
+		"the id":                      {nil, []string{"open"}, []string{"open"}},
+		"a dated name of the key":     {nil, []string{"open-2026-01-01"}, []string{"open-2026-01-01"}},
+		"a dated name of the plan":    {[]string{"plain", "open-2026-01-01"}, nil, []string{"open-2026-01-01", "plain"}},
+		"the plan has the id":         {[]string{"open"}, []string{"open-2026-01-01"}, []string{"open-2026-01-01"}},
+		"the key has the id":          {[]string{"open-2026-01-01"}, []string{"open"}, []string{"open-2026-01-01"}},
+		"the plan lacks the model":    {[]string{"plain"}, []string{"open-2026-01-01"}, nil},
+		"both have the same name":     {[]string{"open-2026-01-01"}, []string{"open-2026-01-01"}, []string{"open-2026-01-01"}},
+		"an id beside its dated name": {nil, []string{"open", "open-2026-01-01"}, []string{"open"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t, withModels(otherModels), withUpstream(raw("application/json", wholeHello)))
+			h.billing.Plan = &billingv1.GetEntitlementsResponse{Models: c.plan, Limits: &billingv1.Limits{}}
+			h.claims.APIKeyID, h.claims.Models = "key_1", c.key
+			res, err := h.ListModels(t.Context(), &aiv1.ListModelsRequest{})
+			require.NoError(t, err)
+			var names []string
+			for _, m := range res.GetModels() {
+				names = append(names, m.GetId())
+				require.Nil(t, h.chat(`{"model":"`+m.GetId()+`","messages":[{"role":"user","content":"x"}]}`).err, "a listed name can be used")
+			}
+			require.Equal(t, c.want, names)
+		})
 	}
 }

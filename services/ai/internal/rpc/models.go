@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -21,9 +22,7 @@ func (s *Server) ListModels(ctx context.Context, req *aiv1.ListModelsRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	all := slices.DeleteFunc(s.models.All(), func(m models.Model) bool {
-		return !includes(plan.GetModels(), m.ID) || !includes(claims.Models, m.ID)
-	})
+	all := usable(s.models.All(), plan.GetModels(), claims.Models)
 	list := paging.List{Name: "models", Filters: []string{claims.AccountID, claims.APIKeyID}}
 	page, next, err := paging.Window(list, all, paging.LongSize(req.GetPageSize()), req.GetPageToken(),
 		func(m models.Model) paging.Cursor { return paging.Cursor{ID: m.ID} })
@@ -46,6 +45,30 @@ func (s *Server) ListModels(ctx context.Context, req *aiv1.ListModelsRequest) (*
 		})
 	}
 	return out, nil
+}
+
+// usable returns the models by the names that all allowlists have, sorted by name. An allowlist that has a model's id has its aliases,
+// too. A model of which only aliases are allowed is listed by each of them, because its id is refused.
+func usable(all []models.Model, allowlists ...[]string) []models.Model {
+	var out []models.Model
+	for _, m := range all {
+		allowed := func(name string) bool {
+			return !slices.ContainsFunc(allowlists, func(list []string) bool { return !includes(list, m.ID) && !includes(list, name) })
+		}
+		if allowed(m.ID) {
+			out = append(out, m)
+			continue
+		}
+		for _, alias := range m.Aliases {
+			if allowed(alias) {
+				named := m
+				named.ID, named.Aliases = alias, nil
+				out = append(out, named)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b models.Model) int { return cmp.Compare(a.ID, b.ID) })
+	return out
 }
 
 func kindOf(kind string) aiv1.ModelKind {
