@@ -70,5 +70,8 @@ func (i *Issuer) Issue(c Claims, audience string, expire time.Time) (string, err
 	if err != nil {
 		return "", fmt.Errorf("sign passport: %w", err)
 	}
+	if len(token) > maxToken {
+		return "", fmt.Errorf("passport: %d bytes, but a service reads at most %d", len(token), maxToken)
+	}
 	return token, nil
 }

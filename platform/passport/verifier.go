@@ -12,7 +12,9 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-const maxToken = 8192
+// maxToken has room for the most that a key's own lists hold, and for a role with hundreds of permissions: a session token packs
+// them into far less.
+const maxToken = 32 << 10
 
 // The clocks of two processes may differ. A passport is used for at most a minute and renewed before its end, so its end
 // needs little leeway. A beginning that lies ahead does no harm, as auth signed the passport already; and no renewal would
