@@ -1,6 +1,7 @@
 package passport_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -33,6 +34,7 @@ func TestIssueRefuses(t *testing.T) {
 			token, err := i.Issue(tc.claims, tc.audience, c.t.Add(tc.life))
 			if tc.wrong != "" {
 				require.ErrorContains(t, err, tc.wrong)
+				require.Equal(t, tc.wrong == "expired", errors.Is(err, passport.ErrEnded))
 				require.Empty(t, token)
 				return
 			}

@@ -2,6 +2,7 @@ package passport
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 )
+
+// ErrEnded says that a passport would have no life left: the caller's credential ended while it was looked up.
+var ErrEnded = errors.New("passport: would have expired already")
 
 // Issuer signs passports. Only auth has one. It is safe for concurrent use.
 type Issuer struct {
@@ -48,7 +52,8 @@ func (i *Issuer) Replace(key ed25519.PrivateKey) error {
 // PublicKey is the key that verifies what this issuer signs.
 func (i *Issuer) PublicKey() ed25519.PublicKey { return i.key.Load().public }
 
-// Issue signs a passport for one service. It never lives longer than MaxLife, whatever expire says.
+// Issue signs a passport for one service. It never lives longer than MaxLife, whatever expire says. The error is ErrEnded
+// when expire has come.
 func (i *Issuer) Issue(c Claims, audience string, expire time.Time) (string, error) {
 	if c.UserID == "" || c.AccountID == "" || audience == "" {
 		return "", fmt.Errorf("passport: user, account and audience are required")
@@ -58,7 +63,7 @@ func (i *Issuer) Issue(c Claims, audience string, expire time.Time) (string, err
 		expire = latest
 	}
 	if !expire.After(now) {
-		return "", fmt.Errorf("passport: would have expired already")
+		return "", ErrEnded
 	}
 	standard := jwt.Claims{
 		Issuer:   issuer,

@@ -2,10 +2,13 @@ package auth_test
 
 import (
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric/noop"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
 	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
@@ -56,6 +59,26 @@ func TestPassportNeverOutlivesTheToken(t *testing.T) {
 	claims, err := f.verifier.Verify(answer.GetPassports()["ai"], "ai")
 	require.NoError(t, err)
 	require.Equal(t, end, claims.ExpireTime.Unix())
+}
+
+// A credential that ends while its owner is looked up is refused like one that ended before: passports are made by a clock that
+// shows how late it is then.
+func TestCredentialsThatEndDuringTheLookUp(t *testing.T) {
+	var late atomic.Int64
+	issuing := func() time.Time { return time.Now().Add(time.Duration(late.Load())) }
+	f := startBy(t, settings.NewSecret("sqlite://"+t.TempDir()), nil, noop.Meter{}, issuing)
+	session := f.clerk.Token(t, time.Now(), map[string]any{"exp": time.Now().Unix() + 30})
+	key := f.newKey(t, f.as(t, session), &authv1.CreateApiKeyRequest{ExpireTime: timestamppb.New(time.Now().Add(30 * time.Second))})
+	for name, credential := range map[string]string{"session": session, "key": key.GetSecret()} {
+		late.Store(0)
+		_, err := f.authenticate(t, credential)
+		require.NoError(t, err, name)
+		late.Store(int64(40 * time.Second))
+		_, err = f.authenticate(t, credential)
+		e := errs.From(err)
+		require.Equal(t, errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, e.Reason, "%s: %v", name, err)
+		require.Equal(t, "Invalid token", e.Message)
+	}
 }
 
 func TestBadTokensLookAlike(t *testing.T) {

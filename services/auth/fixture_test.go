@@ -56,10 +56,16 @@ func startWith(t testing.TB, change func(*auth.Config), meter metric.Meter) *fix
 // startAt starts the service on a database.
 func startAt(t testing.TB, at settings.Secret, change func(*auth.Config), meter metric.Meter) *fixture {
 	t.Helper()
+	return startBy(t, at, change, meter, time.Now)
+}
+
+// startBy starts the service with a clock of its own for passports.
+func startBy(t testing.TB, at settings.Secret, change func(*auth.Config), meter metric.Meter, issuing func() time.Time) *fixture {
+	t.Helper()
 	f := &fixture{clerk: authtest.NewKeys()}
 	f.url = f.clerk.Serve(t).URL
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	issuer, err := passport.NewIssuer(key, time.Now)
+	issuer, err := passport.NewIssuer(key, issuing)
 	require.NoError(t, err)
 	f.verifier, err = passport.NewVerifier([]ed25519.PublicKey{issuer.PublicKey()}, time.Now)
 	require.NoError(t, err)

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	authv1 "github.com/trivet-dev/trivet/gen/go/trivet/auth/v1"
+	errorsv1 "github.com/trivet-dev/trivet/gen/go/trivet/errors/v1"
+	"github.com/trivet-dev/trivet/platform/errs"
 	"github.com/trivet-dev/trivet/platform/passport"
 	"github.com/trivet-dev/trivet/services/auth/internal/apikey"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
@@ -26,12 +28,20 @@ func (s *Server) Authenticate(ctx context.Context, req *authv1.AuthenticateReque
 	passports := make(map[string]string, len(audiences()))
 	for _, audience := range audiences() {
 		if passports[audience], err = s.options.Passports.Issue(grant.Claims, audience, grant.ExpireTime); err != nil {
-			return nil, err
+			return nil, ended(err)
 		}
 	}
 	return &authv1.AuthenticateResponse{
 		Passports: passports, ExpireTime: timestamppb.New(grant.ExpireTime), Identity: identityMessage(&grant.Claims),
 	}, nil
+}
+
+// ended is the refusal of a credential that ended while its owner was looked up.
+func ended(err error) error {
+	if errors.Is(err, passport.ErrEnded) {
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_TOKEN, "Invalid token").Cause(err)
+	}
+	return err
 }
 
 // GetMe answers who the caller is.
