@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/mirror"
 	"github.com/trivet-dev/trivet/services/billing/internal/plans"
+	"github.com/trivet-dev/trivet/services/billing/internal/subscriptions"
 )
 
 // subscriber is an account with a customer at Stripe, at midnight of a day.
@@ -368,4 +369,26 @@ func TestAYearWithManyInvoices(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The time of grace counts from an invoice of before the period, also when hundreds of invoices come after it.
+func TestAnUnpaidInvoiceBehindManyOthers(t *testing.T) {
+	subscribed(t, func(t *testing.T, s *subscriber) {
+		old := s.month(1).AddDate(0, 0, -6)
+		s.mirrored(mirror.Invoice, fmt.Sprintf(`{"id":"in_old","object":"invoice","customer":"cus_1","subscription":"sub_1","status":"open","attempted":true,"created":%d,"total":2000,
+			"lines":{"data":[]}}`, old.Unix()))
+		for n := range 250 {
+			s.mirrored(mirror.Invoice, fmt.Sprintf(`{"id":"in_%03d","object":"invoice","customer":"cus_1","subscription":null,"status":"paid","created":%d,"total":2000,"lines":{"data":[]}}`,
+				n, old.Add(time.Duration(n+1)*time.Minute).Unix()))
+		}
+		access := func(at time.Time) subscriptions.Access {
+			s.clock.Set(at)
+			s.sub(1, "past_due")
+			st, err := s.store.Subscription(t.Context(), alice)
+			require.NoError(t, err)
+			return st.Access
+		}
+		require.Equal(t, subscriptions.Grace, access(old.AddDate(0, 0, 7).Add(-time.Second)))
+		require.Equal(t, subscriptions.Suspended, access(old.AddDate(0, 0, 7)))
+	})
 }
