@@ -87,6 +87,8 @@ func TestAChangeSaysWhatBecomesOfATrial(t *testing.T) {
 	p := checkout.Preview{Subscription: id, Item: item, FromPrice: price, Price: other, Quantity: 1, Date: time.Now(), TrialEnd: end.Add(time.Hour)}
 	_, err := w.Change(t.Context(), p, "key_1")
 	require.NoError(t, err)
+	require.Contains(t, w.sent, "proration_behavior=none")
+	require.NotContains(t, w.sent, "proration_date", "nothing is charged")
 	require.Contains(t, w.read(t, "/v1/subscriptions/"+id), fmt.Sprintf(`"trial_end": %d`, end.Add(time.Hour).Unix()))
 	require.Contains(t, w.read(t, "/v1/subscriptions/"+id), `"status": "trialing"`)
 	p = checkout.Preview{Subscription: id, Item: item, FromPrice: other, Price: price, Quantity: 1, Date: time.Now(), EndTrial: true}

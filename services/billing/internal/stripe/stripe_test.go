@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -32,6 +33,7 @@ type fixture struct {
 	*stripe.Client
 	fake     *fake.Fake
 	requests []*http.Request
+	sent     string // the body of the last request
 	url      string
 	log      bytes.Buffer
 	clock    time.Time
@@ -46,7 +48,12 @@ func newFixture(t *testing.T, key string) *fixture {
 	w.fake, err = fake.New(fake.Config{Keys: []string{secret}})
 	require.NoError(t, err)
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.requests = append(w.requests, r)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		w.requests, w.sent = append(w.requests, r), string(body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		w.fake.ServeHTTP(rw, r)
 	}))
 	t.Cleanup(server.Close)
