@@ -41,7 +41,7 @@ func localhost(url string) string { return strings.Replace(url, "127.0.0.1", "lo
 func TestConsoleInChromium(t *testing.T) {
 	folder, chromium := browserFolder(t)
 	in := allInOne(t, "TRIVET_INBOX_MAX_ATTEMPTS=1", "PLANS_FILE="+withSeats(t))
-	require.Contains(t, inBrowser(t, filepath.Join(folder, "console.mjs"), localhost(in.edge), in.sandbox, chromium), "30 steps passed")
+	require.Contains(t, inBrowser(t, filepath.Join(folder, "console.mjs"), localhost(in.edge), in.sandbox, chromium), "31 steps passed")
 	require.NotContains(t, in.log.String(), "__clerk_db_jwt", "the log has no browser's token")
 }
 

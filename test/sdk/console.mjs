@@ -337,6 +337,30 @@ const steps = {
     await page.locator("dt", { hasText: "Renews" }).waitFor();
     assert.ok(!(await subscription(page)).cancelTime);
   },
+  async "a trial that has ended says what to do"() {
+    const other = await page.context().newPage();
+    let shown = {};
+    await other.route(/\/api\/v1\/billing\/subscription$/, async (route) => {
+      const answer = await (await route.fetch()).json();
+      await route.fulfill({ json: { subscription: { ...answer.subscription, ...shown } } });
+    });
+    const region = other.locator("section", { has: other.getByRole("heading", { name: "Subscription", exact: true }) });
+    const terms = () => region.locator("dt").allTextContents();
+    shown = { access: "SUBSCRIPTION_ACCESS_SUSPENDED", status: "paused", trialEndTime: "2026-11-01T10:00:00Z" };
+    await other.goto(`${base}/console/billing`);
+    await other.getByRole("alert").getByText("The trial has ended without a card.").waitFor();
+    await region.getByRole("button", { name: "Resume the plan" }).waitFor();
+    assert.deepEqual((await terms()).filter((t) => /Trial|Renews/.test(t)), ["Trial ended"]);
+    for (const [size, viewport] of Object.entries({ desk, phone })) {
+      await other.setViewportSize(viewport);
+      await check(other, `Billing, trial ended, light, ${size}`);
+    }
+    shown = { trialEndTime: "2026-11-01T10:00:00Z" }; // Stripe tells of a trial long after its end
+    await other.reload();
+    await region.locator("dt", { hasText: "Renews" }).waitFor();
+    assert.deepEqual((await terms()).filter((t) => /Trial/.test(t)), []);
+    await other.close();
+  },
   async "a failed payment is named until it is paid"() {
     const other = await open();
     await signIn(other, "user_alice@example.test", "billing?from=mail", "Billing"); // the sign-in leads to the page that was opened

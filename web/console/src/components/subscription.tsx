@@ -97,11 +97,14 @@ function seatsOf(s: Schemas['Subscription'], seats: Schemas['PlanSeats'], member
   return `${s.seats.toLocaleString()} of at most ${mostSeats(seats, s.interval).toLocaleString()}${used}${seats.perMember ? ', their number follows the members' : ''}`;
 }
 
+/** Whether the period is followed by another one, unless somebody cancels the plan. */
+const renews = (s: Schemas['Subscription']): boolean => s.access !== 'SUBSCRIPTION_ACCESS_ENDED' && s.status !== PAUSED;
+
 function facts(s: Schemas['Subscription'], planName: (id: string) => string, seats: Schemas['PlanSeats'] | undefined, members: number | undefined): [string, string][] {
   const all: [string, string | false | undefined][] = [
     ['Plan', planName(s.planId)], ['Charged', every(s.interval)], ['Seats', seats ? seatsOf(s, seats, members) : s.seats > 1 && s.seats.toLocaleString()],
-    ['Trial ends', s.trialEndTime && formatDate(s.trialEndTime)],
-    s.cancelTime ? ['Ends', formatDate(s.cancelTime)] : ['Renews', s.access !== 'SUBSCRIPTION_ACCESS_ENDED' && s.periodEndTime && formatDate(s.periodEndTime)],
+    [s.status === PAUSED ? 'Trial ended' : 'Trial ends', (s.access === 'SUBSCRIPTION_ACCESS_TRIAL' || s.status === PAUSED) && s.trialEndTime && formatDate(s.trialEndTime)],
+    s.cancelTime ? ['Ends', formatDate(s.cancelTime)] : ['Renews', renews(s) && s.periodEndTime && formatDate(s.periodEndTime)],
     ['Changes', s.scheduledChange && laterPlan(s.scheduledChange, planName(s.scheduledChange.planId))],
   ];
   return all.filter((row): row is [string, string] => !!row[1]);
