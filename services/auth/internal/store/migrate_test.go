@@ -224,7 +224,7 @@ func TestThePreviousVersionIsRefused(t *testing.T) {
 	databasetest.Each(t, store.Migrations(), func(t *testing.T, db *database.DB) {
 		var ahead *database.NewerError
 		require.ErrorAs(t, database.CheckVersion(t.Context(), db, upTo6(t)), &ahead)
-		require.Equal(t, database.NewerError{Service: "auth", Store: "auth", Version: 13, Known: 6}, *ahead)
+		require.Equal(t, database.NewerError{Service: "auth", Store: "auth", Version: 14, Known: 6}, *ahead)
 	})
 }
 
