@@ -81,6 +81,8 @@ func everyRequest(t *testing.T, c *stripe.Client, price string) map[string]func(
 	type call = func(ctx context.Context) error
 	now := time.Now()
 	p := checkout.Preview{Subscription: "sub_1", Item: "si_1", FromPrice: price, Price: "price_2", Quantity: 1, Date: now, Effective: now.AddDate(0, 1, 0)}
+	ended, within := p, p
+	ended.EndTrial, within.TrialEnd = true, now.AddDate(0, 0, 7)
 	product := offers.Product{ID: "trivet_plan_pro", Name: "Pro", TaxCode: "txcd_10000000", Active: true}
 	item := overage.NewItem{ChargeID: "ovc_1", Customer: "cus_1", Invoice: "in_1", Cents: 5, Description: "Usage", TaxBehavior: plans.TaxExclusive, TaxCode: "txcd_10000000", Key: "k5"}
 	all := map[string]call{
@@ -104,16 +106,22 @@ func everyRequest(t *testing.T, c *stripe.Client, price string) map[string]func(
 			_, _, err := c.PreviewChange(ctx, p)
 			return err
 		},
-		"Change":            func(ctx context.Context) error { return dropped(c.Change(ctx, p, "k3")) },
-		"Reprice":           func(ctx context.Context) error { return c.Reprice(ctx, p, "k4") },
-		"ScheduleChange":    func(ctx context.Context) error { return c.ScheduleChange(ctx, p) },
-		"ReleaseSchedule":   func(ctx context.Context) error { return c.ReleaseSchedule(ctx, "sub_sched_1") },
-		"GiveUpChange":      func(ctx context.Context) error { return c.GiveUpChange(ctx, "sub_1") },
-		"CancelAtPeriodEnd": func(ctx context.Context) error { return c.CancelAtPeriodEnd(ctx, "sub_1", true) },
-		"Unpause":           func(ctx context.Context) error { return dropped(c.Unpause(ctx, "sub_1", "k9")) },
-		"CancelNow":         func(ctx context.Context) error { return c.CancelNow(ctx, "sub_1") },
-		"CreateProduct":     func(ctx context.Context) error { return c.CreateProduct(ctx, product) },
-		"UpdateProduct":     func(ctx context.Context) error { return c.UpdateProduct(ctx, product) },
+		"Change": func(ctx context.Context) error { return dropped(c.Change(ctx, p, "k3")) },
+		"PreviewChange: ends a trial": func(ctx context.Context) error {
+			_, _, err := c.PreviewChange(ctx, ended)
+			return err
+		},
+		"Change: ends a trial":   func(ctx context.Context) error { return dropped(c.Change(ctx, ended, "k10")) },
+		"Change: within a trial": func(ctx context.Context) error { return dropped(c.Change(ctx, within, "k11")) },
+		"Reprice":                func(ctx context.Context) error { return c.Reprice(ctx, p, "k4") },
+		"ScheduleChange":         func(ctx context.Context) error { return c.ScheduleChange(ctx, p) },
+		"ReleaseSchedule":        func(ctx context.Context) error { return c.ReleaseSchedule(ctx, "sub_sched_1") },
+		"GiveUpChange":           func(ctx context.Context) error { return c.GiveUpChange(ctx, "sub_1") },
+		"CancelAtPeriodEnd":      func(ctx context.Context) error { return c.CancelAtPeriodEnd(ctx, "sub_1", true) },
+		"Unpause":                func(ctx context.Context) error { return dropped(c.Unpause(ctx, "sub_1", "k9")) },
+		"CancelNow":              func(ctx context.Context) error { return c.CancelNow(ctx, "sub_1") },
+		"CreateProduct":          func(ctx context.Context) error { return c.CreateProduct(ctx, product) },
+		"UpdateProduct":          func(ctx context.Context) error { return c.UpdateProduct(ctx, product) },
 		"PricesByKey": func(ctx context.Context) error {
 			return dropped(c.PricesByKey(ctx, []string{"trivet:plan:pro@1:month"}))
 		},
