@@ -69,6 +69,8 @@ type modelSale struct {
 	most int64
 	// open is the invoice that is not paid; "" for none.
 	open string
+	// ends is when the subscription was last said to end within its month; zero for never.
+	ends time.Time
 	// paid are the payments, and taken what a dispute takes of each, in cents.
 	paid  []string
 	taken map[string]int64
@@ -127,6 +129,7 @@ func (s *modelSale) write(t *rapid.T, kind mirror.Kind, body string) {
 
 // tell mirrors the subscription as it is.
 func (s *modelSale) tell(t *rapid.T, status, more string) {
+	s.ends = time.Time{}
 	s.write(t, mirror.Subscription, fmt.Sprintf(`{"id":%q,"object":"subscription","customer":%q,"status":%q,"created":%d,"start_date":%[4]d,"billing_cycle_anchor":%[4]d,
 		"current_period_start":%d,"current_period_end":%d,"items":{"data":[{"quantity":%d,"price":{"id":%q,"object":"price"}}]}%s}`,
 		s.id(), s.customer(), status, s.start.Unix(), s.at(s.month).Unix(), s.at(s.month+1).Unix(), s.seats, s.price, more))
@@ -257,6 +260,75 @@ func (m *model) cancel(t *rapid.T) {
 	s := m.needSale(t, true)
 	s.tell(t, "canceled", fmt.Sprintf(`,"ended_at":%d`, s.now().Unix()))
 	s.live, s.exact, s.open = false, -1, ""
+}
+
+// status is Stripe's of a subscription that is not over.
+func (s *modelSale) status() string {
+	if s.open != "" {
+		return "past_due"
+	}
+	return "active"
+}
+
+// endLater has the subscription end within its month.
+func (m *model) endLater(t *rapid.T) {
+	s := m.needSale(t, true)
+	rest := s.at(s.month + 1).Sub(s.now())
+	at := s.now().Add(rest / 8 * time.Duration(rapid.IntRange(1, 7).Draw(t, "eighths"))).Truncate(time.Second)
+	if !at.After(s.now()) {
+		t.Skip("the month is over, or nearly")
+	}
+	s.tell(t, s.status(), fmt.Sprintf(`,"cancel_at":%d`, at.Unix()))
+	s.ends = at
+}
+
+// takeBack tells, perhaps after that time, that the subscription does not end: nothing of the month's credit has expired, whatever happened meanwhile.
+func (m *model) takeBack(t *rapid.T) {
+	s := m.needSale(t, true)
+	if s.ends.IsZero() || !s.current() {
+		t.Skip("it does not end within the month")
+	}
+	s.tell(t, s.status(), "")
+	grants, err := m.b.store.Grants(t.Context(), m.account)
+	require.NoError(t, err)
+	entries, err := m.b.Entries(t.Context(), m.account, "", 100_000)
+	require.NoError(t, err)
+	month := fmt.Sprintf("%s%d", subscriptions.SourceOf(s.id()), s.at(s.month).Unix())
+	gone := int64(0)
+	for _, g := range grants {
+		if !strings.HasPrefix(g.Source, month) {
+			continue
+		}
+		require.Equal(t, s.at(s.month+1), g.ExpireTime)
+		for _, e := range entries {
+			switch {
+			case e.Kind != ledger.KindExpiry || e.Reference != g.ID:
+			case e.Credit == ledger.SideExpired:
+				gone += e.Amount
+			default:
+				gone -= e.Amount
+			}
+		}
+		if strings.Contains(g.Source, ":return:") {
+			gone -= g.Amount
+		}
+	}
+	require.NoError(t, m.b.store.Write(t.Context(), m.account, func(ctx context.Context, tx ledger.Tx) error {
+		clawed := int64(0)
+		for _, paid := range s.paid {
+			purchases, err := tx.Purchases(ctx, paid)
+			if err != nil {
+				return err
+			}
+			for _, p := range purchases {
+				if strings.HasPrefix(p.Source, month) {
+					clawed += p.Clawed
+				}
+			}
+		}
+		require.Equal(t, clawed, gone, "only refunds and disputes take credit of a month that is not over")
+		return nil
+	}))
 }
 
 // dispute opens a dispute of a payment, which takes back its credit that is left, or lets the account win it, which returns that.
@@ -406,7 +478,7 @@ func (m *model) checkSold(t *rapid.T) {
 	if s.exact >= 0 {
 		require.Equal(t, s.exact, given)
 	}
-	if s.live && s.current() && s.open == "" {
+	if s.live && s.current() && s.open == "" && (s.ends.IsZero() || s.now().Before(s.ends)) {
 		require.Equal(t, strings.TrimPrefix(s.price, "price_")+"@1", m.read().Plan)
 	}
 }

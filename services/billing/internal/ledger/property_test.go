@@ -92,6 +92,8 @@ func TestLedgerProperties(t *testing.T) {
 				"pay":        m.pay,
 				"change":     m.changePlan,
 				"cancel":     m.cancel,
+				"end later":  m.endLater,
+				"take back":  m.takeBack,
 				"dispute":    m.dispute,
 				"charge":     m.charge,
 				"due":        m.followDue,

@@ -168,6 +168,12 @@ type Tx interface {
 	// EndGrants has those of an account's grants expire at a time whose sources begin with a prefix and that expire later, also those with nothing
 	// left. It tells whether there were any.
 	EndGrants(ctx context.Context, accountID, sourcePrefix string, at time.Time) (bool, error)
+	// GrantsOf reads an account's grants of a source and of those that begin with it and a colon, spent ones too.
+	GrantsOf(ctx context.Context, accountID, source string) ([]Grant, error)
+	// ExtendGrant has a grant expire at a later time, also one with nothing left.
+	ExtendGrant(ctx context.Context, grantID string, until time.Time) error
+	// Expired is what has expired of a grant, or was taken back, less what came back to it.
+	Expired(ctx context.Context, g Grant) (int64, error)
 	// Billed reads what is mirrored of the account at Stripe. The account is locked.
 	Billed(ctx context.Context, accountID string) (Billed, error)
 	// Subscription reads what SaveSubscription wrote last: of the plan the id and the version. Its Access is subscriptions.None for nothing.

@@ -99,27 +99,8 @@ func (l *Ledger) subscribe(ctx context.Context, tx Tx, account *Account, st subs
 	if err := l.allowOverage(ctx, tx, account, st, now); err != nil {
 		return err
 	}
-	for _, due := range st.Grants {
-		if !due.Expire.After(now) {
-			continue
-		}
-		g := Grant{Source: due.Source, Amount: due.Amount, ExpireTime: due.Expire}
-		given, err := l.give(ctx, tx, account, g, now)
-		if err != nil {
-			return err
-		}
-		if !given && due.Payment.Total > 0 { // an advance may have been given for other seats than those that are paid
-			if g, err = tx.GrantBySource(ctx, account.ID, due.Source); err != nil {
-				return err
-			}
-		}
-		p := Purchase{
-			Key: due.Source, AccountID: account.ID, Source: due.Source, Payment: due.Payment.Intent, Invoice: due.Payment.Invoice, Credit: g.Amount,
-			Total: due.Payment.Total,
-		}
-		if err := l.purchased(ctx, tx, account, p, now); err != nil {
-			return err
-		}
+	if err := l.giveDue(ctx, tx, account, st, now); err != nil {
+		return err
 	}
 	return tx.SaveSubscription(ctx, account.ID, st)
 }

@@ -63,11 +63,13 @@ func (p payments) holds(ctx context.Context, q *db.Queries, limit int) (found []
 	}
 }
 
-// spentGrants reads grants and what expired of them, or was taken back, in billions and the rest.
+// spentGrants reads grants and what expired of them, or was taken back, less what came back, in billions and the rest.
 const spentGrants = `SELECT g.id, g.amount, g.remaining, g.paid_before, CAST(COALESCE(e.high, 0) AS BIGINT), CAST(COALESCE(e.low, 0) AS BIGINT)
 	FROM credit_grant AS g
 	LEFT JOIN (
-		SELECT reference, SUM(amount / 1000000000) AS high, SUM(amount % 1000000000) AS low FROM entry WHERE kind = 'expiry' GROUP BY reference
+		SELECT reference, SUM(sign * (amount / 1000000000)) AS high, SUM(sign * (amount % 1000000000)) AS low FROM (
+			SELECT reference, amount, CASE WHEN debit = 'expired:credit' THEN -1 ELSE 1 END AS sign FROM entry WHERE kind = 'expiry'
+		) AS x GROUP BY reference
 	) AS e ON e.reference = g.id
 	WHERE g.paid_before IS NOT NULL ORDER BY g.id`
 

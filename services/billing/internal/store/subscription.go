@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,6 +125,51 @@ func (u *unit) EndGrants(ctx context.Context, accountID, sourcePrefix string, at
 	}
 	a.sort()
 	return ended, nil
+}
+
+// GrantsOf reads those that are in memory as they are there.
+func (u *unit) GrantsOf(ctx context.Context, accountID, source string) ([]ledger.Grant, error) {
+	a, err := u.account(ctx, accountID)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := u.q.ListGrantsOf(ctx, db.ListGrantsOfParams{AccountID: accountID, Source: source})
+	if err != nil {
+		return nil, err
+	}
+	all := toGrants(rows)
+	for i, g := range all {
+		if known := u.grants[g.ID]; known != nil {
+			all[i] = known.Grant
+		}
+	}
+	for _, g := range a.grants {
+		if strings.HasPrefix(g.Source+":", source+":") && !slices.ContainsFunc(all, func(o ledger.Grant) bool { return o.ID == g.ID }) {
+			all = append(all, g.Grant) // the batch opens the account
+		}
+	}
+	return all, nil
+}
+
+func (u *unit) ExtendGrant(ctx context.Context, grantID string, until time.Time) error {
+	g, err := u.grant(ctx, grantID)
+	if err != nil {
+		return translate(err)
+	}
+	if g.ExpireTime.Before(until) {
+		g.ExpireTime = until
+	}
+	if a := u.accounts[g.AccountID]; a != nil {
+		a.sort()
+	}
+	return u.q.ExtendGrant(ctx, db.ExtendGrantParams{Until: until.UnixMicro(), ID: grantID})
+}
+
+func (u *unit) Expired(ctx context.Context, g ledger.Grant) (int64, error) {
+	if err := u.flushEntries(ctx); err != nil {
+		return 0, err
+	}
+	return u.q.SumExpired(ctx, db.SumExpiredParams{AccountID: g.AccountID, GrantID: g.ID})
 }
 
 func (u *unit) Billed(ctx context.Context, accountID string) (ledger.Billed, error) {

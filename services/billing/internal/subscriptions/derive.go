@@ -67,8 +67,12 @@ type State struct {
 	Scheduled Scheduled
 	// Next is when time alone changes the state; zero for never.
 	Next time.Time
-	// Grants are due now. Each is given once.
+	// Grants are due now, as far as nothing of them was given; see Due.
 	Grants []Grant
+	// Month is what the grants of the present month give together.
+	Month Month
+	// Kept is credit of all live subscriptions whose end is known.
+	Kept []Kept
 	// Endings are subscriptions that are over: their credit expires.
 	Endings []Ending
 	// Duplicates are further live subscriptions, which give nothing.
@@ -87,6 +91,17 @@ type Grant struct {
 	Expire time.Time
 	// Payment is what paid for it; empty while nothing has.
 	Payment Payment
+	// change says that it is for a change within the month.
+	change bool
+}
+
+// Kept is credit that a live subscription has given, if it was given.
+type Kept struct {
+	// Source is that of the credit. Those of further credit of the same month begin with it and a colon.
+	Source string
+	// Expire is when it ends at the earliest. When Exact, it does not end later, either.
+	Expire time.Time
+	Exact  bool
 }
 
 // Payment is what was paid for credit.
@@ -124,6 +139,9 @@ func SourceOf(subscriptionID string) string { return SourcePrefix + subscription
 func PeriodSource(subscriptionID string, start time.Time) string {
 	return SourceOf(subscriptionID) + strconv.FormatInt(start.Unix(), 10)
 }
+
+// TrialSource is the source of the credit of a subscription's trial.
+func TrialSource(subscriptionID string) string { return SourceOf(subscriptionID) + "trial" }
 
 // yearSource is the source of the credit of a year's first month when a month began in the same second.
 func yearSource(periodSource string) string { return periodSource + ":year" }
@@ -175,6 +193,7 @@ func Derive(in Input) State {
 		state.OverageUnpaid = slices.ContainsFunc(in.Invoices, Invoice.unpaidOverage)
 		for _, other := range live[1:] {
 			state.Duplicates = append(state.Duplicates, other.ID)
+			state.Kept = append(state.Kept, other.state.Kept...)
 		}
 		return state
 	case ended.ID != "" && len(out.Unmapped) == 0:

@@ -2,7 +2,6 @@ package subscriptions
 
 import (
 	"cmp"
-	"fmt"
 	"math/big"
 	"slices"
 	"time"
@@ -13,27 +12,27 @@ import (
 // maxGrant is the most that the ledger takes as one grant.
 const maxGrant = 1_000_000_000_000_000
 
-// grants lists what is due in the present month of credit. part is its number within the period.
-func (in Input) grants(c candidate, st State, part int, late bool) []Grant {
+// grants lists what is due in the present month of credit, and what that month gives. part is its number within the period.
+func (in Input) grants(c candidate, st State, part int, late bool) ([]Grant, Month) {
 	switch st.Access {
 	case Trial:
 		if t := c.plan.Trial; t != nil && t.Credit > 0 {
-			return []Grant{{Source: SourceOf(c.ID) + "trial", Amount: t.Credit, Expire: st.TrialEnd}}
+			return []Grant{{Source: TrialSource(c.ID), Amount: t.Credit, Expire: st.TrialEnd}}, Month{}
 		}
-		return nil
+		return nil, Month{}
 	case Active, Grace:
 	default:
-		return nil
+		return nil, Month{}
 	}
 	if c.Status == "trialing" {
-		return nil // the trial is over, and whether a card pays is not known yet
+		return nil, Month{} // the trial is over, and whether a card pays is not known yet
 	}
 	base := in.base(c, st, late)
 	plan, quantity := base.plan, base.quantity
 	if part > 0 { // a later month of a year is granted by what the subscription was when it began
 		plan, quantity = c.plan, c.quantity
 	}
-	changes := in.changes(c, st)
+	changes, first := in.changes(c, st)
 	key := PeriodSource(c.ID, st.CreditStart)
 	if part == 0 && base.replacesMonth {
 		key = yearSource(key)
@@ -42,15 +41,15 @@ func (in Input) grants(c candidate, st State, part int, late bool) []Grant {
 	if part > 0 || base.replacesMonth || st.PeriodStart.Equal(c.StartDate.time()) || !base.found && c.beginsYear(st) {
 		advance = 0 // it bridges the hour until a renewal's invoice is paid
 	}
-	if part > 0 && len(changes) > 0 && changes[0].old != nil {
-		whole = changes[0].old.credit
+	if part > 0 && first >= 0 {
+		whole = first
 	}
-	grants := []Grant{{Source: AdvanceSource(key), Amount: advance, Expire: st.CreditEnd, Payment: base.by}}
+	grants, month := []Grant{{Source: AdvanceSource(key), Amount: advance, Expire: st.CreditEnd, Payment: base.by}}, Month{}
 	if base.paid {
-		grants = append(grants, Grant{Source: key, Amount: whole - advance, Expire: st.CreditEnd, Payment: base.by})
-		grants = append(grants, ups(c, st, changes, whole)...)
+		month = Month{Rest: Grant{Source: key, Amount: whole - advance, Expire: st.CreditEnd, Payment: base.by}, Included: whole, Sources: []string{key, AdvanceSource(key)}}
+		grants = append(append(grants, month.Rest), month.add(c, st, changes)...)
 	}
-	return slices.DeleteFunc(grants, func(g Grant) bool { return g.Amount == 0 })
+	return slices.DeleteFunc(grants, func(g Grant) bool { return g.Amount <= 0 }), month
 }
 
 // credit is an amount for each seat, at most what one grant may be.
@@ -134,83 +133,17 @@ func (c candidate) isPaid(inv Invoice) bool {
 	return inv.Status == "paid" || inv.Status == "void" && c.PauseCollection != nil && c.PauseCollection.Behavior == "void"
 }
 
-// ups are the shares of the credit that changes within the month add to a level of credit. Only what is above every earlier level of the
-// month is given, so that going down and up again gives nothing.
-func ups(c candidate, st State, changes []change, highest int64) (grants []Grant) {
-	for _, to := range changes {
-		before := highest
-		if to.old != nil {
-			before = max(before, to.old.credit)
-		}
-		if to.fresh.credit <= before {
-			continue
-		}
-		highest = to.fresh.credit
-		g := Grant{
-			Source: fmt.Sprintf("%s%d:up:%s:%d", SourceOf(c.ID), st.CreditStart.Unix(), to.fresh.price, to.fresh.quantity),
-			Amount: share(to.fresh.credit-before, st.CreditEnd.Sub(to.fresh.at), st.CreditEnd.Sub(st.CreditStart)),
-			Expire: st.CreditEnd, Payment: to.by,
-		}
-		if !slices.ContainsFunc(grants, func(o Grant) bool { return o.Source == g.Source }) {
-			grants = append(grants, g)
-		}
-	}
-	return grants
-}
-
-// changes are the changes of price or seats within the month that are paid, the oldest first.
-func (in Input) changes(c candidate, st State) (all []change) {
-	for _, inv := range in.of(c) {
-		if inv.Status != "paid" {
-			continue
-		}
-		if to := in.change(inv, st); to.fresh != nil {
-			to.by = inv.payment()
-			all = append(all, to)
-		}
-	}
-	return all
-}
-
-// change has its two sides: what was given back, which may be nil, and what was charged for the rest.
-type change struct {
-	old, fresh *level
-	by         Payment
-}
-
-// level is what one side of a change gives in a month.
-type level struct {
-	price    string
-	quantity int64
-	credit   int64
-	at       time.Time
-}
-
-// change reads the two sides of a change of price or seats from an invoice.
-func (in Input) change(inv Invoice, st State) (to change) {
-	for _, l := range inv.Lines.Data {
-		at := l.Period.Start.time()
-		sale, ok := in.Catalog.ByPrice(l.Price.ID)
-		if !ok || sale.Plan == nil || !l.Proration || l.Price.metered() || at.Before(st.CreditStart) || !at.Before(st.CreditEnd) {
-			continue
-		}
-		side := &level{l.Price.ID, l.Quantity, credit(*sale.Plan, l.Quantity, sale.Plan.IncludedCredit), at}
-		if l.Amount < 0 {
-			to.old = side
-		} else if to.fresh == nil || side.at.After(to.fresh.at) {
-			to.fresh = side
-		}
-	}
-	return to
-}
-
 // share is amount × rest ÷ whole, rounded up.
 func share(amount int64, rest, whole time.Duration) int64 {
 	if whole <= 0 || rest >= whole {
 		return amount
 	}
-	n := new(big.Int).Mul(big.NewInt(amount), big.NewInt(int64(rest)))
-	n.Add(n, big.NewInt(int64(whole)-1))
+	return up(new(big.Int).Mul(big.NewInt(amount), big.NewInt(int64(rest))), whole)
+}
+
+// up is an amount ÷ whole, rounded up.
+func up(amount *big.Int, whole time.Duration) int64 {
+	n := new(big.Int).Add(amount, big.NewInt(int64(whole)-1))
 	return n.Div(n, big.NewInt(int64(whole))).Int64()
 }
 

@@ -293,8 +293,10 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         JOIN credit_grant AS g ON g.account_id = s.account_id AND g.source = s.source
         LEFT JOIN (
             SELECT e.reference, SUM(e.amount) AS gone, SUM(CASE WHEN e.create_time < o.expire_time THEN e.amount ELSE 0 END) AS early
-            FROM entry AS e JOIN credit_grant AS o ON o.id = e.reference
-            WHERE e.kind = 'expiry' GROUP BY e.reference
+            FROM (
+                SELECT reference, create_time, CASE WHEN debit = 'expired:credit' THEN -amount ELSE amount END AS amount FROM entry WHERE kind = 'expiry'
+            ) AS e JOIN credit_grant AS o ON o.id = e.reference
+            GROUP BY e.reference
         ) AS x ON x.reference = g.id
         GROUP BY p.payment_intent, p.clawed, p.credit
     ) AS c WHERE c.clawed < c.early OR c.clawed > c.gone

@@ -44,6 +44,20 @@ func (q *Queries) EndGrants(ctx context.Context, arg EndGrantsParams) (int64, er
 	return result.RowsAffected()
 }
 
+const extendGrant = `-- name: ExtendGrant :exec
+UPDATE credit_grant SET expire_time = $1 WHERE id = $2 AND expire_time < $1
+`
+
+type ExtendGrantParams struct {
+	Until int64
+	ID    string
+}
+
+func (q *Queries) ExtendGrant(ctx context.Context, arg ExtendGrantParams) error {
+	_, err := q.db.ExecContext(ctx, extendGrant, arg.Until, arg.ID)
+	return err
+}
+
 const getSubscription = `-- name: GetSubscription :one
 SELECT account_id, stripe_id, plan_id, version, billing_interval, status, access, seats, period_start_time, period_end_time, trial_end_time, cancel_time, next_time, change_plan_id, change_version, change_interval, change_seats, change_time FROM subscription WHERE account_id = $1
 `
@@ -195,6 +209,49 @@ func (q *Queries) ListDueSubscriptions(ctx context.Context, arg ListDueSubscript
 			return nil, err
 		}
 		items = append(items, account_id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listGrantsOf = `-- name: ListGrantsOf :many
+SELECT id, account_id, source, amount, remaining, create_time, expire_time, paid_before FROM credit_grant WHERE account_id = $1
+AND SUBSTR(source || ':', 1, LENGTH(CAST($2 AS TEXT)) + 1) = CAST($2 AS TEXT) || ':' ORDER BY create_time, id
+`
+
+type ListGrantsOfParams struct {
+	AccountID string
+	Source    string
+}
+
+// The grants of a source, and those whose sources begin with it and a colon.
+func (q *Queries) ListGrantsOf(ctx context.Context, arg ListGrantsOfParams) ([]CreditGrant, error) {
+	rows, err := q.db.QueryContext(ctx, listGrantsOf, arg.AccountID, arg.Source)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CreditGrant
+	for rows.Next() {
+		var i CreditGrant
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Source,
+			&i.Amount,
+			&i.Remaining,
+			&i.CreateTime,
+			&i.ExpireTime,
+			&i.PaidBefore,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err
@@ -460,4 +517,22 @@ type SetPlanParams struct {
 func (q *Queries) SetPlan(ctx context.Context, arg SetPlanParams) error {
 	_, err := q.db.ExecContext(ctx, setPlan, arg.Plan, arg.ID)
 	return err
+}
+
+const sumExpired = `-- name: SumExpired :one
+SELECT CAST(COALESCE(SUM(CASE WHEN debit = 'expired:credit' THEN -amount ELSE amount END), 0) AS BIGINT) FROM entry
+WHERE account_id = $1 AND kind = 'expiry' AND reference = $2
+`
+
+type SumExpiredParams struct {
+	AccountID string
+	GrantID   string
+}
+
+// What has expired of a grant, or was taken back, less what came back. It reads all entries of the account: it is rarely asked.
+func (q *Queries) SumExpired(ctx context.Context, arg SumExpiredParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, sumExpired, arg.AccountID, arg.GrantID)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
 }

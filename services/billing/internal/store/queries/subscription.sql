@@ -39,6 +39,19 @@ UPDATE account SET plan = $1 WHERE id = $2;
 UPDATE credit_grant SET expire_time = sqlc.arg(at_time) WHERE account_id = sqlc.arg(account_id) AND expire_time > sqlc.arg(at_time)
 AND SUBSTR(source, 1, LENGTH(CAST(sqlc.arg(source_prefix) AS TEXT))) = CAST(sqlc.arg(source_prefix) AS TEXT);
 
+-- name: ListGrantsOf :many
+-- The grants of a source, and those whose sources begin with it and a colon.
+SELECT * FROM credit_grant WHERE account_id = sqlc.arg(account_id)
+AND SUBSTR(source || ':', 1, LENGTH(CAST(sqlc.arg(source) AS TEXT)) + 1) = CAST(sqlc.arg(source) AS TEXT) || ':' ORDER BY create_time, id;
+
+-- name: ExtendGrant :exec
+UPDATE credit_grant SET expire_time = sqlc.arg(until) WHERE id = sqlc.arg(id) AND expire_time < sqlc.arg(until);
+
+-- name: SumExpired :one
+-- What has expired of a grant, or was taken back, less what came back. It reads all entries of the account: it is rarely asked.
+SELECT CAST(COALESCE(SUM(CASE WHEN debit = 'expired:credit' THEN -amount ELSE amount END), 0) AS BIGINT) FROM entry
+WHERE account_id = sqlc.arg(account_id) AND kind = 'expiry' AND reference = sqlc.arg(grant_id);
+
 -- name: PostponeSubscription :exec
 UPDATE subscription SET next_time = sqlc.arg(next_time) WHERE account_id = sqlc.arg(account_id) AND next_time <= sqlc.arg(now);
 

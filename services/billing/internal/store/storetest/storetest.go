@@ -73,6 +73,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"erasure of history":       erasureOfHistory,
 		"sums beyond 64 bits":      hugeSums,
 		"audit":                    audit,
+		"grants of a source":       grantsOfASource,
 		"customers":                customersOfAccounts,
 		"deleted customers":        customersDeleted,
 		"constraints":              constraints,
