@@ -88,12 +88,22 @@ func (h *history) step() {
 			h.try(http.MethodPost, "/v1/subscriptions", price)
 		}
 	case 3, 4:
-		price.Set("items[0][id]", h.item(sub))
-		price.Set("proration_behavior", "always_invoice")
-		price.Set("payment_behavior", "pending_if_incomplete")
-		h.try(http.MethodPost, "/v1/subscriptions/"+sub, price)
+		for range 1 + h.dice.IntN(3) { // within one second
+			price := url.Values{"items[0][price]": {h.prices[h.dice.IntN(len(h.prices))]}}
+			price.Set("items[0][id]", h.item(sub))
+			price.Set("proration_behavior", "always_invoice")
+			price.Set("payment_behavior", "pending_if_incomplete")
+			h.try(http.MethodPost, "/v1/subscriptions/"+sub, price)
+		}
 	case 5:
-		h.try(http.MethodPost, "/v1/subscriptions/"+sub, url.Values{"cancel_at_period_end": {fmt.Sprint(h.dice.IntN(2) == 0)}})
+		end := url.Values{"cancel_at_period_end": {fmt.Sprint(h.dice.IntN(2) == 0)}}
+		switch h.dice.IntN(4) {
+		case 0:
+			end = url.Values{"cancel_at": {fmt.Sprint(h.Now().Add(time.Duration(1+h.dice.IntN(20*24)) * time.Hour).Unix())}}
+		case 1:
+			end = url.Values{"cancel_at": {""}}
+		}
+		h.try(http.MethodPost, "/v1/subscriptions/"+sub, end)
 	case 6:
 		h.try(http.MethodDelete, "/v1/subscriptions/"+sub, nil)
 	case 7:
