@@ -288,6 +288,11 @@ func (m *model) takeBack(t *rapid.T) {
 	if s.ends.IsZero() || !s.current() {
 		t.Skip("it does not end within the month")
 	}
+	if s.now().Before(s.ends) && rapid.Bool().Draw(t, "late") {
+		m.b.clock.Set(s.ends)
+		m.latest = s.ends
+		m.followDue(t)
+	}
 	s.tell(t, s.status(), "")
 	grants, err := m.b.store.Grants(t.Context(), m.account)
 	require.NoError(t, err)
