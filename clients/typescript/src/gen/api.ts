@@ -1997,7 +1997,7 @@ export interface components {
          *      - ENTRY_KIND_GRANT: Credit was granted.
          *      - ENTRY_KIND_USAGE: A call was charged.
          *      - ENTRY_KIND_ADJUSTMENT: The charge of an earlier call was corrected.
-         *      - ENTRY_KIND_EXPIRY: Unused credit expired, or was taken back after a refund or a dispute.
+         *      - ENTRY_KIND_EXPIRY: Unused credit expired, or was taken back after a refund or a dispute. Of an entry whose debit is "expired:credit", credit that ended too early came back.
          *      - ENTRY_KIND_OVERAGE: Usage beyond all credit became overage, or a correction took some back.
          * @default ENTRY_KIND_UNSPECIFIED
          * @enum {string}

@@ -172,9 +172,13 @@ func (m *model) checkUsed(t *rapid.T, grants []ledger.Grant) {
 	}
 	for _, e := range entries {
 		if e.Kind == ledger.KindExpiry {
-			expired[e.Reference] += e.Amount
+			amount := e.Amount
+			if e.Debit == ledger.SideExpired { // it came back
+				amount = -amount
+			}
+			expired[e.Reference] += amount
 			if e.CreateTime.Before(ends[e.Reference]) {
-				early[e.Reference] += e.Amount
+				early[e.Reference] += amount
 			}
 		}
 	}

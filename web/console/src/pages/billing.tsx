@@ -98,11 +98,15 @@ const SOURCES: Partial<Record<Schemas['CreditSource'], string>> = {
 /** What moved the money, and of credit, where it came from. */
 function kindOf(e: Schemas['Entry']): string {
   const source = SOURCES[e.creditSource];
+  if (e.kind === 'ENTRY_KIND_EXPIRY' && !takes(e)) return 'returned credit'; // it had ended too early
   return (KINDS[e.kind] ?? 'other') + (source ? `: ${source}` : '');
 }
 
+/** Whether the entry takes from the balance of the customer's account. */
+const takes = (e: Schemas['Entry']): boolean => e.debit.startsWith('customer:');
+
 /** The amount as it changes the balance of the customer's account. */
-const signedUsd = (e: Schemas['Entry']): string => (e.debit.startsWith('customer:') ? '\u2212' : '+') + usd(e.amountNanoUsd);
+const signedUsd = (e: Schemas['Entry']): string => (takes(e) ? '\u2212' : '+') + usd(e.amountNanoUsd);
 
 function Movements() {
   const { trivet, scope } = useApi();

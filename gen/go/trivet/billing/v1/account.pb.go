@@ -100,7 +100,7 @@ const (
 	EntryKind_ENTRY_KIND_USAGE EntryKind = 2
 	// The charge of an earlier call was corrected.
 	EntryKind_ENTRY_KIND_ADJUSTMENT EntryKind = 3
-	// Unused credit expired, or was taken back after a refund or a dispute.
+	// Unused credit expired, or was taken back after a refund or a dispute. Of an entry whose debit is "expired:credit", credit that ended too early came back.
 	EntryKind_ENTRY_KIND_EXPIRY EntryKind = 4
 	// Usage beyond all credit became overage, or a correction took some back.
 	EntryKind_ENTRY_KIND_OVERAGE EntryKind = 5

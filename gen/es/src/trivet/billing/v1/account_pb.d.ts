@@ -1446,7 +1446,7 @@ export enum EntryKind {
   ADJUSTMENT = 3,
 
   /**
-   * Unused credit expired, or was taken back after a refund or a dispute.
+   * Unused credit expired, or was taken back after a refund or a dispute. Of an entry whose debit is "expired:credit", credit that ended too early came back.
    *
    * @generated from enum value: ENTRY_KIND_EXPIRY = 4;
    */

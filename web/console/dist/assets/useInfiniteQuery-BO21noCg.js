@@ -1,0 +1,1 @@
+import{Q as e,W as t}from"./index-CySQAycb.js";function n(n,r){return t(n,e,r)}export{n as t};

@@ -1,1 +1,0 @@
-import{Q as e,W as t}from"./index-Ppn1Onpo.js";function n(n,r){return t(n,e,r)}export{n as t};
