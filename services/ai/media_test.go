@@ -218,7 +218,7 @@ func TestMediaRefusals(t *testing.T) {
 			return strings.Replace(b, "whisper-1", "whisper-1\n"+mark+"\nx", 1)
 		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"a boundary with an escape": {transcriptions, twoForms(t, `a(b`, `a\(b`, `boundary="a\(b"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
-		"an escape that is not one":    {transcriptions, twoForms(t, `a\b`, "ab", `boundary="a\b"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"an escape that is not one": {transcriptions, twoForms(t, `a\b`, "ab", `boundary="a\b"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"a boundary with a space":   {transcriptions, twoForms(t, "a b", "a", `boundary="a b"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"a name with an escape":     {transcriptions, second(t, `name="mode\l"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"a name behind an escape":   {transcriptions, second(t, `x="\"; name=model; y=\""; name="other"`), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
