@@ -67,7 +67,7 @@ func TestAChangeFromATrialToAPlanWithoutOne(t *testing.T) {
 				}
 				require.Equal(t, []int64{c.cents, 0}, h.invoiced())
 				h.news()
-				require.EqualValues(t, 33_000_000_000, h.account().GetBalanceNanoUsd(), "free credit, that of the trial until its time, and that of the month")
+				require.EqualValues(t, 30_000_000_000, h.account().GetBalanceNanoUsd(), "free credit, and that of the month: that of the trial ended with it")
 			})
 		})
 	}
@@ -127,7 +127,7 @@ func TestAChangeFromATrialThatIsNotPaid(t *testing.T) {
 		h.at(http.MethodPost, "/v1/invoices/"+h.listed("/v1/invoices?status=open")[0]+"/pay", nil)
 		h.news()
 		require.Equal(t, "pro", h.account().GetPlanId())
-		require.EqualValues(t, 33_000_000_000, h.account().GetBalanceNanoUsd())
+		require.EqualValues(t, 30_000_000_000, h.account().GetBalanceNanoUsd(), "free credit, and that of the month: that of the trial ended with it")
 	})
 }
 
