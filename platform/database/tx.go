@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // errTxDone is for a Tx used after its function returned.
@@ -117,4 +119,84 @@ func (t *laneTx) PrepareContext(_ context.Context, query string) (*sql.Stmt, err
 	}
 	stmt, err := t.s.conn.PrepareContext(context.Background(), query)
 	return stmt, t.note(err)
+}
+
+// Together runs the statements; see Tx.
+func (t *laneTx) Together(ctx context.Context, statements []Statement) error {
+	for i := range statements {
+		statements[i].Changed = NotRun
+	}
+	if t.s.dialect == Postgres && len(statements) > 1 && t.failed == nil {
+		return t.travel(statements)
+	}
+	for i := range statements {
+		if err := t.alone(ctx, &statements[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alone runs one of the statements by itself.
+func (t *laneTx) alone(ctx context.Context, s *Statement) error {
+	if s.Scan == nil {
+		result, err := t.ExecContext(ctx, s.Query, s.Args...)
+		if err == nil {
+			s.Changed, err = result.RowsAffected()
+		}
+		return err
+	}
+	rows, err := t.QueryContext(ctx, s.Query, s.Args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // Err tells what Close would
+	for rows.Next() {
+		if err := s.Scan(rows); err != nil {
+			return err
+		}
+	}
+	return t.note(rows.Err())
+}
+
+// travel sends all statements to PostgreSQL at once and then reads their results.
+func (t *laneTx) travel(statements []Statement) error {
+	t.s.ran += len(statements)
+	batch := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, len(statements))}
+	for _, s := range statements {
+		batch.Queue(s.Query, utc(s.Args)...)
+	}
+	results := t.s.pg.SendBatch(context.Background(), batch)
+	var unread error
+	for i := range statements {
+		if unread = statements[i].read(results); unread != nil {
+			break
+		}
+	}
+	if err := results.Close(); unread == nil {
+		unread = err
+	}
+	return t.note(unread)
+}
+
+// read reads the result of a statement.
+func (s *Statement) read(results pgx.BatchResults) error {
+	if s.Scan == nil {
+		tag, err := results.Exec()
+		if err == nil {
+			s.Changed = tag.RowsAffected()
+		}
+		return err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := s.Scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }

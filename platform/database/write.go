@@ -18,7 +18,28 @@ type Tx interface {
 	// AfterCommit has fn called once the write is known to be committed, before Write returns and by its caller. It is for
 	// signals, such as waking a worker; a process that dies in between never calls it.
 	AfterCommit(fn func())
+	// Together runs statements one after another and sets how many rows each has changed. On PostgreSQL all of them travel in one message and their
+	// results in another, where each would wait for its own answer otherwise. The error is that of the first statement that failed, or of its Scan.
+	// Rows of an earlier query must be closed.
+	Together(ctx context.Context, statements []Statement) error
 }
+
+// Statement is one of those that Tx.Together runs.
+type Statement struct {
+	// Query is its text, and Args are its values.
+	Query string
+	Args  []any
+	// Scan is called for each row of a query; nil for a statement that returns no rows.
+	Scan func(row Scanner) error
+	// Changed is how many rows a statement without Scan has changed. Together sets it, to NotRun where an earlier one failed.
+	Changed int64
+}
+
+// NotRun is the Changed of a statement that failed, or that did not run because an earlier one failed.
+const NotRun = -1
+
+// Scanner is a row of a query.
+type Scanner interface{ Scan(targets ...any) error }
 
 var (
 	// ErrClosed is returned for writes after Close.

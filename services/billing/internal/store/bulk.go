@@ -49,24 +49,26 @@ func parameters(dialect database.Dialect, text string) string {
 
 // exec runs the statements for the rows, whose values stand one after another, and returns how many rows they changed.
 func (b *bulk) exec(ctx context.Context, tx database.Tx, values []any) (changed int64, err error) {
+	statements := b.add(nil, values)
+	err = tx.Together(ctx, statements)
+	for _, s := range statements {
+		changed += s.Changed
+	}
+	return changed, err
+}
+
+// add adds the statements for the rows to others.
+func (b *bulk) add(statements []database.Statement, values []any) []database.Statement {
 	for i := 0; len(values) > 0; {
 		n := b.width * bulkSizes[i]
 		if n > len(values) {
 			i++
 			continue
 		}
-		result, err := tx.ExecContext(ctx, b.texts[i], values[:n]...)
-		if err != nil {
-			return changed, err
-		}
-		rows, err := result.RowsAffected()
-		if err != nil {
-			return changed, err
-		}
-		changed += rows
+		statements = append(statements, database.Statement{Query: b.texts[i], Args: values[:n]})
 		values = values[n:]
 	}
-	return changed, nil
+	return statements
 }
 
 // selects is a query with a list of ids, or of tuples of them, for lists of up to 2^maxSelect.
@@ -97,18 +99,21 @@ func newTuples(dialect database.Dialect, width int, head, tail string) *selects 
 }
 
 // each runs the query for the ids, whose tuples stand one after another, and calls scan for each row.
-func (s *selects) each(ctx context.Context, tx database.Tx, ids []string, scan func(row scanner) error) error {
-	for len(ids) > 0 {
-		n := min(len(ids), s.width<<maxSelect)
-		if err := s.some(ctx, tx, ids[:n], scan); err != nil {
-			return err
-		}
-		ids = ids[n:]
-	}
-	return nil
+func (s *selects) each(ctx context.Context, tx database.Tx, ids []string, scan func(row database.Scanner) error) error {
+	return tx.Together(ctx, s.add(nil, ids, scan))
 }
 
-func (s *selects) some(ctx context.Context, tx database.Tx, ids []string, scan func(row scanner) error) error {
+// add adds the queries for the ids to other statements.
+func (s *selects) add(statements []database.Statement, ids []string, scan func(row database.Scanner) error) []database.Statement {
+	for len(ids) > 0 {
+		n := min(len(ids), s.width<<maxSelect)
+		statements = append(statements, s.some(ids[:n], scan))
+		ids = ids[n:]
+	}
+	return statements
+}
+
+func (s *selects) some(ids []string, scan func(row database.Scanner) error) database.Statement {
 	power := 0
 	for s.width<<power < len(ids) {
 		power++
@@ -121,18 +126,5 @@ func (s *selects) some(ctx context.Context, tx database.Tx, ids []string, scan f
 		}
 		args[i] = ids[i]
 	}
-	rows, err := tx.QueryContext(ctx, s.texts[power], args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }() // Err tells what Close would
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return database.Statement{Query: s.texts[power], Args: args, Scan: scan}
 }
-
-// scanner is a row of a query.
-type scanner interface{ Scan(targets ...any) error }

@@ -40,11 +40,8 @@ func (u *unit) PeriodOverage(ctx context.Context, accountID string, start time.T
 	return stored + u.overage[k].amount, nil
 }
 
-// flushOverage writes in one order everywhere, so that transactions do not wait for each other in a circle.
-func (u *unit) flushOverage(ctx context.Context) error {
-	if len(u.overage) == 0 {
-		return nil
-	}
+// planMoves writes overage in one order everywhere, so that transactions do not wait for each other in a circle.
+func (u *unit) planMoves() {
 	keys := make([]overagePeriod, 0, len(u.overage))
 	for k := range u.overage {
 		keys = append(keys, k)
@@ -57,8 +54,7 @@ func (u *unit) flushOverage(ctx context.Context) error {
 		rows = append(rows, k.account, k.start, u.overage[k].end, u.overage[k].amount)
 	}
 	clear(u.overage)
-	_, err := u.sql.moveOverage.exec(ctx, u.t, rows)
-	return err
+	u.planAny(u.sql.moveOverage, rows)
 }
 
 func (u *unit) PlanOverage(ctx context.Context, p ledger.OveragePlan) error {

@@ -16,7 +16,7 @@ func (s *Store) SaveReversal(ctx context.Context, t database.Tx, r subscriptions
 	q := db.New(t)
 	switch accountID, err = purchaser(ctx, q, r.Paid); {
 	case err == nil:
-		err = s.sql.accounts.each(ctx, t, []string{accountID}, func(scanner) error { return nil })
+		err = s.sql.accounts.each(ctx, t, []string{accountID}, func(database.Scanner) error { return nil })
 	case errors.Is(err, ledger.ErrNotFound): // or its transaction has not committed, so ask again behind the lock
 		err = nil
 	}

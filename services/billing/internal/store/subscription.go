@@ -166,7 +166,8 @@ func (u *unit) ExtendGrant(ctx context.Context, grantID string, until time.Time)
 }
 
 func (u *unit) Expired(ctx context.Context, g ledger.Grant) (int64, error) {
-	if err := u.flushEntries(ctx); err != nil {
+	u.planEntries()
+	if err := u.run(ctx); err != nil {
 		return 0, err
 	}
 	return u.q.SumExpired(ctx, db.SumExpiredParams{AccountID: g.AccountID, GrantID: g.ID})

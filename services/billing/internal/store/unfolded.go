@@ -11,9 +11,8 @@ import (
 
 // A closed call waits in unfolded_call until it is folded: one narrow row with its record, which becomes part of a segment.
 
-// insertCalls writes the records of the holds that this batch closes.
-func (u *unit) insertCalls(ctx context.Context) error {
-	rows := u.rows[:0]
+// calls adds the records of the holds that this batch closes to the values of a statement.
+func (u *unit) calls(rows []any) []any {
 	for _, h := range u.closes {
 		charged, overage := h.Cost, h.Overage
 		if h.fold != foldAll {
@@ -24,8 +23,7 @@ func (u *unit) insertCalls(ctx context.Context) error {
 		rows = append(rows, h.AccountID, microsOrZero(h.SettleTime), h.ID, u.nameable(h.UserID), h.fold, charged,
 			encodeSegment([]ledger.UsageRecord{r}), overage)
 	}
-	_, err := u.sql.insertCalls.exec(ctx, u.t, rows)
-	return err
+	return rows
 }
 
 // closedRecord is the record of a call whose hold is closed.

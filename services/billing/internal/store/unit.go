@@ -49,8 +49,10 @@ type unit struct {
 type scratch struct {
 	// made are the holds of this batch; the maps and lists of the unit point to them.
 	made []hold
-	// rows are the values of a statement.
-	rows []any
+	// planned are the statements of a flush, rows their values, and wants how many rows each must change; see plan.
+	planned []database.Statement
+	rows    []any
+	wants   []int64
 }
 
 // maxScratch bounds what is kept for the next batch.
@@ -59,8 +61,14 @@ const maxScratch = 4 * maxDecisions
 // forget lets go of what the memory points to.
 func (s *scratch) forget() {
 	clear(s.made)
-	clear(s.rows[:cap(s.rows)])
-	s.made, s.rows = s.made[:0], s.rows[:0]
+	s.made = s.made[:0]
+	s.forgetPlan()
+}
+
+func (s *scratch) forgetPlan() {
+	clear(s.planned)
+	clear(s.rows)
+	s.planned, s.rows, s.wants = s.planned[:0], s.rows[:0], s.wants[:0]
 }
 
 // newHold returns a hold of this batch.
@@ -117,55 +125,62 @@ func (s *Store) newUnit(t database.Tx, assume bool) *unit {
 	}
 }
 
-// load reads and locks the accounts of the decisions, then their grants: what others committed before the lock was taken is seen. Accounts
-// in the cache are not read.
+// load reads and locks the accounts of the decisions, then their grants and who of the callers was erased: what others committed before the lock was taken
+// is seen. Accounts in the cache are not read.
 func (u *unit) load(ctx context.Context, batch []*decision) (err error) {
 	if u.mark, err = u.cache.begin(ctx, u.t); err != nil {
 		return err
 	}
-	ids := make([]string, 0, len(batch))
+	ids, users := make([]string, 0, len(batch)), make([]string, 0, len(batch))
 	for _, d := range batch {
-		ids = append(ids, d.caller.AccountID)
+		ids, users = append(ids, d.caller.AccountID), append(users, d.caller.UserID)
 	}
 	slices.Sort(ids)
-	if err := u.loadAccounts(ctx, slices.Compact(ids)); err != nil {
+	ids = slices.Compact(ids)
+	if err := u.t.Together(ctx, u.erasedAmong(u.accountsOf(nil, ids), users)); err != nil {
 		return err
 	}
+	u.sorted(ids)
 	return u.loadCallers(ctx, batch)
 }
 
 func (u *unit) loadAccounts(ctx context.Context, ids []string) error {
-	ids = slices.DeleteFunc(ids, u.cached)
+	err := u.t.Together(ctx, u.accountsOf(nil, ids))
+	u.sorted(ids)
+	return err
+}
+
+// accountsOf adds the statements that read and lock accounts, without those in the cache.
+func (u *unit) accountsOf(statements []database.Statement, ids []string) []database.Statement {
+	ids = slices.DeleteFunc(slices.Clone(ids), u.cached)
 	for _, id := range ids {
 		u.accounts[id] = newAccount(ledger.Account{})
 		u.accounts[id].missing = true
 	}
-	found := make([]string, 0, len(ids))
-	err := u.sql.accounts.each(ctx, u.t, ids, func(row scanner) error {
+	statements = u.sql.accounts.add(statements, ids, func(row database.Scanner) error {
 		var r db.Account
 		err := row.Scan(&r.ID, &r.Plan, &r.Balance, &r.Held, &r.Debt, &r.CreateTime, &r.PeriodStartTime, &r.PeriodEndTime, &r.DueTime,
 			&r.PeriodRequests, &r.PeriodInputTokens, &r.PeriodCachedInputTokens, &r.PeriodOutputTokens, &r.PeriodReasoningTokens,
 			&r.PeriodCost, &r.KeyLimited, &r.SpendLimited, &r.OverageCap, &r.OverageUsed, &r.OverageTotal, &r.OverageCloseTime, &r.OverageStartTime,
 			&r.OverageEndTime, &r.LimitedUpTo)
-		a := toAccount(r)
-		u.accounts[r.ID] = newAccount(a)
-		u.accounts[r.ID].keyLimited, u.accounts[r.ID].spendLimited, u.accounts[r.ID].limitedUpTo = r.KeyLimited, r.SpendLimited, r.LimitedUpTo
-		found = append(found, r.ID)
+		a := newAccount(toAccount(r))
+		a.keyLimited, a.spendLimited, a.limitedUpTo = r.KeyLimited, r.SpendLimited, r.LimitedUpTo
+		u.accounts[r.ID] = a
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	err = u.sql.grants.each(ctx, u.t, found, func(row scanner) error {
+	return u.sql.grants.add(statements, ids, func(row database.Scanner) error {
 		var r db.CreditGrant
 		err := row.Scan(&r.ID, &r.AccountID, &r.Source, &r.Amount, &r.Remaining, &r.CreateTime, &r.ExpireTime)
 		u.adopt(toGrant(r))
 		return err
 	})
-	for _, id := range found {
+}
+
+// sorted puts the grants of accounts into the order in which they burn.
+func (u *unit) sorted(ids []string) {
+	for _, id := range ids {
 		u.accounts[id].sort()
 	}
-	return err
 }
 
 // cached takes an account from the cache, if it is there.

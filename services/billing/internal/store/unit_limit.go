@@ -5,12 +5,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
 
-// loadCallers reads what the limits of the batch's callers need: with one statement for each of the three tables, and with none for accounts without
-// limits.
+// loadCallers reads what the limits of the batch's callers need: with one statement for each of the three tables, all together, and with none for accounts
+// without limits.
 func (u *unit) loadCallers(ctx context.Context, batch []*decision) error {
 	var limits, members, keys []string
 	for _, d := range batch {
@@ -24,13 +25,9 @@ func (u *unit) loadCallers(ctx context.Context, batch []*decision) error {
 		members = a.wantWindows(members, ledger.MemberSubject(d.caller.UserID))
 		keys = a.wantWindows(keys, ledger.KeySubject(d.caller.APIKeyID))
 	}
-	if err := u.loadLimits(ctx, limits); err != nil {
-		return err
-	}
-	if err := u.loadWindows(ctx, ledger.SubjectMember, members); err != nil {
-		return err
-	}
-	return u.loadWindows(ctx, ledger.SubjectKey, keys)
+	statements := u.limitsOf(nil, limits)
+	statements = u.windowsOf(statements, ledger.SubjectMember, members)
+	return u.t.Together(ctx, u.windowsOf(statements, ledger.SubjectKey, keys))
 }
 
 // wantWindows adds a subject to those whose windows are to be read, unless they are in memory.
@@ -64,9 +61,9 @@ func (a *account) wantLimits(triples []string, subjects []ledger.Subject) []stri
 	return triples
 }
 
-// loadLimits reads the limits of subjects, given as triples of an account, a kind and an id.
-func (u *unit) loadLimits(ctx context.Context, triples []string) error {
-	return u.sql.limits.each(ctx, u.t, triples, func(row scanner) error {
+// limitsOf adds the statements that read the limits of subjects, given as triples of an account, a kind and an id.
+func (u *unit) limitsOf(statements []database.Statement, triples []string) []database.Statement {
+	return u.sql.limits.add(statements, triples, func(row database.Scanner) error {
 		var r db.SpendLimit
 		if err := row.Scan(&r.AccountID, &r.SubjectKind, &r.SubjectID, &r.Period, &r.ID, &r.Amount, &r.CreateTime, &r.UpdateTime); err != nil {
 			return err
@@ -85,7 +82,7 @@ func (u *unit) SpendLimits(ctx context.Context, accountID, userID, keyID string)
 		return nil, err
 	}
 	subjects := limitedSubjects(userID, keyID)
-	if err := u.loadLimits(ctx, a.wantLimits(nil, subjects)); err != nil {
+	if err := u.t.Together(ctx, u.limitsOf(nil, a.wantLimits(nil, subjects))); err != nil {
 		return nil, err
 	}
 	var all []ledger.SpendLimit
@@ -229,7 +226,7 @@ func toSpendLimit(r db.SpendLimit) ledger.SpendLimit {
 func (u *unit) sameLimits(ctx context.Context, a *account) (bool, error) {
 	stored := u.accounts[a.ID]
 	for s, kept := range a.limits {
-		if err := u.loadLimits(ctx, stored.wantLimits(nil, []ledger.Subject{s})); err != nil {
+		if err := u.t.Together(ctx, u.limitsOf(nil, stored.wantLimits(nil, []ledger.Subject{s}))); err != nil {
 			return false, err
 		}
 		if !slices.Equal(kept, stored.limits[s]) {

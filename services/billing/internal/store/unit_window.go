@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/trivet-dev/trivet/platform/database"
 	"github.com/trivet-dev/trivet/services/billing/internal/ledger"
 	"github.com/trivet-dev/trivet/services/billing/internal/store/db"
 )
@@ -49,20 +50,20 @@ func (u *unit) windows(ctx context.Context, accountID string, s ledger.Subject) 
 	}
 	if a.windows[s] == nil {
 		a.windows[s] = &windows{}
-		if err := u.loadWindows(ctx, s.Kind, []string{accountID, s.ID}); err != nil {
+		if err := u.t.Together(ctx, u.windowsOf(nil, s.Kind, []string{accountID, s.ID})); err != nil {
 			return nil, err
 		}
 	}
 	return a.windows[s], nil
 }
 
-// loadWindows reads windows of subjects of one kind, given as pairs of an account and an id.
-func (u *unit) loadWindows(ctx context.Context, kind ledger.SubjectKind, pairs []string) error {
+// windowsOf adds the statements that read windows of subjects of one kind, given as pairs of an account and an id.
+func (u *unit) windowsOf(statements []database.Statement, kind ledger.SubjectKind, pairs []string) []database.Statement {
 	query := u.sql.keyWindows
 	if kind == ledger.SubjectMember {
 		query = u.sql.memberWindows
 	}
-	return query.each(ctx, u.t, pairs, func(row scanner) error {
+	return query.add(statements, pairs, func(row database.Scanner) error {
 		var accountID string
 		var period, start, end int64
 		w, s := &window{}, ledger.Subject{Kind: kind}
