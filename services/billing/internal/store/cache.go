@@ -149,7 +149,7 @@ func (s *Store) stale(ctx context.Context, limit int) (found []ledger.Violation,
 	if s.cache == nil {
 		return nil, nil
 	}
-	turn := s.queues[0].turn
+	turn := s.queue.turn
 	select {
 	case turn <- struct{}{}:
 	case <-ctx.Done():
@@ -158,7 +158,7 @@ func (s *Store) stale(ctx context.Context, limit int) (found []ledger.Violation,
 	defer func() { <-turn }()
 	for page := range slices.Chunk(s.cache.ids(), 1<<maxSelect) {
 		var differ []ledger.Violation
-		err = s.db.Write(ctx, s.queues[0].key, func(ctx context.Context, t database.Tx) (err error) {
+		err = s.db.Write(ctx, s.queue.key, func(ctx context.Context, t database.Tx) (err error) {
 			differ, err = s.compare(ctx, t, page)
 			return err
 		})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"sync/atomic"
 	"time"
 
@@ -17,8 +16,6 @@ const (
 	maxDecisions = 128
 	// maxQueued bounds the decisions that wait for a batch, also those whose callers have left; beyond it, callers wait to queue.
 	maxQueued = 1024
-	// postgresQueues is how many batches of one process run at once on PostgreSQL.
-	postgresQueues = 4
 	// linger is how long a batch waits for more decisions while more than lingerAbove calls are open and fewer than lingerFor
 	// decisions wait. A lone caller never waits.
 	linger      = 300 * time.Microsecond
@@ -27,33 +24,16 @@ const (
 )
 
 // queue collects decisions into batches: while one batch commits, the decisions for the next one queue up. It has no goroutine of its own:
-// a caller whose decision waits runs the batch when it is its turn.
+// a caller whose decision waits runs the batch when it is its turn. A process has one on PostgreSQL, too: batches that run at once would be smaller, and
+// each costs its statements and a commit.
 type queue struct {
 	key     string
 	waiting chan *decision
 	turn    chan struct{}
 }
 
-func newQueues(dialect database.Dialect) []*queue {
-	n := 1
-	if dialect == database.Postgres {
-		n = postgresQueues
-	}
-	queues := make([]*queue, n)
-	for i := range queues {
-		queues[i] = &queue{key: fmt.Sprintf("ledger %d", i), waiting: make(chan *decision, maxQueued), turn: make(chan struct{}, 1)}
-	}
-	return queues
-}
-
-// queueOf chooses by account. All processes choose alike: so only batches of equal queues wait for each other's accounts.
-func (s *Store) queueOf(accountID string) *queue {
-	if len(s.queues) == 1 {
-		return s.queues[0]
-	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(accountID)) // never fails
-	return s.queues[h.Sum32()%uint32(len(s.queues))]
+func newQueue() *queue {
+	return &queue{key: "ledger", waiting: make(chan *decision, maxQueued), turn: make(chan struct{}, 1)}
 }
 
 // decision is one Write on its way.
@@ -101,30 +81,29 @@ func (s *Store) decide(ctx context.Context, caller ledger.Caller, fn func(contex
 	if ctx.Value(insideWrite{s}) != nil {
 		return database.ErrNestedWrite
 	}
-	q := s.queueOf(caller.AccountID)
 	d := &decision{
 		caller: caller, fn: fn, done: make(chan struct{}),
 		ctx: context.WithValue(context.WithoutCancel(ctx), insideWrite{s}, true),
 	}
-	if err := s.enqueue(ctx, q, d); err != nil {
+	if err := s.enqueue(ctx, d); err != nil {
 		return err
 	}
-	return s.await(ctx, q, d)
+	return s.await(ctx, d)
 }
 
 // enqueue waits for room in the queue. A full queue may have nobody who runs a batch, because all of its callers have left: then this one does.
-func (s *Store) enqueue(ctx context.Context, q *queue, d *decision) error {
+func (s *Store) enqueue(ctx context.Context, d *decision) error {
 	select {
-	case q.waiting <- d:
+	case s.queue.waiting <- d:
 		return nil
 	default:
 	}
 	for {
 		select {
-		case q.waiting <- d:
+		case s.queue.waiting <- d:
 			return nil
-		case q.turn <- struct{}{}:
-			s.runBatch(q)
+		case s.queue.turn <- struct{}{}:
+			s.runBatch()
 		case <-ctx.Done():
 			return waited(ctx)
 		}
@@ -132,13 +111,13 @@ func (s *Store) enqueue(ctx context.Context, q *queue, d *decision) error {
 }
 
 // await returns when the decision is committed or refused. It runs batches while nobody else does.
-func (s *Store) await(ctx context.Context, q *queue, d *decision) error {
+func (s *Store) await(ctx context.Context, d *decision) error {
 	for {
 		select {
 		case <-d.done:
 			return d.err
-		case q.turn <- struct{}{}:
-			s.runBatch(q)
+		case s.queue.turn <- struct{}{}:
+			s.runBatch()
 		case <-ctx.Done():
 			if d.state.CompareAndSwap(queued, left) {
 				return waited(ctx)
@@ -150,7 +129,8 @@ func (s *Store) await(ctx context.Context, q *queue, d *decision) error {
 }
 
 // runBatch takes what waits, runs it and passes the turn on, whatever happens.
-func (s *Store) runBatch(q *queue) {
+func (s *Store) runBatch() {
+	q := s.queue
 	var batch []*decision
 	defer func() {
 		for _, d := range batch { // only after a panic or the end of the goroutine is anything left
@@ -175,12 +155,7 @@ func (s *Store) runBatch(q *queue) {
 }
 
 // Queued is how many decisions wait for a batch.
-func (s *Store) Queued() (n int) {
-	for _, q := range s.queues {
-		n += len(q.waiting)
-	}
-	return n
-}
+func (s *Store) Queued() int { return len(s.queue.waiting) }
 
 func (q *queue) poll() *decision {
 	select {

@@ -28,11 +28,11 @@ func Migrations() database.Migrations {
 
 // Store keeps billing's rows. It implements ledger.Store and customers.Store.
 type Store struct {
-	db     *database.DB
-	read   *db.Queries
-	sql    *statements
-	queues []*queue
-	cache  *cache
+	db    *database.DB
+	read  *db.Queries
+	sql   *statements
+	queue *queue
+	cache *cache
 	// open counts the holds that this process has opened and not closed; see Recount.
 	open atomic.Int64
 	// limitedPage is how many holds limitPage looks at.
@@ -46,7 +46,7 @@ type Store struct {
 // New makes a store on an open, migrated database.
 func New(open *database.DB) *Store {
 	return &Store{
-		db: open, read: db.New(open.Reader()), sql: newStatements(open.Dialect()), queues: newQueues(open.Dialect()),
+		db: open, read: db.New(open.Reader()), sql: newStatements(open.Dialect()), queue: newQueue(),
 		cache: newCache(open.Dialect()), limitedPage: limitedPage, scratches: sync.Pool{New: func() any { return &scratch{} }},
 	}
 }
