@@ -126,8 +126,8 @@ func (r *Remote) Ready() error {
 	return r.unavailable(r.lastErr)
 }
 
-// Find returns the keys with id kid. Without any key it waits for the fetch in progress, or starts one. An id that a
-// completed fetch did not contain is unknown; an id that was not looked up is unavailable.
+// Find returns the keys with id kid. Without any key it waits for the fetch in progress, or starts one. An id is unknown when a
+// fetch that began after the question did not contain it; an id that was not looked up is unavailable.
 func (r *Remote) Find(ctx context.Context, kid string) ([]*rsa.PublicKey, error) {
 	if keys := r.lookup(kid); keys != nil {
 		return keys, nil
@@ -135,20 +135,25 @@ func (r *Remote) Find(ctx context.Context, kid string) ([]*rsa.PublicKey, error)
 	if r.isAbsent(kid) {
 		return nil, ErrUnknownKey
 	}
-	f, mine, err := r.demand(unknownID)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.wait(ctx); err != nil {
-		return nil, err
-	}
-	if keys := r.lookup(kid); keys != nil {
-		if mine && f.cold {
-			r.refund(f)
+	// A fetch that was already in progress may not know a key that is newer. The one after it does.
+	for joined := false; ; joined = true {
+		f, mine, err := r.demand(unknownID)
+		if err != nil {
+			return nil, err
 		}
-		return keys, nil
+		if err := f.wait(ctx); err != nil {
+			return nil, err
+		}
+		if keys := r.lookup(kid); keys != nil {
+			if mine && f.cold {
+				r.refund(f)
+			}
+			return keys, nil
+		}
+		if f.err != nil || mine || joined {
+			return nil, r.missed(kid, f, mine)
+		}
 	}
-	return nil, r.missed(kid, f, mine)
 }
 
 // refund gives the budget back for the fetch that brought the first keys of all: it was for a key that Clerk has.
@@ -158,8 +163,8 @@ func (r *Remote) refund(f *flight) {
 	r.demanded[unknownID] = f.spent
 }
 
-// missed says what it means that a fetch did not bring a key. Only a fetch that began after the question is remembered: a
-// key may be newer than a fetch that was already in progress.
+// missed says what it means that a fetch that began after the question did not bring a key. Only the caller who began it has the id
+// remembered, which bounds how many are.
 func (r *Remote) missed(kid string, f *flight, mine bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

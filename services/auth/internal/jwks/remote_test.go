@@ -175,8 +175,9 @@ func TestAnUnknownKeyIDIsRemembered(t *testing.T) {
 	})
 }
 
-// TestUnknownKeyOfAFetchInProgressIsNotRemembered: a key may be newer than a fetch that had already begun.
-func TestUnknownKeyOfAFetchInProgressIsNotRemembered(t *testing.T) {
+// TestAKeyNewerThanTheFetchInProgress: Clerk answered the fetch before it had the key, so the callers who joined the fetch ask again,
+// once for all of them.
+func TestAKeyNewerThanTheFetchInProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(t)
 		r := s.remote(t)
@@ -185,16 +186,43 @@ func TestUnknownKeyOfAFetchInProgressIsNotRemembered(t *testing.T) {
 		renewed := make(chan bool)
 		go func() { renewed <- r.Renew(t.Context()) }()
 		synctest.Wait()
-		joined := make(chan error)
-		go func() { joined <- find(t, r, "ins_2") }()
+		joined, unknown := make(chan error), make(chan error)
+		for range 10 {
+			go func() { joined <- find(t, r, "ins_2") }()
+			go func() { unknown <- find(t, r, "ins_3") }()
+		}
 		synctest.Wait()
-		close(s.hold)
+		s.hold <- struct{}{}
 		require.False(t, <-renewed)
-		require.ErrorIs(t, <-joined, jwks.ErrUnknownKey)
+		synctest.Wait()
 		rotated := authtest.NewKeys()
 		rotated.Rotate("ins_2", authtest.Key(1))
 		s.set(rotated.Document(t))
-		require.NoError(t, find(t, r, "ins_2"), "not remembered as unknown")
+		close(s.hold)
+		for range 10 {
+			require.NoError(t, <-joined)
+			require.ErrorIs(t, <-unknown, jwks.ErrUnknownKey)
+		}
+		require.EqualValues(t, 3, s.calls.Load())
+	})
+}
+
+// TestAFetchInProgressThatUsedTheBudget: who joined it and may not have another is told to come again.
+func TestAFetchInProgressThatUsedTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t)
+		r := s.remote(t)
+		require.NoError(t, find(t, r, "ins_1"))
+		s.hold = make(chan struct{})
+		first, joined := make(chan error), make(chan error)
+		go func() { first <- find(t, r, "ins_3") }()
+		synctest.Wait()
+		go func() { joined <- find(t, r, "ins_2") }()
+		synctest.Wait()
+		close(s.hold)
+		require.ErrorIs(t, <-first, jwks.ErrUnknownKey)
+		requireUnavailable(t, <-joined)
+		require.EqualValues(t, 2, s.calls.Load())
 	})
 }
 
