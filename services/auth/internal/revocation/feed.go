@@ -90,9 +90,36 @@ func (f *Feed) Run(ctx context.Context) {
 // beat looks once more and tells the subscribers that they have heard everything. A store that cannot be read gets no
 // heartbeat: then the subscribers empty their caches.
 func (f *Feed) beat(ctx context.Context) {
-	if f.poll(ctx) == nil {
+	if f.rewind(ctx) == nil && f.poll(ctx) == nil {
 		f.publish(nil)
 	}
+}
+
+// rewind begins again when the store's last revision is below the position: an older database was restored while this process ran, and
+// its next revocations have numbers that were handed out before. The subscribers are dropped, so that they empty their caches.
+func (f *Feed) rewind(ctx context.Context) error {
+	if !f.begun {
+		return nil
+	}
+	last, err := f.revision(ctx)
+	if err != nil || last >= f.position {
+		return err
+	}
+	f.logger.WarnContext(ctx, "the database of auth is older than it was, as after a restore; caches are emptied",
+		slog.Int64("revision", last), slog.Int64("revision_before", f.position))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.position = last
+	for s := range f.subscribers {
+		f.drop(s)
+	}
+	return nil
+}
+
+func (f *Feed) revision(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	return f.store.Revision(ctx)
 }
 
 // setReadable lets Subscribe through, or holds it up.
@@ -138,9 +165,7 @@ func (f *Feed) since(ctx context.Context) ([]Revocation, error) {
 }
 
 func (f *Feed) begin(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
-	defer cancel()
-	position, err := f.store.Revision(ctx)
+	position, err := f.revision(ctx)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (m *memory) Since(ctx context.Context, revision int64, limit int) ([]revoca
 	if m.down != nil {
 		return nil, m.down
 	}
-	news := m.all[revision:]
+	news := m.all[min(revision, int64(len(m.all))):]
 	return news[:min(limit, len(news))], nil
 }
 
@@ -138,6 +138,41 @@ func TestFeedMissesNothingWhileTheStoreIsAway(t *testing.T) {
 		leave()
 		_, err = s.Next(ctx)
 		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+// TestARestoreOfAnOlderDatabaseEmptiesCaches: the revocations after the restore have numbers that the feed has handed out before.
+func TestARestoreOfAnOlderDatabaseEmptiesCaches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		feed, stop := running(t, m)
+		defer stop()
+		s, err := feed.Subscribe(t.Context())
+		require.NoError(t, err)
+		for range 3 {
+			revoke(t, m, "a")
+		}
+		for seen := 0; seen < 3; {
+			news, err := s.Next(t.Context())
+			require.NoError(t, err)
+			seen += len(news)
+		}
+		m.mu.Lock()
+		m.all = m.all[:1]
+		m.mu.Unlock()
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		for err == nil {
+			_, err = s.Next(short)
+		}
+		require.ErrorIs(t, err, revocation.ErrEnded)
+		s, err = feed.Subscribe(t.Context())
+		require.NoError(t, err)
+		defer s.Close()
+		revoke(t, m, "after the restore")
+		news, err := s.Next(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []revocation.Revocation{{Revision: 2, UserID: "after the restore"}}, news)
 	})
 }
 
