@@ -8,6 +8,7 @@ import (
 
 	"github.com/trivet-dev/trivet/platform/paging"
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
+	"github.com/trivet-dev/trivet/services/auth/internal/session"
 )
 
 const kindMemberships = "memberships"
@@ -50,12 +51,47 @@ func (w *walk) endLost(ctx context.Context, counts *Counts) error {
 		if err != nil || len(lost) == 0 {
 			return err
 		}
-		if err := w.endMembers(ctx, lost, nil, counts); err != nil {
-			return err
-		}
 		last := lost[len(lost)-1]
 		after = paging.Cursor{ID: last.OrganizationID, Second: last.UserID}
+		for _, m := range lost {
+			over, err := w.over(ctx, m, counts)
+			if err != nil {
+				return err
+			}
+			if !over {
+				continue
+			}
+			if err := w.endMembers(ctx, []directory.Membership{m}, nil, counts); err != nil {
+				return err
+			}
+		}
 	}
+}
+
+// over reports whether the user or the organization of a membership is gone. Clerk is asked for an organization that was never known:
+// the list of organizations may have missed it.
+func (w *walk) over(ctx context.Context, m directory.Membership, counts *Counts) (bool, error) {
+	st, err := w.Store.Standing(ctx, m.UserID, m.OrganizationID, "")
+	if err != nil || st.User == directory.Deleted || st.Organization != directory.Unknown {
+		return st.User == directory.Deleted || st.Organization == directory.Deleted, err
+	}
+	if m.OrganizationID == w.missing {
+		return true, nil
+	}
+	o, err := ask(ctx, w, func() (directory.Organization, error) { return w.Source.Organization(ctx, m.OrganizationID) })
+	switch {
+	case errors.Is(err, directory.ErrNotFound):
+		w.missing = m.OrganizationID
+		return true, nil
+	case errors.Is(err, directory.ErrNoOrganizations): // they may be turned on again
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if _, err := w.putOrganization(ctx, o); err != nil {
+		return false, failed("organization", o.ID, err)
+	}
+	return false, w.members(ctx, o.ID, counts)
 }
 
 // members compares the members of one organization.
@@ -178,8 +214,12 @@ func (w *walk) removeMembers(ctx context.Context, organizationID string, seen ma
 	}
 }
 
-// endMembers ends the memberships as they were read; later changes stay.
+// clockAhead is how far Clerk's clock, by which tokens are issued, may be ahead of this machine's.
+const clockAhead = session.Leeway
+
+// endMembers ends the memberships as they were read; later changes stay. Clerk has just said that it does not have them.
 func (w *walk) endMembers(ctx context.Context, local []directory.Membership, seen map[string]bool, counts *Counts) error {
+	heard := w.Now().Add(clockAhead)
 	for _, m := range local {
 		if seen[m.UserID] {
 			continue
@@ -187,29 +227,17 @@ func (w *walk) endMembers(ctx context.Context, local []directory.Membership, see
 		if err := w.holder.Keep(ctx); err != nil {
 			return err
 		}
-		ended, err := w.Store.DeleteMembership(ctx, m.OrganizationID, m.UserID, m.UpdateTime)
+		at := heard
+		if !w.stands(m.UpdateTime) {
+			at = time.Time{} // it may be too new for Clerk's lists
+		}
+		ended, err := w.Store.EndUnlistedMembership(ctx, m, at)
 		if err != nil {
 			return failed("membership", m.OrganizationID+":"+m.UserID, err)
 		}
-		if !ended {
-			continue
-		}
-		counts.add(removed)
-		if err := w.noteEnd(ctx, m); err != nil {
-			return failed("membership", m.OrganizationID+":"+m.UserID, err)
+		if ended {
+			counts.add(removed)
 		}
 	}
 	return nil
-}
-
-// noteEnd remembers the id of a membership that Clerk no longer has, so that a late event about it does not bring it back. One that is too
-// new for Clerk's lists may exist.
-func (w *walk) noteEnd(ctx context.Context, m directory.Membership) error {
-	if m.ID == "" || !w.stands(m.UpdateTime) {
-		return nil
-	}
-	_, err := w.Store.EndMembership(ctx, directory.MembershipDeleted{
-		ID: m.ID, OrganizationID: m.OrganizationID, UserID: m.UserID, CreateTime: m.CreateTime, At: m.UpdateTime,
-	})
-	return err
 }

@@ -47,6 +47,8 @@ type Store interface {
 	Organization(ctx context.Context, id string) (directory.Organization, error)
 	OrganizationIDs(ctx context.Context, after string, limit int) ([]string, error)
 	Memberships(ctx context.Context, organizationID, userID string, after paging.Cursor, limit int) ([]directory.Membership, error)
+	// Standing says how much is known of a user and an organization; the session is empty.
+	Standing(ctx context.Context, userID, organizationID, sessionID string) (directory.Standing, error)
 	// MembershipState returns tombstones too; ErrNotFound for what was never known.
 	MembershipState(ctx context.Context, organizationID, userID string) (directory.MembershipState, error)
 	// LostMemberships are those whose organization or user was deleted, or whose organization was never known although the
@@ -59,6 +61,9 @@ type Store interface {
 
 	// PutListedMembership is PutMembership for one that says what the member may do at listedAt, however old its news.
 	PutListedMembership(ctx context.Context, m directory.Membership, listedAt time.Time) (bool, error)
+	// EndUnlistedMembership ends a membership that Clerk did not have at heard, if it is still as it was read. No token from before heard
+	// brings it back; with the zero time each later token and event does.
+	EndUnlistedMembership(ctx context.Context, m directory.Membership, heard time.Time) (bool, error)
 	// The Replace functions write, however old the news, if the row is still as it was read. Users, organizations and roles
 	// that were deleted stay deleted.
 	ReplaceUser(ctx context.Context, u, was directory.User) (bool, error)
@@ -174,6 +179,8 @@ type walk struct {
 	called bool
 	// proven is true once Clerk has returned a stored user or organization. Nothing is removed before.
 	proven bool
+	// missing is the last organization that Clerk was asked for and does not have.
+	missing string
 }
 
 // full reports whether the run compares everything, instead of what changed since some time.

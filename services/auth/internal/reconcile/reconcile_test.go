@@ -36,6 +36,7 @@ type fixture struct {
 	db      *database.DB
 	store   *store.Store
 	alone   bool
+	source  directory.Lister // nil means the Clerk
 	removed []string // users that were erased
 	pauses  []time.Duration
 }
@@ -54,8 +55,12 @@ func newFixture(t testing.TB, db *database.DB) *fixture {
 }
 
 func (f *fixture) reconciler() *reconcile.Reconciler {
+	source := f.source
+	if source == nil {
+		source = f.Source
+	}
 	return reconcile.New(reconcile.Options{
-		Database: f.db, Store: f.store, Source: f.Source, Now: f.Now, Logger: slog.New(slog.DiscardHandler), Alone: f.alone,
+		Database: f.db, Store: f.store, Source: source, Now: f.Now, Logger: slog.New(slog.DiscardHandler), Alone: f.alone,
 		Remove: func(ctx context.Context, id string) error {
 			f.removed = append(f.removed, id)
 			_, err := f.store.DeleteUser(ctx, id, f.Now())
@@ -187,6 +192,37 @@ func TestLateNewsOfAMemberWhoLeft(t *testing.T) {
 		found, err = f.run(time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, reconcile.Counts{Same: 1, Created: 1}, found["memberships"], "and may join again")
+	})
+}
+
+// TestATokenFromBeforeTheEnd: a token lives on after its user left the organization, and the event of the end is lost.
+func TestATokenFromBeforeTheEnd(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ada, bob, cyd := f.User("ada"), f.User("bob"), f.User("cyd")
+		org := f.Organization("Acme", ada)
+		f.Join(org, bob, "org:member")
+		_, err := f.run(time.Time{})
+		require.NoError(t, err)
+		token := func(user string, at time.Time) directory.Standing {
+			t.Helper()
+			require.NoError(t, f.store.Introduce(t.Context(), directory.Introduction{UserID: user, OrganizationID: org, Role: "member", At: at}))
+			st, err := f.store.Standing(t.Context(), user, org, "")
+			require.NoError(t, err)
+			return st
+		}
+		require.Equal(t, directory.Synced, token(cyd, f.Now()).Member, "known from a token only")
+		f.Pass(time.Hour)
+		issued := f.Now().Add(2 * time.Second) // Clerk's clock is ahead
+		f.Call(http.MethodDelete, "/organizations/"+org+"/memberships/"+bob, nil)
+		found, err := f.run(time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Same: 1, Removed: 2}, found["memberships"])
+		for _, user := range []string{bob, cyd} {
+			st := token(user, issued)
+			require.Equal(t, directory.Deleted, st.Member, "the token does not bring the membership back")
+			require.False(t, st.MemberDeleted.Before(issued), "and is refused")
+			require.Equal(t, directory.Synced, token(user, issued.Add(time.Minute)).Member, "a later token does")
+		}
 	})
 }
 
@@ -499,6 +535,53 @@ func TestMembersOfALostOrganization(t *testing.T) {
 		st, err := f.store.Standing(t.Context(), ada, org, "")
 		require.NoError(t, err)
 		require.Equal(t, directory.Deleted, st.Member)
+	})
+}
+
+// short is a Clerk whose next lists of roles and of organizations miss all that they have.
+type short struct {
+	directory.Lister
+	roles, organizations int
+}
+
+func (s *short) Roles(ctx context.Context, offset, limit int) ([]directory.Role, error) {
+	if s.roles--; s.roles >= 0 {
+		return nil, nil
+	}
+	return s.Lister.Roles(ctx, offset, limit)
+}
+
+func (s *short) Organizations(ctx context.Context, offset, limit int) ([]directory.Organization, error) {
+	if s.organizations--; s.organizations >= 0 {
+		return nil, nil
+	}
+	return s.Lister.Organizations(ctx, offset, limit)
+}
+
+// TestAListThatMissesWhatExists: Clerk is asked again before a role or a membership ends.
+func TestAListThatMissesWhatExists(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ada := f.User("ada")
+		org := f.Organization("Acme", ada)
+		f.source = &short{Lister: f.Source, organizations: 1}
+		found, err := f.run(time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, map[string]reconcile.Counts{"users": {Created: 1}, "organizations": {}, "roles": {Created: 2}, "memberships": {}}, found)
+		list, err := f.Source.Memberships(t.Context(), org, nil, 0, 10)
+		require.NoError(t, err)
+		_, err = f.store.PutMembership(t.Context(), list[0])
+		require.NoError(t, err)
+		f.Pass(time.Hour)
+		f.source = &short{Lister: f.Source, organizations: 1, roles: 1}
+		found, err = f.run(time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, reconcile.Counts{Same: 1}, found["memberships"])
+		require.Zero(t, found["roles"].Removed)
+		roles, err := f.store.Roles(t.Context())
+		require.NoError(t, err)
+		require.Len(t, roles, 2)
+		_, err = f.store.Organization(t.Context(), org)
+		require.NoError(t, err, "the organization that the lists missed is stored")
 	})
 }
 

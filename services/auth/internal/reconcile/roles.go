@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 
 	"github.com/trivet-dev/trivet/services/auth/internal/directory"
 )
@@ -72,12 +73,25 @@ func (w *walk) compareRoles(ctx context.Context, listed []directory.Role, counts
 		}
 		counts.add(found)
 	}
-	if !w.full() || !w.proven {
+	maps.DeleteFunc(rest, func(_ string, r directory.Role) bool { return !w.stands(r.UpdateTime) }) // made while the list was read
+	if !w.full() || !w.proven || len(rest) == 0 {
 		return nil
 	}
-	for id, r := range rest {
-		if !w.stands(r.UpdateTime) {
-			continue // made while the list was read
+	return w.removeRoles(ctx, rest, counts)
+}
+
+// removeRoles asks Clerk once more for its roles before it removes any, because a role that was removed stays removed.
+func (w *walk) removeRoles(ctx context.Context, rest map[string]directory.Role, counts *Counts) error {
+	again, offered, err := w.listRoles(ctx)
+	if err != nil || !offered {
+		return err
+	}
+	for _, r := range again {
+		delete(rest, r.ID)
+	}
+	for id := range rest {
+		if err := w.holder.Keep(ctx); err != nil {
+			return err
 		}
 		if _, err := w.Store.DeleteRole(ctx, id, w.Now()); err != nil {
 			return failed("role", id, err)

@@ -163,6 +163,37 @@ func (w *Writing) EndMembership(ctx context.Context, end directory.MembershipDel
 	return w.endRow(ctx, end)
 }
 
+// EndUnlistedMembership ends a membership that Clerk did not have at heard, if it is still as it was read. A token from before heard does
+// not bring it back, and neither does a late event with its id. The zero time says that Clerk's lists may not have the membership yet:
+// then each later token and event brings it back.
+func (w *Writing) EndUnlistedMembership(ctx context.Context, m directory.Membership, heard time.Time) (bool, error) {
+	if err := w.takeMembership(ctx, m.ID); err != nil {
+		return false, err
+	}
+	ended, err := w.tombstone(ctx, directory.MembershipDeleted{OrganizationID: m.OrganizationID, UserID: m.UserID}, m.UpdateTime)
+	if err != nil || !ended {
+		return false, err
+	}
+	if !heard.IsZero() {
+		if err := w.fixEnd(ctx, m, heard); err != nil {
+			return false, err
+		}
+	}
+	return true, w.revoke(ctx, revocation.Revocation{UserID: m.UserID})
+}
+
+func (w *Writing) fixEnd(ctx context.Context, m directory.Membership, at time.Time) error {
+	if m.ID != "" {
+		err := w.q.AddEndedMembership(ctx, db.AddEndedMembershipParams{ClerkID: m.ID, EndTime: nullMicros(at), NoteTime: micros(w.store.now())})
+		if err != nil {
+			return err
+		}
+	}
+	return w.q.MoveEndOfMembership(ctx, db.MoveEndOfMembershipParams{
+		OrganizationID: m.OrganizationID, UserID: m.UserID, ClerkID: m.ID, At: micros(at),
+	})
+}
+
 // endRow ends the stored membership of a user in an organization, if it is the one that ended.
 func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (bool, error) {
 	at := end.At
@@ -175,22 +206,13 @@ func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (
 			at = w.store.now().UTC().Truncate(time.Microsecond)
 		}
 	}
-	created, joined := end.CreateTime, end.CreateTime
-	if created.IsZero() {
-		created, joined = at, time.Unix(0, 0).UTC() // it began before every other
-	}
-	rows, err := w.q.TombstoneMembership(ctx, db.TombstoneMembershipParams{
-		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID, EmptyList: emptyList,
-		CreateTime: micros(created), At: micros(at), Joined: micros(joined),
-	})
-	if err != nil {
+	if ended, err := w.tombstone(ctx, end, at); err != nil {
 		return false, err
-	}
-	if rows > 0 {
+	} else if ended {
 		return true, w.revoke(ctx, revocation.Revocation{UserID: end.UserID})
 	}
 	// The stored state is newer, or the membership has ended already, perhaps for the second time.
-	err = w.q.MoveEndOfMembership(ctx, db.MoveEndOfMembershipParams{
+	err := w.q.MoveEndOfMembership(ctx, db.MoveEndOfMembershipParams{
 		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID, At: micros(at),
 	})
 	if err != nil || end.ID == "" {
@@ -199,6 +221,19 @@ func (w *Writing) endRow(ctx context.Context, end directory.MembershipDeleted) (
 	return false, w.q.DisownMembership(ctx, db.DisownMembershipParams{
 		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID,
 	})
+}
+
+// tombstone ends the stored membership and revokes nothing.
+func (w *Writing) tombstone(ctx context.Context, end directory.MembershipDeleted, at time.Time) (ended bool, err error) {
+	created, joined := end.CreateTime, end.CreateTime
+	if created.IsZero() {
+		created, joined = at, time.Unix(0, 0).UTC() // it began before every other
+	}
+	rows, err := w.q.TombstoneMembership(ctx, db.TombstoneMembershipParams{
+		OrganizationID: end.OrganizationID, UserID: end.UserID, ClerkID: end.ID, EmptyList: emptyList,
+		CreateTime: micros(created), At: micros(at), Joined: micros(joined),
+	})
+	return rows > 0, err
 }
 
 // ReplaceMembership stores m as Clerk listed it, however old its time, if the row is still as it was read and neither the user

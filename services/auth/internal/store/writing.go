@@ -82,6 +82,11 @@ func (s *Store) EndMembership(ctx context.Context, end directory.MembershipDelet
 	})
 }
 
+// EndUnlistedMembership runs Writing.EndUnlistedMembership in a transaction of its own.
+func (s *Store) EndUnlistedMembership(ctx context.Context, m directory.Membership, heard time.Time) (bool, error) {
+	return s.change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) { return w.EndUnlistedMembership(ctx, m, heard) })
+}
+
 // PutListedMembership runs Writing.PutListedMembership in a transaction of its own.
 func (s *Store) PutListedMembership(ctx context.Context, m directory.Membership, listedAt time.Time) (bool, error) {
 	return s.change(ctx, m.UserID, func(ctx context.Context, w *Writing) (bool, error) {
