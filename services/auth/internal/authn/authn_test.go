@@ -293,7 +293,7 @@ func TestAdminRoles(t *testing.T) {
 	}
 }
 
-// Only a user who signed in is an operator: not a session that impersonates the user, and not an API key of the user.
+// Only a user who signed in is an operator: not a session that impersonates the user or may do so, and not an API key of the user.
 func TestOperators(t *testing.T) {
 	for name, tc := range map[string]struct {
 		user       string
@@ -306,12 +306,14 @@ func TestOperators(t *testing.T) {
 		"somebody as the operator":   {"user_operator", &session.Actor{UserID: "user_1"}, "token", false},
 		"an operator as the user":    {"user_1", &session.Actor{UserID: "user_operator"}, "token", false},
 		"an API key of the operator": {"user_operator", nil, "tvt_live_x", false},
+		"perhaps somebody else":      {"user_operator", nil, "token", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &parts{session: member("admin"), standing: known("admin"), key: apikey.Verified{
 				Key: apikey.Key{ID: "key_1", AccountID: tc.user, UserID: tc.user},
 			}}
 			p.session.UserID, p.session.Actor = tc.user, tc.actor
+			p.session.ActorUnknown = name == "perhaps somebody else"
 			grant, err := p.ask(t, tc.credential)
 			require.NoError(t, err)
 			require.Equal(t, tc.want, grant.Claims.Operator)

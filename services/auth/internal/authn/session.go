@@ -122,7 +122,7 @@ func (a *Authenticator) claims(s *session.Session, org *session.Organization, st
 	c := passport.Claims{
 		UserID: s.UserID, SessionID: s.ID, OrganizationID: org.ID, Role: role, Admin: a.admin(org.ID, role),
 		Permissions: permissions, AccountID: account(s.UserID, org.ID), Email: st.Email, Verified: st.Verified,
-		Operator: a.operators[s.UserID] && s.Actor == nil,
+		Operator: a.operators[s.UserID] && s.Actor == nil && !s.ActorUnknown,
 	}
 	if c.Email == "" {
 		c.Email = s.Profile.Email

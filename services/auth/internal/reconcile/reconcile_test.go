@@ -37,7 +37,7 @@ type fixture struct {
 	store   *store.Store
 	alone   bool
 	source  directory.Lister // nil means the Clerk
-	removed []string // users that were erased
+	removed []string         // users that were erased
 	pauses  []time.Duration
 }
 

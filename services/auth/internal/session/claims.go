@@ -30,7 +30,9 @@ type claims struct {
 	Factors  *factors     `json:"fva"`
 	Plans    optionalText `json:"pla"`
 	Features optionalText `json:"fea"`
-	Actor    *actorClaim  `json:"act"`
+
+	// Who impersonates the user. In a JWT template's token an absent claim tells less than null.
+	Actor json.RawMessage `json:"act"`
 
 	// The active organization in version 2. A version 1 token may use the name for something else.
 	Org json.RawMessage `json:"o"`
@@ -234,6 +236,23 @@ func organizationFeatures(list string) []string {
 		}
 	}
 	return out
+}
+
+// actor reads who impersonates the user; nil for nobody.
+func (c *claims) actor() (*Actor, error) {
+	var claim *actorClaim
+	if len(c.Actor) > 0 {
+		if err := json.Unmarshal(c.Actor, &claim); err != nil {
+			return nil, refuse(VerdictClaims, "act is not an actor")
+		}
+	}
+	if claim == nil {
+		return nil, nil //nolint:nilnil // nobody impersonates the user
+	}
+	if claim.Subject == "" {
+		return nil, refuse(VerdictClaims, "act has no sub")
+	}
+	return &Actor{UserID: claim.Subject, SessionID: claim.SessionID}, nil
 }
 
 func bareRole(role string) string { return strings.TrimPrefix(role, "org:") }

@@ -119,11 +119,10 @@ func newSession(c *claims) (*Session, error) {
 	if c.Factors != nil {
 		s.Factors = Factors{First: c.Factors[0], Second: c.Factors[1]}
 	}
-	if c.Actor != nil {
-		if c.Actor.Subject == "" {
-			return nil, refuse(VerdictClaims, "act has no sub")
-		}
-		s.Actor = &Actor{UserID: c.Actor.Subject, SessionID: c.Actor.SessionID}
+	s.Actor, err = c.actor()
+	if err != nil {
+		return nil, err
 	}
+	s.ActorUnknown = s.ID == "" && len(c.Actor) == 0
 	return s, nil
 }

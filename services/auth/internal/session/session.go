@@ -43,6 +43,8 @@ type Session struct {
 	Plans, Features []string
 	// Actor is who impersonates the user; nil when nobody does.
 	Actor *Actor
+	// ActorUnknown is true for a token of a JWT template without the claim act, even null: it says nothing about impersonation.
+	ActorUnknown bool
 	// Profile is what a customized token or a JWT template adds.
 	Profile Profile
 }

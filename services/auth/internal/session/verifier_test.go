@@ -249,6 +249,21 @@ func TestPolicy(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, session.Profile{Email: "ada@example.test", FirstName: "Ada"}, s.Profile)
 	require.Empty(t, s.ID)
+
+	for name, tc := range map[string]struct {
+		change  map[string]any
+		unknown bool
+	}{
+		"template without act":     {template, true},
+		"template, act null":       {with(map[string]any{"act": json.RawMessage("null")}), false},
+		"template, act of another": {with(map[string]any{"act": map[string]any{"sub": "user_2"}}), false},
+		"session without act":      {nil, false},
+	} {
+		s, err := verifier(t, templates, epoch).Verify(t.Context(), clerk.Token(t, epoch(), tc.change))
+		require.NoError(t, err, name)
+		require.Equal(t, tc.unknown, s.ActorUnknown, name)
+		require.Equal(t, name == "template, act of another", s.Actor != nil, name)
+	}
 }
 
 func TestIssuerIsRequired(t *testing.T) {
