@@ -223,8 +223,11 @@ func (r *Runner) End(ctx context.Context, id string) error {
 }
 
 // loseMissing settles a response that is to be deleted and that its provider does not know, unless the provider may still find it. Run notes since when it is
-// missing.
+// missing. Another caller may have settled and deleted it in the meantime.
 func (r *Runner) loseMissing(ctx context.Context, running *stored.Running) error {
+	if _, err := r.Store.Running(ctx, running.ID); errors.Is(err, stored.ErrNotFound) {
+		return nil
+	}
 	if running.Missing.IsZero() || r.Now().Sub(running.Missing) < missingTime {
 		return errNotEnded
 	}

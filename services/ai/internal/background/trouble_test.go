@@ -66,6 +66,23 @@ func TestAMissingResponseIsNotDeletedAtOnce(t *testing.T) {
 	})
 }
 
+// Two callers delete a response at once: the one who comes second finds it settled, and gone at its provider.
+func TestBothOfTwoDeletionsEnd(t *testing.T) {
+	each(t, func(w *world) {
+		w.begin("resp_1", 321, 0)
+		w.provider.output["resp_1/cancel"] = 321
+		runner := w.process(w.rows)
+		w.provider.before = func(ctx context.Context, _ string) error {
+			w.provider.before = nil
+			require.NoError(w, w.process(w.rows).End(ctx, "resp_1"))
+			w.provider.unknown = true
+			return nil
+		}
+		require.NoError(w, runner.End(w.Context(), "resp_1"))
+		w.billed()
+	})
+}
+
 // What billing rejects until somebody repairs it must not be forgotten: the sweeper would charge the bound.
 func TestARejectedSettlementIsKept(t *testing.T) {
 	each(t, func(w *world) {
