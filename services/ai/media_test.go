@@ -230,6 +230,12 @@ func TestMediaRefusals(t *testing.T) {
 		"a second name after a quote": {transcriptions, bad(func(b string) string {
 			return strings.Replace(b, `filename="file.wav"`, `filename="a\"; name*=utf-8''prompt; b="`, 1)
 		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a second name in a file's": {transcriptions, bad(func(b string) string {
+			return strings.Replace(b, `filename="file.wav"`, `filename="a; name=model; b.wav"`, 1)
+		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
+		"a coded name in a file's": {transcriptions, bad(func(b string) string {
+			return strings.Replace(b, `filename="file.wav"`, `filename="a;NAME*=utf-8''model"`, 1)
+		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
 		"a second name": {transcriptions, bad(func(b string) string {
 			return strings.Replace(b, `name="model"`, `name="model"; name*=utf-8''prompt`, 1)
 		}), errorsv1.ErrorReason_ERROR_REASON_MALFORMED_BODY, ""},
@@ -322,7 +328,7 @@ func TestStreamMayBeFalse(t *testing.T) {
 
 // TestFilesHaveAnyName: what looks like a parameter within quotes is a part of the name.
 func TestFilesHaveAnyName(t *testing.T) {
-	for _, name := range []string{"my name*.wav", "name*=utf-8''x; filename*=y", `my \"best\" song.wav`} {
+	for _, name := range []string{"my name*.wav", "name*=utf-8''x; filename*=y", "a;b; my name=c.wav", `my \"best\" song.wav`} {
 		h := newFixture(t)
 		request := form(t, "model", "whisper-1", "@file", sound)
 		request.body = strings.Replace(request.body, `filename="file.wav"`, `filename="`+name+`"`, 1)

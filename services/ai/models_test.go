@@ -125,8 +125,10 @@ func TestRefusedFieldsPerModel(t *testing.T) {
 		{"plain", "plugins", true},
 		{"plain", "lora", false},
 		{"plain", "Plugins", true},
+		{"plain", "safetysettings", true},
+		{"plain", "safetySettings", true},
 	} {
-		h := newFixture(t, withModels(otherModels), withUpstream(raw("application/json", wholeHello)), withConfig(func(c *ai.Config) { c.RefusedFields = []string{"plugins"} }))
+		h := newFixture(t, withModels(otherModels), withUpstream(raw("application/json", wholeHello)), withConfig(func(c *ai.Config) { c.RefusedFields = []string{"plugins", "safetySettings"} }))
 		a := h.chat(`{"` + c.field + `":1,"model":"` + c.model + `","messages":[{"role":"user","content":"x"}]}`)
 		if !c.refused {
 			require.Nil(t, a.err, "%s of %s", c.field, c.model)

@@ -105,6 +105,19 @@ func unquoted(value string) string {
 	return quoted.ReplaceAllString(value, `""`)
 }
 
+// hidesName reports whether a server that cuts a header at each semicolon, also within quotes, could read another name of the field.
+func hidesName(value string) bool {
+	names := 0
+	for piece := range strings.SplitSeq(value, ";") {
+		key, _, _ := strings.Cut(piece, "=")
+		switch strings.ToLower(strings.Trim(key, " \t\"\\")) {
+		case "name", "name*":
+			names++
+		}
+	}
+	return names > 1
+}
+
 func partOf(header string) (p formPart, err error) {
 	if broken(header) {
 		return p, malformed("A field of the form has a broken header.")
@@ -118,6 +131,9 @@ func partOf(header string) (p formPart, err error) {
 			if err != nil || kind != "form-data" || p.name != "" || params["name"] == "" || strings.Contains(lower, "name*") && !strings.Contains(lower, "filename*") ||
 				strings.Count(lower, "name*") > 1 || !utf8.ValidString(params["name"]) || len(params["name"]) > 128 {
 				return p, malformed("A field of the form has no name, or more than one.")
+			}
+			if hidesName(value) {
+				return p, malformed("The name of a file in the form contains \"; name\", which servers read in different ways. Rename the file.")
 			}
 			p.name = params["name"]
 			if _, p.file = params["filename"]; !p.file && !plainField.MatchString(strings.TrimSpace(value)) {

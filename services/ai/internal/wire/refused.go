@@ -2,24 +2,25 @@ package wire
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/trivet-dev/trivet/services/ai/internal/jsonscan"
 )
 
 // RefusedFields are members that a request's body must not have, such as those that let a router choose another model
-// than the one that is priced.
+// than the one that is priced. Their names are in small letters.
 type RefusedFields map[string]struct{}
 
-// NewRefusedFields returns the set of those names.
+// NewRefusedFields returns the set of those names, however they are written.
 func NewRefusedFields(names []string) RefusedFields {
 	f := make(RefusedFields, len(names))
 	for _, name := range names {
-		f[name] = struct{}{}
+		f[strings.ToLower(name)] = struct{}{}
 	}
 	return f
 }
 
-// find returns the name in the set that a member's key stands for, however it is written; "" when it is in none.
+// find returns the name in the set that a member's key stands for, however it is written, in small letters; "" when it is in none.
 func (f RefusedFields) find(key []byte) string {
 	if _, ok := f[string(key)]; ok {
 		return string(key)
