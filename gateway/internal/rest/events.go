@@ -89,10 +89,13 @@ func (h *events[Q, R, PQ, PR]) run(source *frames.Source[*R], out *sse.Writer, f
 	return frames.Pump(source, out, h.keepAlive, write)
 }
 
+// defect is why a response cannot be encoded as JSON. Its write failed because of the response, not because of the client.
+type defect struct{ error }
+
 func writeEvent(out io.Writer, m proto.Message) error {
 	raw, err := codec{}.Marshal(m)
 	if err != nil {
-		return err
+		return defect{err}
 	}
 	_, err = out.Write(append(append([]byte("data: "), raw...), "\n\n"...))
 	return err
@@ -103,7 +106,9 @@ func (h *events[Q, R, PQ, PR]) end(ctx context.Context, state *call.State, out *
 		return
 	}
 	state.Broken = true
-	if gone, ok := errors.AsType[*frames.WriteError](err); ok {
+	if d, ok := errors.AsType[defect](err); ok {
+		err = d.error
+	} else if gone, ok := errors.AsType[*frames.WriteError](err); ok {
 		state.Failure = errs.New(errorsv1.ErrorReason_ERROR_REASON_CANCELLED, "The client disconnected.").Cause(gone)
 		return
 	}

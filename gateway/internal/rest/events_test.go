@@ -72,6 +72,20 @@ func TestEvents(t *testing.T) {
 			[]string{one, "event: error\ndata: {", `"code":"INTERNAL"`},
 			true,
 		},
+		"cannot be encoded": {
+			`{}`,
+			comparison{left: []*authv1.ReconcileResponse{{Kind: "\xff"}}, end: io.EOF},
+			200,
+			[]string{"event: error\ndata: {", `"code":"INTERNAL"`},
+			true,
+		},
+		"cannot be encoded later": {
+			`{}`,
+			comparison{left: []*authv1.ReconcileResponse{users, {Kind: "\xff"}}, end: io.EOF},
+			200,
+			[]string{one, "event: error\ndata: {", `"code":"INTERNAL"`},
+			true,
+		},
 		"starts late": {
 			`{}`,
 			comparison{pause: 2 * time.Minute, left: []*authv1.ReconcileResponse{users}, end: io.EOF},
