@@ -48,7 +48,7 @@ func TestImagesWithoutABoundAreRefused(t *testing.T) {
 			requireReason(t, invalidArgument, a.err)
 			require.Len(t, a.err.Fields, 1)
 			require.Equal(t, c.field, a.err.Fields[0].Name)
-			require.Equal(t, fmt.Sprintf("The field %q is invalid: is an image, and the price list does not say how many tokens an image of %s has at most, so its cost has no bound. "+
+			require.Equal(t, fmt.Sprintf("The field %q is an image, and the price list does not say how many tokens an image of %s has at most, so its cost has no bound. "+
 				"Ask the operator to set max_image_tokens of the model in MODELS_FILE.", c.field, c.model), a.err.Message)
 			require.Empty(t, h.billing.Holds())
 		})

@@ -26,7 +26,7 @@ func (i *Invoker) model(claims *passport.Claims, req *wire.Request) (models.Mode
 		return m, err
 	}
 	if want := kindsOf(req.Endpoint); !slices.Contains(want, m.Kind) {
-		return m, invalid("model", "%s is a model of the kind %q; this endpoint needs the kind %q. Use %s with %s", m.ID, m.Kind, want[0], pathsOf[m.Kind], m.ID)
+		return m, invalid("model", "names %s, a model of the kind %q; this endpoint needs the kind %q. Use %s with %s", m.ID, m.Kind, want[0], pathsOf[m.Kind], m.ID)
 	}
 	if req.MaxOutput > m.MaxOutputTokens {
 		return m, invalid(req.MaxOutputName(), "must be at most %d, the maximum of %s", m.MaxOutputTokens, m.ID)
@@ -147,9 +147,10 @@ var pathsOf = map[string]string{
 	models.KindTranscription: "POST /v1/audio/transcriptions or POST /v1/audio/translations",
 }
 
+// invalid is the error for a field; the format continues the sentence that begins with the field.
 func invalid(field, format string, args ...any) *errs.Error {
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, format, args...)
-	e.Message, e.Fields = "The field "+strconv.Quote(field)+" is invalid: "+e.Message+".", []errs.Field{{Name: field, Problem: e.Message}}
+	e.Message, e.Fields = "The field "+strconv.Quote(field)+" "+e.Message+".", []errs.Field{{Name: field, Problem: e.Message}}
 	return e
 }
 

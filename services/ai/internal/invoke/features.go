@@ -19,7 +19,7 @@ const maxToolCalls = 128
 // feature without a price is refused by its field.
 func featuresOf(req *wire.Request, m models.Model) (*priced, error) {
 	if req.Tier != "" && !m.HasTier(req.Tier) {
-		return nil, invalid("service_tier", "the price list has no price for the tier %q of %s. %s", req.Tier, m.ID, tiersOf(m))
+		return nil, invalid("service_tier", "is %q, for which the price list has no price at %s. %s", req.Tier, m.ID, tiersOf(m))
 	}
 	if err := checkTools(req, m); err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ func TestPublic(t *testing.T) {
 		{&ledger.HoldClosedError{HoldID: "h"}, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "holdId", "is closed"},
 		{&ledger.UsageError{Usage: ledger.Usage{Input: 7}}, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "usage", "7 input tokens"},
 		{&ledger.UncountableError{Cost: 1}, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "usage", "$0.000000001"},
-		{&ledger.AccountNotFoundError{AccountID: "a"}, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "accountId", "set create"},
+		{&ledger.AccountNotFoundError{AccountID: "a"}, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "accountId", "grant that sets create."},
 		{&ledger.BalanceLimitError{Balance: 1}, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "amountNanoUsd", "$100000000.00"},
 		{&ledger.SourceUsedError{Source: "s", Amount: 1}, errorsv1.ErrorReason_ERROR_REASON_CONFLICT, "source", "Use a source once."},
 		{&ledger.ErasedError{AccountID: "user_1"}, errorsv1.ErrorReason_ERROR_REASON_USER_DISABLED, "", "This user was deleted."},
