@@ -10,10 +10,9 @@ import (
 // lines are the lines of a file at which its keys stand, by their path, such as "models/gpt-5/input".
 type lines map[string]int
 
-func linesOf(data []byte) lines {
+func linesOf(root *yaml.Node) lines {
 	l := lines{}
-	var root yaml.Node
-	if yaml.Unmarshal(data, &root) == nil && len(root.Content) > 0 {
+	if len(root.Content) > 0 {
 		l.add("", root.Content[0])
 	}
 	return l

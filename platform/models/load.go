@@ -1,7 +1,6 @@
 package models
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	_ "embed"
@@ -14,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/trivet-dev/trivet/platform/plain"
 	"github.com/trivet-dev/trivet/platform/smallfile"
 )
 
@@ -72,19 +72,14 @@ func Load(path string) (*List, error) {
 
 // Parse reads a price list and reports every mistake at once, each with its line, its model or target, and its field.
 func Parse(data []byte) (*List, error) {
-	var file struct {
-		Targets map[string]targetRow `yaml:"targets"`
-		Models  map[string]row       `yaml:"models"`
+	file, err := readDocument(data)
+	if err != nil {
+		return nil, err
 	}
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&file); err != nil {
-		return nil, fmt.Errorf("not a price list: %w", err)
-	}
-	if len(file.Models) == 0 {
-		return nil, errors.New("not a price list: \"models\" is empty")
-	}
-	f := &reading{lines: linesOf(data)}
+	var root yaml.Node
+	_ = yaml.Unmarshal(data, &root) // it was read before
+	f := &reading{lines: linesOf(&root)}
+	f.decimals(&root)
 	targets := make(map[string]*Target, len(file.Targets))
 	for _, name := range slices.Sorted(maps.Keys(file.Targets)) {
 		targets[name] = f.target(name, file.Targets[name])
@@ -148,14 +143,18 @@ func (f *reading) price(path, id string, text *string, fallback int64) int64 {
 	return nanos
 }
 
+func isModelName(name string) bool {
+	return name != "" && len(name) <= 128 && plain.Trimmed(name) && plain.Printable(name)
+}
+
 func (f *reading) shape(id string, r row) {
 	// A text begins with the name of its field, at whose line the mistake is.
 	wrong := func(format string, args ...any) {
 		field, _, _ := strings.Cut(format, " ")
 		f.wrong("models/"+id+"/"+field, "model %s: "+format, append([]any{id}, args...)...)
 	}
-	if id == "" || len(id) > 128 {
-		wrong("the name must have 1 to 128 bytes")
+	if !isModelName(id) {
+		wrong("the name must have 1 to 128 bytes, no control characters, and no white space around it")
 	}
 	if r.Provider == "" {
 		wrong("provider is missing")
@@ -177,8 +176,13 @@ func (f *reading) shape(id string, r row) {
 		wrong("output_bound must be %s, %s or %s, got %q", BoundNew, BoundOld, BoundNone, r.OutputBound)
 	}
 	for _, alias := range r.Aliases {
-		if alias == "" || len(alias) > 128 {
-			wrong("an alias must have 1 to 128 bytes, got %q", alias)
+		if !isModelName(alias) {
+			wrong("an alias must have 1 to 128 bytes, no control characters, and no white space around it, got %q", shorten(alias))
+		}
+	}
+	for _, field := range r.RefusedFields {
+		if strings.TrimSpace(field) != field || field == "" {
+			wrong("refused_fields must have names without white space around them, got %q", field)
 		}
 	}
 	switch r.Kind {

@@ -167,7 +167,7 @@ func TestLoadReportsEveryMistake(t *testing.T) {
 		"model e: an embedding is not streamed", `model f: output_bound must be max_completion_tokens, max_tokens or none, got "tokens"`,
 		`model f: alias "a" already names the model a`, `model f: alias "f2" already names the model f`, `model g: alias "f2" already names the model f`,
 		"model h: a moderation has no output", "model h: a moderation is free",
-		`model f: an alias must have 1 to 128 bytes, got ""`,
+		`model f: an alias must have 1 to 128 bytes, no control characters, and no white space around it, got ""`,
 	} {
 		require.ErrorContains(t, err, want)
 	}
@@ -177,4 +177,29 @@ func TestLoadReportsEveryMistake(t *testing.T) {
 	require.ErrorContains(t, err, "knd")
 	_, err = models.Parse([]byte("models: {}"))
 	require.ErrorContains(t, err, "is empty")
+}
+
+// TestASloppyPriceList: what YAML would read in another way than a person does, or not at all.
+func TestASloppyPriceList(t *testing.T) {
+	const one = "models:\n  a: {kind: chat, provider: x, context_tokens: 1000, max_output_tokens: 100, default_output_tokens: 10, input: \"1\", output: \"1\""
+	_, err := models.Parse([]byte(one + "}\n"))
+	require.NoError(t, err)
+	for file, want := range map[string]string{
+		"":                           `"models" is empty`,
+		"# nothing\n":                `"models" is empty`,
+		one + "}\n---\nmodels: {}\n": "line 3: the file must end before this second document",
+		one + "}\n---\n- [\n":        "the file must end after one document",
+		strings.Replace(one, ": 1000", ": 01750", 1) + "}":    "line 2: a number must be decimal",
+		strings.Replace(one, ": 1000", ": 0x3e8", 1) + "}":    "line 2: a number must be decimal",
+		strings.Replace(one, ": 100,", ": 0o144,", 1) + "}":   "line 2: a number must be decimal",
+		one + ", max_image_tokens: 0b11}":                     "line 2: a number must be decimal",
+		strings.Replace(one, "  a:", `  "a ":`, 1) + "}":      "model a : the name must have",
+		strings.Replace(one, "  a:", `  "a\u202e":`, 1) + "}": "the name must have",
+		one + `, aliases: [" b"]}`:                            "an alias must have",
+		one + `, refused_fields: [""]}`:                       "refused_fields must have names",
+		one + `, refused_fields: [" store"]}`:                 "refused_fields must have names",
+	} {
+		_, err := models.Parse([]byte(file))
+		require.ErrorContains(t, err, want, file)
+	}
 }
