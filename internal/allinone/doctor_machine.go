@@ -2,8 +2,10 @@ package allinone
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -187,6 +189,10 @@ func (d *doctor) ports(ctx context.Context) []Finding {
 		{Setting: "TRIVET_OPS_ADDR", Address: d.config.Host.OpsAddr},
 	} {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at.Address)
+		if err != nil && at.Setting == "TRIVET_HTTP_ADDR" && isEdge(ctx, at.Address) {
+			d.skip(at.Setting, "an edge of Trivet uses it")
+			continue
+		}
 		if err != nil {
 			found = append(found, failure(at.Setting, err.Error(), "stop the program that uses the address, or choose another one"))
 			continue
@@ -196,16 +202,40 @@ func (d *doctor) ports(ctx context.Context) []Finding {
 	return found
 }
 
+// askTime bounds a question to a program on this machine.
+const askTime = 2 * time.Second
+
 // running reports whether a Trivet process answers at the ops address.
 func (d *doctor) running(ctx context.Context) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(d.config.Host.OpsAddr)+"/healthz", http.NoBody)
-	if err != nil {
+	_, ok := ask(ctx, "http://"+reachable(d.config.Host.OpsAddr)+"/healthz")
+	return ok
+}
+
+// isEdge reports whether the program at an address is an edge of Trivet, whose ops address the doctor may not know.
+func isEdge(ctx context.Context, address string) bool {
+	body, ok := ask(ctx, "http://"+reachable(address)+"/api/v1/status")
+	var page struct {
+		Services map[string]any `json:"services"`
+	}
+	if !ok || json.Unmarshal(body, &page) != nil {
 		return false
 	}
-	response, err := (&http.Client{Timeout: 2 * time.Second}).Do(request)
+	_, auth := page.Services["auth"]
+	_, billing := page.Services["billing"]
+	return auth && billing
+}
+
+// ask returns the beginning of a good answer.
+func ask(ctx context.Context, address string) (body []byte, ok bool) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return false
+		return nil, false
 	}
-	_ = response.Body.Close() // the status says it
-	return response.StatusCode == http.StatusOK
+	response, err := (&http.Client{Timeout: askTime}).Do(request)
+	if err != nil {
+		return nil, false
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err = io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	return body, err == nil && response.StatusCode == http.StatusOK
 }

@@ -338,6 +338,19 @@ func TestDoctorExaminesARunningTrivet(t *testing.T) {
 	}
 }
 
+// The doctor may lack the settings of the edge that runs, such as in the folder of another process.
+func TestDoctorRecognizesAnEdge(t *testing.T) {
+	in := startDev(t, map[string]string{"TRIVET_DATA_DIR": t.TempDir()})
+	p := newPatient(t)
+	p.values["TRIVET_HTTP_ADDR"] = strings.TrimPrefix(in.edge, "http://")
+	for _, c := range p.examine(t).Checks {
+		require.Empty(t, c.Findings, c.Check)
+		if c.Check == "ports" {
+			require.Equal(t, []string{"TRIVET_HTTP_ADDR: an edge of Trivet uses it"}, c.NotChecked)
+		}
+	}
+}
+
 func TestDoctorEndsWithItsContext(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
