@@ -33,6 +33,28 @@ func TestClearDuringAuthenticate(t *testing.T) {
 	})
 }
 
+// Who asks after a revocation does not get an answer that auth may have given before it.
+func TestWhoAsksAfterARevocationAsksAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAuth{life: time.Minute, gate: make(chan struct{}), numbered: true}
+		x, err := credential.New(f, credential.Options{Now: time.Now})
+		require.NoError(t, err)
+		answered := make(chan error)
+		ask := func() { _, err := x.Exchange(t.Context(), "a"); answered <- err }
+		go ask()
+		synctest.Wait()
+		x.Revoke([]*authv1.Revocation{{UserId: "user of a"}})
+		go ask()
+		go ask()
+		synctest.Wait()
+		require.EqualValues(t, 2, f.calls.Load())
+		close(f.gate)
+		for range 3 {
+			require.NoError(t, <-answered)
+		}
+	})
+}
+
 // A revocation forgets the credentials that it names. Empty ids match nothing: an API key has no session.
 func TestRevocationsForgetOnlyNamedCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

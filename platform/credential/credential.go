@@ -6,6 +6,7 @@ package credential
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -151,10 +152,12 @@ func digestOf(credential string) digest {
 	return sha256.Sum256(append(buffer[:0], credential...))
 }
 
-// ask authenticates a credential, once for all callers who ask at the same time.
+// ask authenticates a credential, once for all callers who ask at the same time. Who asks after a revocation does not get the answer to
+// a question from before it.
 func (x *Exchanger) ask(ctx context.Context, sum digest, credential string) (*entry, error) {
+	question := string(binary.BigEndian.AppendUint64(sum[:], x.currentGeneration()))
 	// The call has its own context: the first caller's leaving must not fail the others.
-	result := x.calls.DoChan(string(sum[:]), func() (any, error) {
+	result := x.calls.DoChan(question, func() (any, error) {
 		return x.authenticate(context.WithoutCancel(ctx), sum, credential)
 	})
 	select {
