@@ -49,6 +49,7 @@ func (f *reading) decimals(node *yaml.Node) {
 		for _, element := range node.Content {
 			f.decimals(element)
 		}
+	case yaml.AliasNode: // what it stands for is read at its own place
 	case yaml.ScalarNode:
 		if node.ShortTag() == "!!int" && !decimal.MatchString(node.Value) { // not shown: a mistake may have put a key there
 			f.mistakes = append(f.mistakes, fmt.Errorf("line %d: a number must be decimal, without a leading zero or a prefix such as 0x", node.Line))
