@@ -49,7 +49,7 @@ func (o options) cases() []benchCase {
 	if o.once > 0 {
 		all = append(all, benchCase{64, 0, false})
 	}
-	return slices.DeleteFunc(all, func(c benchCase) bool { return !strings.Contains(c.String(), o.only) })
+	return slices.DeleteFunc(all, func(c benchCase) bool { return !strings.Contains(c.String()+"$", o.only) })
 }
 
 func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
@@ -167,9 +167,9 @@ func show(w io.Writer, c benchCase, t *target, f, floor figures, deltas int) {
 func byProcess(c benchCase, t *target, f figures) string {
 	parts := make([]string, 0, len(t.parts))
 	for i, name := range t.parts {
-		parts = append(parts, name+" "+micros(f.processes[i]))
+		parts = append(parts, fmt.Sprintf("%s %s (%.1f)", name, micros(f.processes[i]), f.transfers[i]))
 	}
-	return fmt.Sprintf("CPU of %s, %s: %s", t.name, c, strings.Join(parts, ", "))
+	return fmt.Sprintf("CPU (and reads and writes) of %s, %s: %s", t.name, c, strings.Join(parts, ", "))
 }
 
 func micros(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) }

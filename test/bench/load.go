@@ -19,6 +19,7 @@ type figures struct {
 	rate        float64         // requests a second
 	cpu         time.Duration   // per request
 	processes   []time.Duration // the same, by process of the program
+	transfers   []float64       // system calls that read or write, per request, by process
 	server      time.Duration   // PostgreSQL's CPU per request
 	allocations float64         // per request
 	commits     float64         // durable ones, per request
@@ -62,6 +63,7 @@ func drive(ctx context.Context, t *target, c benchCase, d time.Duration) (figure
 	if f.requests > 0 {
 		for i := range after.processes {
 			f.processes = append(f.processes, (after.processes[i]-before.processes[i])/time.Duration(f.requests))
+			f.transfers = append(f.transfers, float64(after.transfers[i]-before.transfers[i])/float64(f.requests))
 		}
 		f.server = (after.server - before.server) / time.Duration(f.requests)
 		f.allocations = (after.allocations - before.allocations) / float64(f.requests)

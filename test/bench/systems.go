@@ -309,6 +309,7 @@ func token(ctx context.Context, url, user string) (string, error) {
 type spent struct {
 	cpu, server time.Duration
 	processes   []time.Duration // the CPU of each process
+	transfers   []int64         // the system calls of each process that read or write
 	allocations float64
 	commits     float64
 }
@@ -320,7 +321,12 @@ func (t *target) spent(ctx context.Context) (s spent, err error) {
 			return s, err
 		}
 		s.cpu += own
+		transfers, err := transfersOf(pid)
+		if err != nil {
+			return s, err
+		}
 		s.processes = append(s.processes, own)
+		s.transfers = append(s.transfers, transfers)
 	}
 	if t.server != 0 {
 		if s.server, err = familyCPU(t.server); err != nil {

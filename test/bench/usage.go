@@ -46,6 +46,26 @@ func cpuOf(pid int) (time.Duration, error) {
 	return u.own, err
 }
 
+// transfersOf returns how many system calls that read or write a process has made.
+func transfersOf(pid int) (n int64, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		name, count, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		if name != "syscr" && name != "syscw" {
+			continue
+		}
+		calls, err := strconv.ParseInt(count, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/%d/io has another form than expected: %w", pid, err)
+		}
+		n += calls
+	}
+	return n, nil
+}
+
 // familyCPU returns the processor time that a process and its descendants have used.
 func familyCPU(pid int) (time.Duration, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
