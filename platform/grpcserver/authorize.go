@@ -64,8 +64,8 @@ func permit(claims *passport.Claims, rule *accessv1.Rule) error {
 // identify finds the caller's passport, or exchanges the caller's credential for one.
 func (c *chain) identify(ctx context.Context, md metadata.MD, m *method) (*passport.Claims, error) {
 	// The message of a call may come long after its headers, which tap has seen.
-	if claims, ok := ctx.Value(screenedKey{}).(*passport.Claims); ok && !c.config.Passports.Ended(claims) {
-		return claims, nil
+	if s, ok := ctx.Value(screenedKey{}).(*screened); ok && s.claims != nil && !c.config.Passports.Ended(s.claims) {
+		return s.claims, nil
 	}
 	token, err := single(md, passport.Header)
 	if err != nil {

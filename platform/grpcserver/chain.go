@@ -42,7 +42,7 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	c.inflight.Add(1)
 	defer c.inflight.Done()
 	start := time.Now()
-	md, _ := metadata.FromIncomingContext(ctx)
+	md := headersOf(ctx)
 	ctx, span := c.traced(withRequestID(ctx, md), md, m)
 	defer func() { err = c.finish(ctx, m, span, start, err, recover()) }()
 
@@ -69,7 +69,7 @@ func (c *chain) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 	c.inflight.Add(1)
 	defer c.inflight.Done()
 	start := time.Now()
-	md, _ := metadata.FromIncomingContext(stream.Context())
+	md := headersOf(stream.Context())
 	ctx, span := c.traced(withRequestID(stream.Context(), md), md, m)
 	defer func() { err = c.finish(ctx, m, span, start, err, recover()) }()
 

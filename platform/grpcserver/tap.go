@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/tap"
 
 	accessv1 "github.com/trivet-dev/trivet/gen/go/trivet/access/v1"
@@ -24,14 +25,26 @@ func (c *chain) tap(ctx context.Context, info *tap.Info) (context.Context, error
 		ctx = withRequestID(ctx, info.Header)
 		return ctx, c.finish(ctx, m, tracing.Span{}, time.Now(), m.refused(ctx, claims, nil, err), nil)
 	}
-	if claims != nil {
-		ctx = context.WithValue(ctx, screenedKey{}, claims)
-	}
-	return ctx, nil
+	return context.WithValue(ctx, screenedKey{}, &screened{headers: info.Header, claims: claims}), nil
 }
 
-// screenedKey is the key of the claims of the passport that tap has verified, so that authorize does not do it again.
+// screened is what tap knows of a call, so that the interceptors do not find it out again.
+type screened struct {
+	headers metadata.MD      // gRPC's own, which must not change; metadata.FromIncomingContext copies each of them
+	claims  *passport.Claims // of the passport that tap has verified; nil if there was none
+}
+
+// screenedKey is the key of a *screened.
 type screenedKey struct{}
+
+// headersOf returns the headers of a call, which must not be changed.
+func headersOf(ctx context.Context) metadata.MD {
+	if s, ok := ctx.Value(screenedKey{}).(*screened); ok {
+		return s.headers
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	return md
+}
 
 // screen returns why a call is refused, with the claims of a known caller.
 func (c *chain) screen(info *tap.Info, m *method) (*passport.Claims, error) {
