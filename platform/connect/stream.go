@@ -27,8 +27,8 @@ type movingStream struct {
 
 	attempt  *attempt
 	attempts int
-	timer    *time.Timer
-	cancel   context.CancelFunc
+	timer    *time.Timer        // nil for an attempt that stays
+	cancel   context.CancelFunc // nil for an attempt that stays
 	request  any
 	settled  bool // the replica has the request, or failure says why none has
 	failure  error
@@ -54,10 +54,11 @@ func (s *movingStream) begin() error {
 		if stays {
 			told = []string{peer.UnawaitedHeader, "1"}
 		}
-		var own context.Context
-		own, s.timer, s.cancel = s.attempt.begin(s.conn.outgoing(s.ctx, told...), acceptTime)
+		own := s.conn.outgoing(s.ctx, told...)
 		if stays {
-			s.timer.Stop()
+			own, s.timer, s.cancel = context.WithValue(own, attemptKey{}, s.attempt), nil, nil
+		} else {
+			own, s.timer, s.cancel = s.attempt.begin(own, acceptTime)
 		}
 		stream, err := s.conn.inner.NewStream(own, s.desc, s.method, s.opts...)
 		if p := s.attempt.picked.Load(); p != nil {
@@ -92,10 +93,12 @@ func (s *movingStream) movesOn(err error) bool {
 	return s.attempts < maxAttempts && s.attempt.movesOn(s.ctx, err)
 }
 
-// end frees what the attempt holds.
+// end frees what the attempt holds. One that stays holds nothing: the caller's context ends its stream.
 func (s *movingStream) end() {
-	s.timer.Stop()
-	s.cancel()
+	if s.cancel != nil {
+		s.timer.Stop()
+		s.cancel()
+	}
 }
 
 // SendMsg implements grpc.ClientStream. A replica that says when it accepts a stream gets the request after that.
@@ -138,7 +141,9 @@ func (s *movingStream) RecvMsg(message any) error {
 func (s *movingStream) settle() {
 	for !s.settled {
 		header, _ := s.ClientStream.Header() // its error is RecvMsg's
-		s.timer.Stop()
+		if s.timer != nil {
+			s.timer.Stop()
+		}
 		if header != nil && s.attempt.keep() {
 			s.failure, s.settled = s.accept(header), true
 			return
