@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.BoolVar(&o.stages, "stages", false, "show what a call costs by stage, in each process of Trivet; it takes profiles, see profiles")
 	flags.StringVar(&o.systems, "systems", "sqlite,postgres,split", "the installations to measure; sqlite@PROGRAM measures another program in the same rounds, such as the version before")
 	flags.IntVar(&o.once, "once", 10_000, "how many accounts call once each; 0 leaves this case out")
-	flags.StringVar(&o.only, "only", "", "the cases whose name contains this, such as \"streamed, 64\"")
+	flags.StringVar(&o.only, "only", "", "the cases whose name contains this, such as \"streamed, 64\"; a $ at the end stands for the end of the name")
 	flags.StringVar(&o.dir, "dir", ".bench", "a folder on the disk for databases and logs; it is removed")
 	flags.IntVar(&o.deltas, "deltas", 100, "deltas of a streamed answer")
 	if err := flags.Parse(args); err != nil {
