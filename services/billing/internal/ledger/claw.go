@@ -19,6 +19,8 @@ type Purchase struct {
 	Key, AccountID string
 	// Source is that of the grant.
 	Source string
+	// Changes begins the sources of the grants that it shares with other changes of its month; "" for a grant of its own. See assign.
+	Changes string
 	// Payment is the payment intent, and Invoice the invoice; one of them may be empty.
 	Payment, Invoice string
 	// Credit is in nano-dollars, and Total, with tax, in the currency's smallest unit.
@@ -50,6 +52,11 @@ func (l *Ledger) FollowReversal(ctx context.Context, tx Tx, accountID string, r 
 			return err
 		}
 		if err := l.claw(ctx, tx, &account, p, r.ID, now); err != nil {
+			return err
+		}
+	}
+	for _, p := range paid {
+		if err := l.clawShared(ctx, tx, &account, p, now); err != nil {
 			return err
 		}
 	}
@@ -89,6 +96,14 @@ func (l *Ledger) purchased(ctx context.Context, tx Tx, account *Account, p Purch
 	if err != nil || !fresh {
 		return err
 	}
+	if err := l.tellReversed(ctx, tx, account, p); err != nil {
+		return err
+	}
+	return l.claw(ctx, tx, account, p, p.Key, now)
+}
+
+// tellReversed does what the news of refunds and disputes do that came before their purchase.
+func (l *Ledger) tellReversed(ctx context.Context, tx Tx, account *Account, p Purchase) error {
 	reversed, err := tx.Reversed(ctx, p)
 	if err != nil {
 		return err
@@ -101,7 +116,7 @@ func (l *Ledger) purchased(ctx context.Context, tx Tx, account *Account, p Purch
 			return err
 		}
 	}
-	return l.claw(ctx, tx, account, p, p.Key, now)
+	return nil
 }
 
 // claw makes the credit of a payment what refunds, disputes and credit notes leave of it. It takes only credit that is left: what was used stays used,
@@ -198,8 +213,11 @@ func (l *Ledger) takeBack(ctx context.Context, tx Tx, account *Account, p Purcha
 	return p, nil
 }
 
-// bought is the purchase's grant, and those that returned its credit.
+// bought is the purchase's grant, and those that returned its credit; for a change, those of all changes of its month.
 func (l *Ledger) bought(ctx context.Context, tx Tx, p Purchase, reversed []subscriptions.Reversal) (all []Grant, err error) {
+	if p.Changes != "" {
+		return tx.GrantsOf(ctx, p.AccountID, p.Changes)
+	}
 	g, err := tx.GrantBySource(ctx, p.AccountID, p.Source)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ func (l *Ledger) giveDue(ctx context.Context, tx Tx, account *Account, st subscr
 	if err != nil {
 		return err
 	}
+	more := false
 	due := slices.DeleteFunc(st.Due(given), func(g subscriptions.Grant) bool { return !g.Expire.After(now) })
 	for _, g := range due {
 		inserted, err := l.give(ctx, tx, account, Grant{Source: g.Source, Amount: g.Amount, ExpireTime: g.Expire}, now)
@@ -23,12 +25,13 @@ func (l *Ledger) giveDue(ctx context.Context, tx Tx, account *Account, st subscr
 		}
 		if inserted {
 			given[g.Source] = g.Amount
+			more = more || g.IsChange()
 		}
 	}
 	paid := map[string]bool{}
 	for _, g := range slices.Concat(due, st.Grants) { // an advance may have been given before it was paid
 		credit, known := given[g.Source]
-		if !known || paid[g.Source] {
+		if !known || paid[g.Source] || g.IsChange() {
 			continue
 		}
 		paid[g.Source] = true
@@ -39,7 +42,7 @@ func (l *Ledger) giveDue(ctx context.Context, tx Tx, account *Account, st subscr
 			return err
 		}
 	}
-	return nil
+	return l.assign(ctx, tx, account, st.Month, given, more, now)
 }
 
 // keepCredit has the credit of live subscriptions end when they say, and returns the amounts of their grants, by source.
@@ -56,7 +59,7 @@ func (l *Ledger) keepCredit(ctx context.Context, tx Tx, account *Account, kept [
 			late = late || g.ExpireTime.After(k.Expire)
 		}
 		if k.Expire.After(now) {
-			if err := l.extend(ctx, tx, account, grants, k.Expire, now); err != nil {
+			if err := l.extend(ctx, tx, account, k.Source, grants, k.Expire, now); err != nil {
 				return nil, err
 			}
 		}
@@ -81,41 +84,77 @@ func (l *Ledger) shorten(ctx context.Context, tx Tx, account *Account, k subscri
 	return l.expire(ctx, tx, account, now.Add(time.Microsecond))
 }
 
-// extend has grants last until a time that have ended before, because Stripe has taken back what ended them, and returns what has expired of them. What refunds
-// and disputes have taken stays taken.
-func (l *Ledger) extend(ctx context.Context, tx Tx, account *Account, grants []Grant, until, now time.Time) error {
-	for _, g := range grants {
-		if strings.Contains(g.Source, ":"+sourceReturn) {
-			continue // with the grant whose credit it returned
-		}
-		returns := slices.DeleteFunc(slices.Clone(grants), func(r Grant) bool { return !strings.HasPrefix(r.Source, g.Source+":"+sourceReturn) })
-		if !slices.ContainsFunc(append(returns, g), func(g Grant) bool { return g.ExpireTime.Before(until) }) {
+// extend has the grants of a source last until a time that have ended before, because Stripe has taken back what ended them, and returns what has expired of
+// them. What refunds and disputes have taken stays taken.
+func (l *Ledger) extend(ctx context.Context, tx Tx, account *Account, source string, grants []Grant, until, now time.Time) error {
+	if !slices.ContainsFunc(grants, func(g Grant) bool { return g.ExpireTime.Before(until) }) {
+		return nil
+	}
+	purchases, err := tx.PurchasesOf(ctx, account.ID, source)
+	if err != nil {
+		return err
+	}
+	for _, group := range boughtTogether(grants, purchases) {
+		if !slices.ContainsFunc(group.grants, func(g Grant) bool { return g.ExpireTime.Before(until) }) {
 			continue
 		}
-		if err := l.extendBought(ctx, tx, account, append(returns, g), until, now); err != nil {
+		if err := l.extendBought(ctx, tx, account, group, until, now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// extendBought extends one grant, which comes last, and those that have returned its credit.
-func (l *Ledger) extendBought(ctx context.Context, tx Tx, account *Account, grants []Grant, until, now time.Time) error {
-	g := grants[len(grants)-1]
-	purchase, bought, err := purchaseOf(ctx, tx, g)
-	if err != nil {
-		return err
+// together is a grant, or the grants that changes of a month share, with those that have returned their credit, and what paid for them.
+type together struct {
+	source string
+	grants []Grant
+	paid   []Purchase
+}
+
+func boughtTogether(grants []Grant, purchases []Purchase) (all []together) {
+	of := func(g Grant) string {
+		source, _, _ := strings.Cut(g.Source, ":"+sourceReturn)
+		for _, p := range purchases {
+			if p.Changes != "" && strings.HasPrefix(source, p.Changes+":") {
+				return p.Changes
+			}
+		}
+		return source
 	}
-	expired, back := make([]int64, len(grants)), -purchase.Clawed
-	for i, g := range grants {
+	find := func(source string) int {
+		return slices.IndexFunc(all, func(t together) bool { return t.source == source })
+	}
+	for _, g := range grants {
+		i := find(of(g))
+		if i < 0 {
+			i, all = len(all), append(all, together{source: of(g)})
+		}
+		all[i].grants = append(all[i].grants, g)
+	}
+	for _, p := range purchases {
+		if i := find(cmp.Or(p.Changes, p.Source)); i >= 0 {
+			all[i].paid = append(all[i].paid, p)
+		}
+	}
+	return all
+}
+
+// extendBought extends the grants of one group.
+func (l *Ledger) extendBought(ctx context.Context, tx Tx, account *Account, group together, until, now time.Time) (err error) {
+	expired, back := make([]int64, len(group.grants)), int64(0)
+	for _, p := range group.paid {
+		back -= p.Clawed
+	}
+	for i, g := range group.grants {
 		if expired[i], err = tx.Expired(ctx, g); err != nil {
 			return err
 		}
-		if back += expired[i]; i < len(grants)-1 { // it returned what had been taken
+		if back += expired[i]; strings.Contains(g.Source, ":"+sourceReturn) { // it returned what had been taken
 			back -= g.Amount
 		}
 	}
-	for i, g := range grants {
+	for i, g := range slices.Backward(group.grants) { // those that returned credit are the last
 		if err := tx.ExtendGrant(ctx, g.ID, until); err != nil {
 			return err
 		}
@@ -125,19 +164,10 @@ func (l *Ledger) extendBought(ctx context.Context, tx Tx, account *Account, gran
 			return err
 		}
 	}
-	if err := l.payWithReturned(ctx, tx, account, "", now); err != nil || !bought {
+	if err := l.payWithReturned(ctx, tx, account, "", now); err != nil {
 		return err
 	}
-	return l.claw(ctx, tx, account, purchase, "", now) // it may have been refunded meanwhile
-}
-
-// purchaseOf reads what paid for a subscription's grant; false when nothing did.
-func purchaseOf(ctx context.Context, tx Tx, g Grant) (Purchase, bool, error) {
-	all, err := tx.Purchases(ctx, g.Source)
-	if i := slices.IndexFunc(all, func(p Purchase) bool { return p.Key == g.Source && p.AccountID == g.AccountID }); i >= 0 {
-		return all[i], true, err
-	}
-	return Purchase{}, false, err
+	return l.clawAll(ctx, tx, account, group.paid, now) // they may have been refunded meanwhile
 }
 
 // unexpire returns credit that has expired to its grant.

@@ -200,14 +200,17 @@ type Tx interface {
 	// HasCard tells whether a customer of the account has a payment method at Stripe.
 	HasCard(ctx context.Context, accountID string) (bool, error)
 
-	// InsertPurchase writes what a payment gave, and tells whether that was new. Purchases reads what a payment or an invoice is for, WaitingPurchases
-	// reads those of an account that wait for open calls, ReversedPurchases those whose payment was taken back in part or whole, and SetClawed writes what
+	// InsertPurchase writes what a payment gave, and tells whether that was new. Purchases reads what a payment or an invoice is for, PurchasesOf reads what
+	// paid for the grants of a source and for those that begin with it and a colon, WaitingPurchases reads those of an account that wait for open calls, ReversedPurchases those whose payment was taken back in part or whole, and SetClawed writes what
 	// was taken back and what waits.
 	InsertPurchase(ctx context.Context, p Purchase) (bool, error)
 	Purchases(ctx context.Context, paid string) ([]Purchase, error)
+	PurchasesOf(ctx context.Context, accountID, source string) ([]Purchase, error)
 	WaitingPurchases(ctx context.Context, accountID string) ([]Purchase, error)
 	ReversedPurchases(ctx context.Context, accountID string) ([]Purchase, error)
 	SetClawed(ctx context.Context, p Purchase) error
+	// DeletePurchase deletes a purchase of a change that has bought nothing after all.
+	DeletePurchase(ctx context.Context, p Purchase) error
 	// Reversed reads what refunds, disputes and credit notes took back of a purchase's payment.
 	Reversed(ctx context.Context, p Purchase) ([]subscriptions.Reversal, error)
 

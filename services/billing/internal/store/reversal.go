@@ -64,7 +64,7 @@ func (u *unit) InsertPurchase(ctx context.Context, p ledger.Purchase) (bool, err
 		}
 	}
 	n, err := u.q.InsertPurchase(ctx, db.InsertPurchaseParams{
-		PaymentIntent: p.Key, AccountID: p.AccountID, Source: p.Source, Credit: p.Credit, Total: p.Total, Payment: p.Payment, Invoice: p.Invoice,
+		PaymentIntent: p.Key, AccountID: p.AccountID, Source: p.Source, Changes: p.Changes, Credit: p.Credit, Total: p.Total, Payment: p.Payment, Invoice: p.Invoice,
 	})
 	return n > 0, err
 }
@@ -72,6 +72,15 @@ func (u *unit) InsertPurchase(ctx context.Context, p ledger.Purchase) (bool, err
 func (u *unit) Purchases(ctx context.Context, paid string) ([]ledger.Purchase, error) {
 	rows, err := u.q.ListPurchases(ctx, paid)
 	return toPurchases(rows), err
+}
+
+func (u *unit) PurchasesOf(ctx context.Context, accountID, source string) ([]ledger.Purchase, error) {
+	rows, err := u.q.ListPurchasesOf(ctx, db.ListPurchasesOfParams{AccountID: accountID, Source: source})
+	return toPurchases(rows), err
+}
+
+func (u *unit) DeletePurchase(ctx context.Context, p ledger.Purchase) error {
+	return u.q.DeletePurchase(ctx, p.Key)
 }
 
 func (u *unit) WaitingPurchases(ctx context.Context, accountID string) ([]ledger.Purchase, error) {
@@ -87,7 +96,7 @@ func (u *unit) ReversedPurchases(ctx context.Context, accountID string) ([]ledge
 func toPurchases(rows []db.Purchase) (all []ledger.Purchase) {
 	for _, r := range rows {
 		p := ledger.Purchase{
-			Key: r.PaymentIntent, AccountID: r.AccountID, Source: r.Source, Payment: r.Payment, Invoice: r.Invoice, Credit: r.Credit, Total: r.Total,
+			Key: r.PaymentIntent, AccountID: r.AccountID, Source: r.Source, Changes: r.Changes, Payment: r.Payment, Invoice: r.Invoice, Credit: r.Credit, Total: r.Total,
 			Clawed: r.Clawed, Waiting: r.Waiting,
 		}
 		if p.Payment == "" && p.Invoice == "" {

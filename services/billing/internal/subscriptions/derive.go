@@ -95,6 +95,9 @@ type Grant struct {
 	change bool
 }
 
+// IsChange tells whether it is for a change within a month: Month.Bought says what paid for it.
+func (g Grant) IsChange() bool { return g.change }
+
 // Kept is credit that a live subscription has given, if it was given.
 type Kept struct {
 	// Source is that of the credit. Those of further credit of the same month begin with it and a colon.
@@ -145,6 +148,9 @@ func TrialSource(subscriptionID string) string { return SourceOf(subscriptionID)
 
 // yearSource is the source of the credit of a year's first month when a month began in the same second.
 func yearSource(periodSource string) string { return periodSource + ":year" }
+
+// changesSource begins the sources of the credit that changes give for the rest of a month, before a colon.
+func changesSource(periodSource string) string { return periodSource + ":up" }
 
 // AdvanceSource is the source of the part of a period's credit that is given before the period is paid.
 func AdvanceSource(periodSource string) string { return periodSource + ":advance" }

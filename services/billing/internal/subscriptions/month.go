@@ -20,6 +20,10 @@ type Month struct {
 	Included, Total int64
 	// Sources are those of all grants that the month may have.
 	Sources []string
+	// Changes begins the sources of the grants for changes, before a colon. Their payments share these grants, because a later payment may be heard of first.
+	Changes string
+	// Bought is what the payment of each change has bought of the sum, which depends on the payments and not on the news of them.
+	Bought []Grant
 }
 
 // Due lists the grants that are to be given. given has the amounts of the grants that the account has, by source.
@@ -69,12 +73,12 @@ func againSource(source, invoice string) string { return source + ":" + invoice 
 // add adds the shares of the credit that changes within the month give for its rest, and returns them. A level of credit is given once in a month, from
 // the first change on that reaches it. So going down and up again gives nothing, and changes of one second need no order.
 func (m *Month) add(c candidate, st State, changes []change) (grants []Grant) {
-	m.Total = m.Included
+	m.Total, m.Changes = m.Included, changesSource(PeriodSource(c.ID, st.CreditStart))
 	reached, whole := levels{}, st.CreditEnd.Sub(st.CreditStart)
 	reached.add(0, m.Included)
 	sum := new(big.Int)
 	for _, to := range changes {
-		source := fmt.Sprintf("%s%d:up:%s:%d", SourceOf(c.ID), st.CreditStart.Unix(), to.price, to.quantity)
+		source := fmt.Sprintf("%s:%s:%d", m.Changes, to.price, to.quantity)
 		again := againSource(source, to.by.Invoice)
 		for _, s := range []string{source, again} {
 			if !slices.Contains(m.Sources, s) {
@@ -85,21 +89,29 @@ func (m *Month) add(c candidate, st State, changes []change) (grants []Grant) {
 		if fresh == 0 {
 			continue
 		}
+		before := up(sum, whole)
 		sum.Add(sum, new(big.Int).Mul(big.NewInt(fresh), big.NewInt(int64(rest))))
-		named := func(source string) bool {
-			return slices.ContainsFunc(grants, func(g Grant) bool { return g.Source == source })
-		}
-		if named(source) {
+		if slices.ContainsFunc(grants, func(g Grant) bool { return g.Source == source }) {
 			source = again
 		}
-		if !named(source) {
-			grants = append(grants, Grant{Source: source, Amount: share(fresh, rest, whole), Expire: st.CreditEnd, Payment: to.by, change: true})
-		}
+		g := Grant{Source: source, Amount: share(fresh, rest, whole), Expire: st.CreditEnd, Payment: to.by, change: true}
+		grants = adding(grants, g)
+		g.Amount = up(sum, whole) - before
+		m.Bought = adding(m.Bought, g)
 	}
 	if len(grants) > 0 {
 		m.Total += up(sum, whole)
 	}
 	return grants
+}
+
+// adding adds a grant, or its amount to the one that has its source.
+func adding(grants []Grant, g Grant) []Grant {
+	if i := slices.IndexFunc(grants, func(o Grant) bool { return o.Source == g.Source }); i >= 0 {
+		grants[i].Amount += g.Amount
+		return grants
+	}
+	return append(grants, g)
 }
 
 // levels are levels of credit: the parts do not touch each other.

@@ -260,6 +260,22 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
         'a purchase''s credit is that of its grant', p.payment_intent, p.credit,
         CAST(COALESCE(g.amount, 0) / 1000000000 AS BIGINT), CAST(COALESCE(g.amount, 0) % 1000000000 AS BIGINT)
     FROM purchase AS p LEFT JOIN credit_grant AS g ON g.account_id = p.account_id AND g.source = p.source
+    WHERE p.changes = ''
+    UNION ALL
+    -- A change that was free of charge has a grant and no purchase.
+    SELECT
+        'what changes of a month have bought is at most the credit of their grants', c.id, c.credit,
+        CAST(c.amount / 1000000000 AS BIGINT), CAST(c.amount % 1000000000 AS BIGINT)
+    FROM (
+        SELECT
+            s.id, s.credit,
+            CAST(COALESCE(SUM(CASE WHEN g.source NOT LIKE '%:return:%' THEN g.amount END), 0) AS BIGINT) AS amount
+        FROM (
+            SELECT account_id, changes AS id, CAST(SUM(credit) AS BIGINT) AS credit FROM purchase WHERE changes <> '' GROUP BY account_id, changes
+        ) AS s
+        LEFT JOIN credit_grant AS g ON g.account_id = s.account_id AND SUBSTR(g.source, 1, LENGTH(s.id) + 1) = s.id || ':'
+        GROUP BY s.account_id, s.id, s.credit
+    ) AS c WHERE c.credit > c.amount
     UNION ALL
     -- Credit that left a purchase's grants before they expired was taken back. Credit that left later may have expired. Grants that returned credit gave it back.
     SELECT
@@ -298,7 +314,31 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             ) AS e JOIN credit_grant AS o ON o.id = e.reference
             GROUP BY e.reference
         ) AS x ON x.reference = g.id
+        WHERE p.changes = ''
         GROUP BY p.payment_intent, p.clawed, p.credit
+    ) AS c WHERE c.clawed < c.early OR c.clawed > c.gone
+    UNION ALL
+    SELECT
+        'what was taken back of a month''s changes has left their grants', c.id, c.clawed,
+        CAST(CASE WHEN c.clawed < c.early THEN c.early ELSE c.gone END / 1000000000 AS BIGINT),
+        CAST(CASE WHEN c.clawed < c.early THEN c.early ELSE c.gone END % 1000000000 AS BIGINT)
+    FROM (
+        SELECT
+            s.id, s.clawed,
+            CAST(COALESCE(SUM(x.early), 0) - COALESCE(SUM(CASE WHEN g.source LIKE '%:return:%' THEN g.amount END), 0) AS BIGINT) AS early,
+            CAST(COALESCE(SUM(x.gone), 0) - COALESCE(SUM(CASE WHEN g.source LIKE '%:return:%' THEN g.amount END), 0) AS BIGINT) AS gone
+        FROM (
+            SELECT account_id, changes AS id, CAST(SUM(clawed) AS BIGINT) AS clawed FROM purchase WHERE changes <> '' GROUP BY account_id, changes
+        ) AS s
+        JOIN credit_grant AS g ON g.account_id = s.account_id AND SUBSTR(g.source, 1, LENGTH(s.id) + 1) = s.id || ':'
+        LEFT JOIN (
+            SELECT e.reference, SUM(e.amount) AS gone, SUM(CASE WHEN e.create_time < o.expire_time THEN e.amount ELSE 0 END) AS early
+            FROM (
+                SELECT reference, create_time, CASE WHEN debit = 'expired:credit' THEN -amount ELSE amount END AS amount FROM entry WHERE kind = 'expiry'
+            ) AS e JOIN credit_grant AS o ON o.id = e.reference
+            GROUP BY e.reference
+        ) AS x ON x.reference = g.id
+        GROUP BY s.account_id, s.id, s.clawed
     ) AS c WHERE c.clawed < c.early OR c.clawed > c.gone
     UNION ALL
     -- Earlier versions returned nothing when the credit's time was over, and nothing when a dispute was won again.
@@ -311,12 +351,18 @@ SELECT c.rule, c.subject, c.got, c.want_high, c.want_low FROM (
             b.credit / b.total * b.reversed + b.credit % b.total * b.reversed / b.total AS target
         FROM (
             SELECT
-                p.payment_intent AS id, p.credit, p.total, p.clawed, p.waiting, g.remaining,
+                p.payment_intent AS id, p.credit, p.total, p.clawed, p.waiting, CAST(COALESCE(h.remaining, g.remaining) AS BIGINT) AS remaining,
                 CASE WHEN COALESCE(r.part, 0) + COALESCE(i.part, 0) > p.total THEN p.total
                     ELSE CAST(COALESCE(r.part, 0) + COALESCE(i.part, 0) AS BIGINT) END AS reversed,
                 COALESCE(r.undone, 0) + COALESCE(i.undone, 0) AS undone
             FROM purchase AS p
             JOIN credit_grant AS g ON g.account_id = p.account_id AND g.source = p.source
+            LEFT JOIN (
+                SELECT s.account_id, s.changes, SUM(o.remaining) AS remaining
+                FROM (SELECT DISTINCT account_id, changes FROM purchase WHERE changes <> '') AS s
+                JOIN credit_grant AS o ON o.account_id = s.account_id AND SUBSTR(o.source, 1, LENGTH(s.changes) + 1) = s.changes || ':'
+                GROUP BY s.account_id, s.changes
+            ) AS h ON h.account_id = p.account_id AND h.changes = p.changes
             LEFT JOIN (
                 SELECT
                     n.payment_intent AS paid,

@@ -205,6 +205,7 @@ type Purchase struct {
 	Payment       string
 	Invoice       string
 	Waiting       int64
+	Changes       string
 }
 
 type ReplacedSchedule struct {

@@ -25,6 +25,15 @@ func (q *Queries) CountSubscribers(ctx context.Context, arg CountSubscribersPara
 	return count, err
 }
 
+const deletePurchase = `-- name: DeletePurchase :exec
+DELETE FROM purchase WHERE payment_intent = $1
+`
+
+func (q *Queries) DeletePurchase(ctx context.Context, paymentIntent string) error {
+	_, err := q.db.ExecContext(ctx, deletePurchase, paymentIntent)
+	return err
+}
+
 const endGrants = `-- name: EndGrants :execrows
 UPDATE credit_grant SET expire_time = $1 WHERE account_id = $2 AND expire_time > $1
 AND SUBSTR(source, 1, LENGTH(CAST($3 AS TEXT))) = CAST($3 AS TEXT)
@@ -100,7 +109,7 @@ func (q *Queries) HasPurchase(ctx context.Context, paymentIntent string) (bool, 
 }
 
 const insertPurchase = `-- name: InsertPurchase :execrows
-INSERT INTO purchase (payment_intent, account_id, source, credit, total, payment, invoice) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO purchase (payment_intent, account_id, source, changes, credit, total, payment, invoice) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (payment_intent) DO NOTHING
 `
 
@@ -108,6 +117,7 @@ type InsertPurchaseParams struct {
 	PaymentIntent string
 	AccountID     string
 	Source        string
+	Changes       string
 	Credit        int64
 	Total         int64
 	Payment       string
@@ -119,6 +129,7 @@ func (q *Queries) InsertPurchase(ctx context.Context, arg InsertPurchaseParams) 
 		arg.PaymentIntent,
 		arg.AccountID,
 		arg.Source,
+		arg.Changes,
 		arg.Credit,
 		arg.Total,
 		arg.Payment,
@@ -263,7 +274,7 @@ func (q *Queries) ListGrantsOf(ctx context.Context, arg ListGrantsOfParams) ([]C
 }
 
 const listPurchases = `-- name: ListPurchases :many
-SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting FROM purchase WHERE payment = $1 OR invoice = $1 OR payment_intent = $1 ORDER BY payment_intent
+SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting, changes FROM purchase WHERE payment = $1 OR invoice = $1 OR payment_intent = $1 ORDER BY payment_intent
 `
 
 // What a payment is for, by the payment or by the invoice. A process of an earlier version writes the payment into the key only.
@@ -286,6 +297,52 @@ func (q *Queries) ListPurchases(ctx context.Context, payment string) ([]Purchase
 			&i.Payment,
 			&i.Invoice,
 			&i.Waiting,
+			&i.Changes,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listPurchasesOf = `-- name: ListPurchasesOf :many
+SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting, changes FROM purchase WHERE account_id = $1
+AND SUBSTR(source || ':', 1, LENGTH(CAST($2 AS TEXT)) + 1) = CAST($2 AS TEXT) || ':' ORDER BY payment_intent
+`
+
+type ListPurchasesOfParams struct {
+	AccountID string
+	Source    string
+}
+
+// What paid for the grants of a source, and for those whose sources begin with it and a colon.
+func (q *Queries) ListPurchasesOf(ctx context.Context, arg ListPurchasesOfParams) ([]Purchase, error) {
+	rows, err := q.db.QueryContext(ctx, listPurchasesOf, arg.AccountID, arg.Source)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Purchase
+	for rows.Next() {
+		var i Purchase
+		if err := rows.Scan(
+			&i.PaymentIntent,
+			&i.AccountID,
+			&i.Source,
+			&i.Credit,
+			&i.Total,
+			&i.Clawed,
+			&i.Payment,
+			&i.Invoice,
+			&i.Waiting,
+			&i.Changes,
 		); err != nil {
 			return nil, err
 		}
@@ -301,7 +358,7 @@ func (q *Queries) ListPurchases(ctx context.Context, payment string) ([]Purchase
 }
 
 const listReversedPurchases = `-- name: ListReversedPurchases :many
-SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting FROM purchase AS p WHERE p.account_id = $1 AND EXISTS (
+SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting, changes FROM purchase AS p WHERE p.account_id = $1 AND EXISTS (
     SELECT 1 FROM reversal AS r WHERE r.amount > 0 AND r.payment_intent <> '' AND r.payment_intent IN (p.payment, p.invoice, p.payment_intent)
 ) ORDER BY p.payment_intent
 `
@@ -325,6 +382,7 @@ func (q *Queries) ListReversedPurchases(ctx context.Context, accountID string) (
 			&i.Payment,
 			&i.Invoice,
 			&i.Waiting,
+			&i.Changes,
 		); err != nil {
 			return nil, err
 		}
@@ -381,7 +439,7 @@ func (q *Queries) ListSubscribers(ctx context.Context, arg ListSubscribersParams
 }
 
 const listWaitingPurchases = `-- name: ListWaitingPurchases :many
-SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting FROM purchase WHERE account_id = $1 AND waiting > 0 ORDER BY payment_intent
+SELECT payment_intent, account_id, source, credit, total, clawed, payment, invoice, waiting, changes FROM purchase WHERE account_id = $1 AND waiting > 0 ORDER BY payment_intent
 `
 
 func (q *Queries) ListWaitingPurchases(ctx context.Context, accountID string) ([]Purchase, error) {
@@ -403,6 +461,7 @@ func (q *Queries) ListWaitingPurchases(ctx context.Context, accountID string) ([
 			&i.Payment,
 			&i.Invoice,
 			&i.Waiting,
+			&i.Changes,
 		); err != nil {
 			return nil, err
 		}

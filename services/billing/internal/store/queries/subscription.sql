@@ -59,12 +59,20 @@ UPDATE subscription SET next_time = sqlc.arg(next_time) WHERE account_id = sqlc.
 SELECT EXISTS (SELECT 1 FROM purchase WHERE payment_intent = $1);
 
 -- name: InsertPurchase :execrows
-INSERT INTO purchase (payment_intent, account_id, source, credit, total, payment, invoice) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO purchase (payment_intent, account_id, source, changes, credit, total, payment, invoice) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (payment_intent) DO NOTHING;
 
 -- name: ListPurchases :many
 -- What a payment is for, by the payment or by the invoice. A process of an earlier version writes the payment into the key only.
 SELECT * FROM purchase WHERE payment = $1 OR invoice = $1 OR payment_intent = $1 ORDER BY payment_intent;
+
+-- name: ListPurchasesOf :many
+-- What paid for the grants of a source, and for those whose sources begin with it and a colon.
+SELECT * FROM purchase WHERE account_id = sqlc.arg(account_id)
+AND SUBSTR(source || ':', 1, LENGTH(CAST(sqlc.arg(source) AS TEXT)) + 1) = CAST(sqlc.arg(source) AS TEXT) || ':' ORDER BY payment_intent;
+
+-- name: DeletePurchase :exec
+DELETE FROM purchase WHERE payment_intent = $1;
 
 -- name: ListWaitingPurchases :many
 SELECT * FROM purchase WHERE account_id = $1 AND waiting > 0 ORDER BY payment_intent;
