@@ -185,15 +185,23 @@ func (m *model) checkUsed(t *rapid.T, grants []ledger.Grant) {
 	taken := m.takenBack(t, grants)
 	for _, g := range grants {
 		require.Equal(t, g.Amount-g.Remaining, paid[g.ID]+expired[g.ID], "%+v", g)
-		source, _, _ := strings.Cut(g.Source, ":return:")
-		taken[source] -= early[g.ID]
+		taken[bought(g.Source)] -= early[g.ID]
 	}
 	for source, left := range taken {
 		require.GreaterOrEqual(t, left, int64(0), "%s lost credit before its time was over", source)
 	}
 }
 
-// takenBack is what was taken back in all of each purchase, by the source of its grant: what is gone, and what was returned.
+// bought is the source of the credit that a grant gave or returned. The changes of a month share theirs.
+func bought(source string) string {
+	source, _, _ = strings.Cut(source, ":return:")
+	if month, _, change := strings.Cut(source, ":up:"); change {
+		return month + ":up"
+	}
+	return source
+}
+
+// takenBack is what was taken back in all of each purchase, by the source of its credit: what is gone, and what was returned.
 func (m *model) takenBack(t *rapid.T, grants []ledger.Grant) map[string]int64 {
 	taken := map[string]int64{}
 	payments := []string{}
@@ -211,14 +219,14 @@ func (m *model) takenBack(t *rapid.T, grants []ledger.Grant) map[string]int64 {
 				return err
 			}
 			for _, p := range purchases {
-				taken[p.Source] += p.Clawed
+				taken[bought(p.Source)] += p.Clawed
 			}
 		}
 		return nil
 	}))
 	for _, g := range grants {
-		if source, _, returned := strings.Cut(g.Source, ":return:"); returned {
-			taken[source] += g.Amount
+		if strings.Contains(g.Source, ":return:") {
+			taken[bought(g.Source)] += g.Amount
 		}
 	}
 	return taken

@@ -91,6 +91,7 @@ func TestLedgerProperties(t *testing.T) {
 				"renew":      m.renew,
 				"pay":        m.pay,
 				"change":     m.changePlan,
+				"late news":  m.hearLate,
 				"cancel":     m.cancel,
 				"end later":  m.endLater,
 				"take back":  m.takeBack,
