@@ -73,13 +73,16 @@ func (s *Service) finishReplacements(ctx context.Context) {
 	}
 }
 
-// followPlans keeps the catalog equal to what was applied, by this replica or another.
+// followPlans keeps the catalog equal to what was applied, by this replica or another, and follows the subscriptions whose prices that makes known.
 func (s *Service) followPlans(ctx context.Context) {
 	known := int64(-1)
 	for ctx.Err() == nil {
 		now, err := s.rows.Catalog(ctx)
 		if err == nil && now.Revision != known {
 			if err = offers.Load(ctx, s.rows, s.catalog); err == nil {
+				err = s.ledger.FollowSold(ctx)
+			}
+			if err == nil {
 				known = now.Revision
 			}
 		}

@@ -78,6 +78,8 @@ type Store interface {
 	PostponeSubscription(ctx context.Context, accountID string, now, next time.Time) error
 	// DueSubscriptions lists at most limit accounts whose subscription time alone has changed.
 	DueSubscriptions(ctx context.Context, at time.Time, limit int) ([]string, error)
+	// Sold lists at most limit subscriptions at Stripe that are not over, in the order of their ids, after one.
+	Sold(ctx context.Context, after string, limit int) ([]Sold, error)
 	// Violations looks for rows that break the ledger's rules, at most limit. It reads what paid the holds at one moment, and the rest at another.
 	Violations(ctx context.Context, limit int) ([]Violation, error)
 }

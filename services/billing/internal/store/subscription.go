@@ -62,6 +62,15 @@ func (s *Store) DueSubscriptions(ctx context.Context, at time.Time, limit int) (
 	return ids, translate(err)
 }
 
+// Sold lists subscriptions at Stripe; see ledger.Store.
+func (s *Store) Sold(ctx context.Context, after string, limit int) (all []ledger.Sold, err error) {
+	rows, err := s.read.ListSold(ctx, db.ListSoldParams{After: after, Most: int64(limit)})
+	for _, r := range rows {
+		all = append(all, ledger.Sold{ID: r.ID, AccountID: r.AccountID, Body: r.Body, Followed: r.Followed, Plan: plans.Ref(r.PlanID, r.Version)})
+	}
+	return all, translate(err)
+}
+
 // Subscription reads what an account has bought; ledger.ErrNotFound when it never had a subscription. Of the plan it has the id and the
 // version.
 func (s *Store) Subscription(ctx context.Context, accountID string) (subscriptions.State, error) {

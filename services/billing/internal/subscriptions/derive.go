@@ -233,6 +233,12 @@ func (in Input) candidate(s Subscription) (candidate, bool) {
 	return candidate{}, false
 }
 
+// PlanOf returns the reference of the version that a subscription bought; false when no applied plan has its price.
+func PlanOf(s Subscription, catalog Catalog) (ref string, known bool) {
+	c, known := Input{Catalog: catalog}.candidate(s)
+	return c.plan.Ref(), known
+}
+
 // over tells whether a subscription has ended by now, and when. A subscription that was never paid did not begin.
 func (s Subscription) over(now time.Time) (bool, time.Time) {
 	if s.Status == "canceled" || s.Status == neverBegun {

@@ -397,6 +397,61 @@ func (q *Queries) ListReversedPurchases(ctx context.Context, accountID string) (
 	return items, nil
 }
 
+const listSold = `-- name: ListSold :many
+SELECT o.id, c.account_id, o.body, COALESCE(s.stripe_id, '') AS followed, COALESCE(s.plan_id, '') AS plan_id, CAST(COALESCE(s.version, 0) AS BIGINT) AS version
+FROM stripe_object AS o
+JOIN stripe_customer AS c ON c.stripe_id = o.customer
+LEFT JOIN subscription AS s ON s.account_id = c.account_id AND s.access <> 'ended'
+WHERE o.kind = 'subscription' AND o.id > $1 AND o.sequence > 0 AND NOT o.deleted
+    AND o.status NOT IN ('canceled', 'incomplete', 'incomplete_expired')
+ORDER BY o.id LIMIT CAST($2 AS BIGINT)
+`
+
+type ListSoldParams struct {
+	After string
+	Most  int64
+}
+
+type ListSoldRow struct {
+	ID        string
+	AccountID string
+	Body      []byte
+	Followed  string
+	PlanID    string
+	Version   int64
+}
+
+// The subscriptions at Stripe that are not over, by id, with what their accounts follow.
+func (q *Queries) ListSold(ctx context.Context, arg ListSoldParams) ([]ListSoldRow, error) {
+	rows, err := q.db.QueryContext(ctx, listSold, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListSoldRow
+	for rows.Next() {
+		var i ListSoldRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Body,
+			&i.Followed,
+			&i.PlanID,
+			&i.Version,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listSubscribers = `-- name: ListSubscribers :many
 SELECT account_id FROM subscription
 WHERE plan_id = $1 AND version = $2 AND access <> 'ended' AND account_id > $3

@@ -24,6 +24,16 @@ ON CONFLICT (account_id) DO UPDATE SET
 -- name: ListDueSubscriptions :many
 SELECT account_id FROM subscription WHERE next_time <= sqlc.arg(at_time) ORDER BY next_time LIMIT CAST(sqlc.arg(most) AS BIGINT);
 
+-- name: ListSold :many
+-- The subscriptions at Stripe that are not over, by id, with what their accounts follow.
+SELECT o.id, c.account_id, o.body, COALESCE(s.stripe_id, '') AS followed, COALESCE(s.plan_id, '') AS plan_id, CAST(COALESCE(s.version, 0) AS BIGINT) AS version
+FROM stripe_object AS o
+JOIN stripe_customer AS c ON c.stripe_id = o.customer
+LEFT JOIN subscription AS s ON s.account_id = c.account_id AND s.access <> 'ended'
+WHERE o.kind = 'subscription' AND o.id > sqlc.arg(after) AND o.sequence > 0 AND NOT o.deleted
+    AND o.status NOT IN ('canceled', 'incomplete', 'incomplete_expired')
+ORDER BY o.id LIMIT CAST(sqlc.arg(most) AS BIGINT);
+
 -- name: CountSubscribers :one
 SELECT COUNT(*) FROM subscription WHERE plan_id = sqlc.arg(plan_id) AND version = sqlc.arg(version) AND access <> 'ended';
 
