@@ -146,8 +146,10 @@ func PeriodSource(subscriptionID string, start time.Time) string {
 // TrialSource is the source of the credit of a subscription's trial.
 func TrialSource(subscriptionID string) string { return SourceOf(subscriptionID) + "trial" }
 
-// yearSource is the source of the credit of a year's first month when a month began in the same second.
-func yearSource(periodSource string) string { return periodSource + ":year" }
+// replacingSource is the source of the credit of a month, or of a year's first month, when it has replaced a month that began in the same second.
+func replacingSource(periodSource string, interval plans.Interval) string {
+	return periodSource + ":" + string(interval)
+}
 
 // changesSource begins the sources of the credit that changes give for the rest of a month, before a colon.
 func changesSource(periodSource string) string { return periodSource + ":up" }

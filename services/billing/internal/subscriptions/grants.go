@@ -35,7 +35,7 @@ func (in Input) grants(c candidate, st State, part int, late bool) ([]Grant, Mon
 	changes, first := in.changes(c, st)
 	key := PeriodSource(c.ID, st.CreditStart)
 	if part == 0 && base.replacesMonth {
-		key = yearSource(key)
+		key = replacingSource(key, c.sale.Interval)
 	}
 	whole, advance := credit(plan, quantity, plan.IncludedCredit), credit(plan, quantity, plan.Advance())
 	if part > 0 || base.replacesMonth || st.PeriodStart.Equal(c.StartDate.time()) || !base.found && c.beginsYear(st) {
@@ -49,6 +49,7 @@ func (in Input) grants(c candidate, st State, part int, late bool) ([]Grant, Mon
 		month = Month{Rest: Grant{Source: key, Amount: whole - advance, Expire: st.CreditEnd, Payment: base.by}, Included: whole, Sources: []string{key, AdvanceSource(key)}}
 		grants = append(append(grants, month.Rest), month.add(c, st, changes)...)
 	}
+	grants = append(grants, in.replaced(c, st)...)
 	return slices.DeleteFunc(grants, func(g Grant) bool { return g.Amount <= 0 }), month
 }
 
@@ -73,8 +74,8 @@ type charged struct {
 	// found says that there is an invoice, and paid that it is paid, by what.
 	found, paid bool
 	by          Payment
-	// replacesMonth says that it gives back a month that began in the same second as the year that it charges. That month's credit has the
-	// key of this second already.
+	// replacesMonth says that it gives back a month that began in the same second as the year or the month that it charges. That month's credit has
+	// the key of this second already.
 	replacesMonth bool
 }
 
@@ -92,25 +93,72 @@ func (in Input) base(c candidate, st State, late bool) charged {
 				continue // it is the line of a trial, which may have ended in the second in which it began
 			}
 			sale, ok := in.Catalog.ByPrice(l.Price.ID)
-			if !ok || sale.Plan == nil || sale.Interval != c.sale.Interval || base.paid {
+			if !ok || sale.Plan == nil || sale.Interval != c.sale.Interval {
+				continue
+			}
+			replacesMonth := in.givesMonthBack(inv, st.PeriodStart)
+			if base.paid && !(replacesMonth && c.isPaid(inv)) {
 				continue
 			}
 			base = charged{
 				plan: *sale.Plan, quantity: l.Quantity, found: true, paid: c.isPaid(inv), by: inv.payment(),
-				replacesMonth: sale.Interval == plans.Year && in.givesMonthBack(inv, st.PeriodStart),
+				replacesMonth: replacesMonth,
 			}
 		}
 	}
 	return base
 }
 
-// givesMonthBack tells whether an invoice gives back a month that began at a time.
+// replaced lists the credit of paid months that a year or another month has replaced before their end. It lasts until then, whatever was heard of first.
+func (in Input) replaced(c candidate, st State) (all []Grant) {
+	for _, inv := range in.of(c) {
+		for _, l := range inv.Lines.Data {
+			start, end := l.Period.Start.time(), l.Period.End.time()
+			sale, ok := in.Catalog.ByPrice(l.Price.ID)
+			if !ok || sale.Plan == nil || sale.Interval != plans.Month || l.Proration || l.Type != "subscription" || l.Price.metered() || inv.Status != "paid" {
+				continue
+			}
+			if l.Amount == 0 && c.TrialEnd != 0 || !end.After(in.Now) || !in.isReplaced(c, inv, start, st.PeriodStart) {
+				continue
+			}
+			all = append(all, Grant{
+				Source: PeriodSource(c.ID, start), Amount: credit(*sale.Plan, l.Quantity, sale.Plan.IncludedCredit), Expire: end, Payment: inv.payment(),
+			})
+		}
+	}
+	return all
+}
+
+// isReplaced tells whether a month that an invoice charges from a time on was replaced by the present period. One that began in the same second was, if another
+// invoice gives it back.
+func (in Input) isReplaced(c candidate, inv Invoice, start, present time.Time) bool {
+	if !start.Equal(present) {
+		return start.Before(present)
+	}
+	return !in.givesMonthBack(inv, start) && slices.ContainsFunc(in.of(c), func(o Invoice) bool { return o.Status == "paid" && in.givesMonthBack(o, start) })
+}
+
+// givesMonthBack tells whether an invoice charges a period that replaces a month which began in the same second. An invoice that also charges a part of that
+// month is for a change within it.
 func (in Input) givesMonthBack(inv Invoice, start time.Time) bool {
-	return slices.ContainsFunc(inv.Lines.Data, func(l Line) bool {
+	back, charges := false, false
+	for _, l := range inv.Lines.Data {
 		sale, ok := in.Catalog.ByPrice(l.Price.ID)
-		end := l.Period.End.time()
-		return ok && l.Proration && sale.Plan != nil && sale.Interval == plans.Month && (addMonths(start, 1).Equal(end) || addMonths(end, -1).Equal(start))
-	})
+		if !ok || sale.Plan == nil {
+			continue
+		}
+		from, end := l.Period.Start.time(), l.Period.End.time()
+		month := l.Proration && sale.Interval == plans.Month && (addMonths(start, 1).Equal(end) || addMonths(end, -1).Equal(start))
+		switch {
+		case month && l.Amount > 0:
+			return false
+		case month:
+			back = true
+		case !l.Proration && l.Type == "subscription" && from.Equal(start):
+			charges = true
+		}
+	}
+	return back && charges
 }
 
 // payment is what a paid invoice charged.

@@ -37,7 +37,7 @@ func (in Input) live(c candidate) State {
 	st.CreditStart, st.CreditEnd, part = c.month(st.PeriodStart, st.PeriodEnd, in.Now)
 	st.Paid = in.base(c, st, late).paid
 	st.Grants, st.Month = in.grants(c, st, part, late)
-	st.Kept = c.kept(st)
+	st.Kept = in.kept(c, st)
 	st.Scheduled = in.scheduled(c)
 	for _, at := range []time.Time{st.PeriodEnd, st.CreditEnd, st.CancelTime, grace, trialWarning(st.TrialEnd), st.TrialEnd, st.Scheduled.Time} {
 		if at.After(in.Now) && (st.Next.IsZero() || at.Before(st.Next)) {
@@ -49,12 +49,17 @@ func (in Input) live(c candidate) State {
 
 // kept is the credit of a subscription that is not over: that of its present month, whatever its access is, and that of its trial. Trivet's clock ends a
 // subscription at the time that Stripe named, and its credit with it. Stripe may have taken that time back meanwhile.
-func (c candidate) kept(st State) (all []Kept) {
+func (in Input) kept(c candidate, st State) (all []Kept) {
 	if !st.TrialEnd.Before(st.PeriodStart) {
 		all = append(all, Kept{Source: TrialSource(c.ID), Expire: st.TrialEnd, Exact: true})
 	}
 	if c.Status != "trialing" {
 		all = append(all, Kept{Source: PeriodSource(c.ID, st.CreditStart), Expire: st.CreditEnd})
+		for _, g := range in.replaced(c, st) {
+			if g.Source != PeriodSource(c.ID, st.CreditStart) {
+				all = append(all, Kept{Source: g.Source, Expire: g.Expire})
+			}
+		}
 	}
 	return all
 }

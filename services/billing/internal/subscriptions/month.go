@@ -47,7 +47,7 @@ func (st State) Due(given map[string]int64) (due []Grant) {
 	}
 	for _, g := range st.Grants {
 		if !g.change && g.Source != st.Month.Rest.Source {
-			give(g, g.Amount)
+			give(g, g.Amount-have[AdvanceSource(g.Source)]) // of a month that was replaced, too
 		}
 	}
 	// The advance may have been given for another plan or other seats than those that are paid.

@@ -3,6 +3,7 @@ package subscriptions_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,6 +50,15 @@ func TestAYearThatReplacesAMonth(t *testing.T) {
 			}
 			for _, invoices := range news {
 				st := subscriptions.Derive(subscriptions.Input{Subscriptions: []subscriptions.Subscription{s}, Invoices: invoices, Catalog: catalog(), Now: at(c.now)})
+				replaced := subscriptions.Grant{
+					Source: subscriptions.PeriodSource("sub_1", at(c.monthBegin)), Amount: 40 * dollar, Expire: at(c.monthEnd), Payment: subscriptions.Payment{Invoice: "in_1"},
+				}
+				known := slices.ContainsFunc(invoices, func(inv subscriptions.Invoice) bool { return inv.ID == "in_1" })
+				i := slices.Index(st.Grants, replaced)
+				require.Equal(t, known && replaced.Expire.After(at(c.now)) && (c.known || c.monthBegin != c.begin), i >= 0, "the month's own credit lasts until its end")
+				if i >= 0 {
+					st.Grants = slices.Delete(st.Grants, i, i+1)
+				}
 				require.Equal(t, want, given(st))
 				require.Equal(t, c.known, st.Paid)
 				for _, g := range st.Grants {
@@ -81,5 +91,49 @@ func TestMonthsOfAYearThatReplacedAMonth(t *testing.T) {
 		s := subOf(t, "sub_1", c.from, c.to, "active", "pro_y", 1, fields)
 		st := subscriptions.Derive(subscriptions.Input{Subscriptions: []subscriptions.Subscription{s}, Invoices: c.invoices, Catalog: catalog(), Now: at(c.now)})
 		require.Equal(t, c.want, given(st), c.now)
+	}
+}
+
+// A month is replaced by a year, or by a month that an operator has begun anew, in its own second or later. Each period gives the credit of its invoice, in
+// whatever order the payments and the news of the subscription are heard of; nothing is due twice.
+func TestAReplacedMonthGivesItsCredit(t *testing.T) {
+	const begin, later, end = "2026-02-10 12:00", "2026-02-20 12:00", "2026-03-10 12:00"
+	for name, c := range map[string]struct{ at, end, price string }{
+		"a year in the same second":                    {begin, "2027-02-10 12:00", "max_y"},
+		"a year later":                                 {later, "2027-02-20 12:00", "max_y"},
+		"a month in the same second":                   {begin, end, "max_m"},
+		"a month later":                                {later, "2026-03-20 12:00", "max_m"},
+		"a month of the same price in the same second": {begin, end, "pro_m"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := catalog()
+			credit := int64(40 * dollar)
+			if strings.HasPrefix(c.price, "max") {
+				credit = 100 * dollar
+			}
+			orders(3, func(order []int) {
+				given := map[string]int64{}
+				var invoices []subscriptions.Invoice
+				s := subOf(t, "sub_1", begin, end, "active", "pro_m", 1, fmt.Sprintf(`"start_date":%d,"billing_cycle_anchor":%[1]d`, unix(begin)))
+				for _, n := range order {
+					switch n {
+					case 0:
+						invoices = append(invoices, invoice(t, "in_1", "paid", begin, line("pro_m", 1, 2000, false, begin, end)))
+					case 1:
+						invoices = append(invoices, invoice(t, "in_2", "paid", c.at, line("pro_m", 1, -2000, true, c.at, end), line(c.price, 1, 20000, false, c.at, c.end)))
+					case 2:
+						s = subOf(t, "sub_1", c.at, c.end, "active", c.price, 1, fmt.Sprintf(`"start_date":%d,"billing_cycle_anchor":%d`, unix(begin), unix(c.at)))
+					}
+					in := subscriptions.Input{Subscriptions: []subscriptions.Subscription{s}, Invoices: invoices, Catalog: all, Now: at("2026-02-20 12:30")}
+					st := subscriptions.Derive(in)
+					for _, g := range st.Due(given) {
+						require.NotContains(t, given, g.Source)
+						given[g.Source] = g.Amount
+					}
+					require.Empty(t, st.Due(given))
+				}
+				require.Equal(t, 40*dollar+credit, sumOf(given), "order %v: %v", order, given)
+			})
+		})
 	}
 }
