@@ -97,7 +97,7 @@ func (in Input) base(c candidate, st State, late bool) charged {
 				continue
 			}
 			replacesMonth := in.givesMonthBack(inv, st.PeriodStart)
-			if base.paid && !(replacesMonth && c.isPaid(inv)) {
+			if base.paid && (!replacesMonth || !c.isPaid(inv)) {
 				continue
 			}
 			base = charged{
