@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -346,6 +347,22 @@ func TestADeletedOrganizationPaysNoMore(t *testing.T) {
 			h.followed()
 			require.Zero(t, writes, "once")
 			ends(h)
+		})
+	})
+	t.Run("with an end at Stripe", func(t *testing.T) {
+		crew(t, func(t *testing.T, h *fixture) {
+			end := h.Now().Add(10 * 24 * time.Hour).Truncate(time.Second)
+			h.at(http.MethodPost, "/v1/subscriptions/"+h.listed("/v1/subscriptions")[0], url.Values{"cancel_at": {strconv.FormatInt(end.Unix(), 10)}})
+			gone(h, 2)
+			require.True(t, end.Equal(h.subscription().GetCancelTime().AsTime()), "an earlier end stays")
+			invoices := len(h.invoiced())
+			h.Set(end.Add(time.Hour))
+			_, err := h.stripe.Advance()
+			require.NoError(t, err)
+			_, err = h.reconcile(&billingv1.ReconcileRequest{})
+			require.NoError(t, err)
+			require.Equal(t, billingv1.SubscriptionAccess_SUBSCRIPTION_ACCESS_ENDED, h.subscription().GetAccess())
+			require.Len(t, h.invoiced(), invoices)
 		})
 	})
 	t.Run("after a failure, with a top-up", func(t *testing.T) {
