@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -142,6 +143,8 @@ type Service struct {
 	inbox   *inbox.Inbox
 	rows    *store.Store
 	catalog *plans.Catalog
+	// applied is the revision of the plans that the catalog has read.
+	applied atomic.Int64
 	// applyPlans applies the plan file when the service starts.
 	applyPlans bool
 	// probe, stripe, reconciler, applier and checkout are nil while Stripe is off.

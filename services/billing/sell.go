@@ -73,17 +73,15 @@ func (s *Service) finishReplacements(ctx context.Context) {
 	}
 }
 
-// followPlans keeps the catalog equal to what was applied, by this replica or another, and follows the subscriptions whose prices that makes known.
+// followPlans keeps the catalog equal to what was applied, by this replica or another.
 func (s *Service) followPlans(ctx context.Context) {
 	known := int64(-1)
 	for ctx.Err() == nil {
 		now, err := s.rows.Catalog(ctx)
 		if err == nil && now.Revision != known {
 			if err = offers.Load(ctx, s.rows, s.catalog); err == nil {
-				err = s.ledger.FollowSold(ctx)
-			}
-			if err == nil {
 				known = now.Revision
+				s.applied.Store(known)
 			}
 		}
 		if err != nil && ctx.Err() == nil {
@@ -93,9 +91,17 @@ func (s *Service) followPlans(ctx context.Context) {
 	}
 }
 
-// followSubscriptions follows the subscriptions that time alone has changed.
+// followSubscriptions follows the subscriptions that time alone has changed, and those whose prices newly applied plans have.
 func (s *Service) followSubscriptions(ctx context.Context) {
+	followed := int64(0) // the revision before any plan was applied
 	for ctx.Err() == nil {
+		if applied := s.applied.Load(); applied != followed {
+			if err := s.ledger.FollowSold(ctx); err == nil {
+				followed = applied
+			} else if ctx.Err() == nil {
+				s.log.WarnContext(ctx, "following the subscriptions of newly applied plans failed; retrying", slog.Any("error", err))
+			}
+		}
 		done, err := s.ledger.FollowDue(ctx, dueBatch)
 		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "following subscriptions failed; retrying", slog.Any("error", err))
