@@ -79,7 +79,7 @@ func publicGrant(err error) error {
 	}
 	if e, ok := errors.AsType[*ledger.AccountNotFoundError](err); ok {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND,
-			"There is no account %q. Check the id. An account opens with its first call, or with an operator's grant that sets create.", e.AccountID).
+			"Account %q was not found. Check the id. An account is opened by its first call, or by an operator's grant that sets create.", e.AccountID).
 			Field("accountId", "is unknown")
 	}
 	if _, ok := errors.AsType[*ledger.ErasedError](err); ok {
