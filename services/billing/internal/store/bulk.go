@@ -50,11 +50,13 @@ func parameters(dialect database.Dialect, text string) string {
 // exec runs the statements for the rows, whose values stand one after another, and returns how many rows they changed.
 func (b *bulk) exec(ctx context.Context, tx database.Tx, values []any) (changed int64, err error) {
 	statements := b.add(nil, values)
-	err = tx.Together(ctx, statements)
+	if err := tx.Together(ctx, statements); err != nil {
+		return 0, err
+	}
 	for _, s := range statements {
 		changed += s.Changed
 	}
-	return changed, err
+	return changed, nil
 }
 
 // add adds the statements for the rows to others.
